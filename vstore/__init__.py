@@ -1,0 +1,3 @@
+"""vstore: versions data and models alongside the code."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,151 @@
+"""Not losing bytes: atomic publication of files, flushing, and lock files.
+
+A file is published by writing it under a temporary name on the same file system, flushing it to disk,
+renaming it and flushing its directory.  After a crash or a power cut a published name holds either
+its old content or its new content, whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from vstore.errors import LockedError, NoSpaceError, PermissionDeniedError, UnavailableError, VstoreError
+
+TEMPORARY_PREFIX = ".vstore-tmp-"
+"""Every temporary name of ours starts so; what a crash left behind is recognised by it."""
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_LOCK_POLL_S = 0.05
+
+
+def temporary_name() -> str:
+    """Return a fresh name that no other process uses."""
+    return TEMPORARY_PREFIX + secrets.token_hex(8)
+
+
+def is_temporary(name: str) -> bool:
+    """Tell whether a file name is one that ``temporary_name`` makes."""
+    return name.startswith(TEMPORARY_PREFIX)
+
+
+def from_os_error(error: OSError, path: Path | str, doing: str) -> VstoreError:
+    """Turn an operating system error into ours; ``doing`` completes "could not ... PATH"."""
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    message = f"could not {doing} {os.fspath(path)}: {reason}"
+    if error.errno in _NO_SPACE:
+        return NoSpaceError(message, path=os.fspath(path))
+    if error.errno in _DENIED:
+        return PermissionDeniedError(message, path=os.fspath(path))
+    return UnavailableError(message, path=os.fspath(path))
+
+
+@contextlib.contextmanager
+def os_errors(path: Path | str, doing: str) -> Iterator[None]:
+    """Turn an OSError that escapes the block into one of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise from_os_error(error, path, doing) from error
+
+
+def flush_directory(path: Path | str) -> None:
+    """Flush a directory, so that the names in it survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems refuse to flush a directory; they have no better promise to give.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def open_atomic(path: Path, *, mode: int = 0o644, replace: bool = True) -> Iterator[BinaryIO]:
+    """Open a file that appears at ``path``, durably and whole, when the block ends without an error.
+
+    With ``replace=False`` an existing file is kept and FileExistsError raised.  After an error nothing
+    is left; after a crash, at most a temporary file in the same directory.
+    """
+    temporary = path.parent / temporary_name()
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with open(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            os.replace(temporary, path)
+        else:
+            os.link(temporary, path)
+            os.unlink(temporary)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    flush_directory(path.parent)
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write ``data`` at ``path``, durably and all or nothing.  Raises OSError."""
+    with open_atomic(path, mode=mode) as file:
+        file.write(data)
+
+
+class FileLock:
+    """An advisory lock on a file: many may share it, or one may hold it alone.
+
+    The operating system frees it when the process dies, however it dies.  One object is one holder and
+    is not for several threads.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    def acquire(self, *, shared: bool = False, wait_s: float = 0.0, on_wait: Callable[[], None] | None = None) -> bool:
+        """Take the lock, waiting up to ``wait_s`` seconds; ``on_wait`` is called once if there is a wait.
+
+        Returns False where the file system has no locks (the lock is then not held), True otherwise.
+        Raises LockedError when the wait is over.
+        """
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
+        deadline = time.monotonic() + wait_s
+        announced = False
+        while True:
+            try:
+                fcntl.flock(descriptor, operation)
+            except OSError as error:
+                if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                    os.close(descriptor)
+                    return False
+                if error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EINTR):
+                    os.close(descriptor)
+                    raise
+            else:
+                self._descriptor = descriptor
+                return True
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                raise LockedError(f"another vstore command holds the lock {self.path}", path=str(self.path))
+            if on_wait is not None and not announced:
+                announced = True
+                on_wait()
+            time.sleep(_LOCK_POLL_S)
+
+    def release(self) -> None:
+        """Give the lock back; harmless when it is not held."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None

@@ -1,0 +1,1 @@
+"""Values and formats: digests, trees, pointers, packs, recipes and chunks.  Nothing here does I/O."""

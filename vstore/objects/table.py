@@ -1,0 +1,201 @@
+"""Tables of records: which records there are, and where.  They end every pack and fill every index object.
+
+A table is stored as columns, one section for each (kind, algorithm), sorted by raw id, so that one record is
+found by bisection in the bytes and a hundred thousand are turned into a set in milliseconds.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from vstore.errors import CorruptError
+from vstore.objects.digest import (
+    ALGORITHMS_BY_CODE,
+    Algorithm,
+    Buffer,
+    Digest,
+    algorithm_of,
+    from_raw,
+    split_raw,
+    to_raw,
+)
+
+BLOB = 1
+RECIPE = 2
+KINDS = {BLOB: "blob", RECIPE: "recipe"}
+
+RECORD_HEADER_BYTES = 24
+_SECTION = struct.Struct("<BBHI")
+
+
+class Location(NamedTuple):
+    """One record: what it is and where it lies in its pack.
+
+    ``offset`` is that of the record's header.  ``check`` is the digest of the stored content itself: for a
+    blob its own digest, for a recipe the digest of the recipe's bytes.
+    """
+
+    kind: int
+    digest: Digest
+    offset: int
+    stored_bytes: int
+    raw_bytes: int
+    check: Digest
+
+    @property
+    def record_bytes(self) -> int:
+        """The length of the whole record: header, id and payload."""
+        return RECORD_HEADER_BYTES + algorithm_of(self.digest).size_bytes + self.stored_bytes
+
+
+class Section(NamedTuple):
+    """The records of one kind and algorithm, as columns sorted by raw id."""
+
+    kind: int
+    algorithm: Algorithm
+    records: int
+    ids: memoryview
+    checks: memoryview
+    """For recipes the raw digests of their bytes; empty for blobs."""
+    offsets: array[int]
+    stored: array[int]
+    raw: array[int]
+
+    def location(self, row: int) -> Location:
+        """Return one row."""
+        width = self.algorithm.size_bytes
+        digest = from_raw(bytes(self.ids[row * width : (row + 1) * width]), self.algorithm)
+        check = digest
+        if self.kind == RECIPE:
+            check = from_raw(bytes(self.checks[row * width : (row + 1) * width]), self.algorithm)
+        return Location(self.kind, digest, self.offsets[row], self.stored[row], self.raw[row], check)
+
+    def find_row(self, raw_id: bytes) -> int | None:
+        """Return the row of a raw id, found by bisection."""
+        width, ids = self.algorithm.size_bytes, self.ids
+        low, high = 0, self.records
+        while low < high:
+            middle = (low + high) // 2
+            if bytes(ids[middle * width : (middle + 1) * width]) < raw_id:
+                low = middle + 1
+            else:
+                high = middle
+        if low < self.records and bytes(ids[low * width : (low + 1) * width]) == raw_id:
+            return low
+        return None
+
+    def locations(self) -> Iterator[Location]:
+        """Yield all rows in the order of their ids."""
+        digests = split_raw(self.ids, self.algorithm)
+        checks = split_raw(self.checks, self.algorithm) if self.kind == RECIPE else digests
+        for digest, offset, stored, raw, check in zip(
+            digests, self.offsets, self.stored, self.raw, checks, strict=True
+        ):
+            yield Location(self.kind, digest, offset, stored, raw, check)
+
+
+class Table:
+    """An immutable table of records."""
+
+    def __init__(self, sections: list[Section]) -> None:
+        self.sections = sections
+
+    def __len__(self) -> int:
+        return sum(section.records for section in self.sections)
+
+    def find(self, kind: int, digest: Digest) -> Location | None:
+        """Return where a record lies, or None."""
+        algorithm = algorithm_of(digest)
+        for section in self.sections:
+            if section.kind == kind and section.algorithm is algorithm:
+                row = section.find_row(to_raw(digest))
+                return None if row is None else section.location(row)
+        return None
+
+    def digests(self, kind: int) -> Iterator[Digest]:
+        """Yield the digests of all records of a kind, at C speed."""
+        for section in self.sections:
+            if section.kind == kind:
+                yield from split_raw(section.ids, section.algorithm)
+
+    def locations(self) -> Iterator[Location]:
+        """Yield every record, sorted by kind, algorithm and id."""
+        for section in self.sections:
+            yield from section.locations()
+
+
+def table_to_bytes(locations: Iterable[Location]) -> bytes:
+    """Return the one encoding of a table."""
+    groups: dict[tuple[int, int], list[tuple[bytes, Location]]] = {}
+    for location in locations:
+        algorithm = algorithm_of(location.digest)
+        groups.setdefault((location.kind, algorithm.code), []).append((to_raw(location.digest), location))
+    parts: list[bytes] = []
+    for (kind, code), rows in sorted(groups.items()):
+        rows.sort()
+        parts.append(_SECTION.pack(kind, code, 0, len(rows)))
+        parts.append(b"".join([raw_id for raw_id, _ in rows]))
+        if kind == RECIPE:
+            parts.append(b"".join([to_raw(location.check) for _, location in rows]))
+        parts.append(_little("Q", [location.offset for _, location in rows]).tobytes())
+        parts.append(_little("I", [location.stored_bytes for _, location in rows]).tobytes())
+        parts.append(_little("I", [location.raw_bytes for _, location in rows]).tobytes())
+    return b"".join(parts)
+
+
+def table_from_bytes(data: Buffer) -> Table:
+    """Parse a table.  Raises CorruptError; ids are checked to be strictly ascending."""
+    view = memoryview(data)
+    sections: list[Section] = []
+    at = 0
+    while at < len(view):
+        if len(view) - at < _SECTION.size:
+            raise CorruptError("a table of records ends inside a section")
+        kind, code, zero, count = _SECTION.unpack_from(view, at)
+        at += _SECTION.size
+        algorithm = ALGORITHMS_BY_CODE.get(code)
+        if kind not in KINDS or algorithm is None or zero or (sections and _order(sections[-1]) >= (kind, code)):
+            raise CorruptError("a table of records has a section of no known kind")
+        width = algorithm.size_bytes
+        checks_bytes = width * count if kind == RECIPE else 0
+        end = at + (width + 16) * count + checks_bytes
+        if end > len(view):
+            raise CorruptError("a table of records is shorter than it says")
+        ids = view[at : at + width * count]
+        at += width * count
+        checks = view[at : at + checks_bytes]
+        at += checks_bytes
+        columns = []
+        for typecode, size in (("Q", 8), ("I", 4), ("I", 4)):
+            columns.append(_little(typecode, bytes(view[at : at + size * count])))
+            at += size * count
+        section = Section(kind, algorithm, count, ids, checks, *columns)
+        _check_ascending(section)
+        sections.append(section)
+    return Table(sections)
+
+
+def _order(section: Section) -> tuple[int, int]:
+    return section.kind, section.algorithm.code
+
+
+def _check_ascending(section: Section) -> None:
+    width, column = section.algorithm.size_bytes, bytes(section.ids)
+    ids = [column[i : i + width] for i in range(0, len(column), width)]
+    if any(map(bytes.__ge__, ids, ids[1:])):
+        raise CorruptError("a table of records is not sorted")
+
+
+def _little(typecode: str, values: bytes | list[int]) -> array[int]:
+    column = array(typecode)
+    if isinstance(values, bytes):
+        column.frombytes(values)
+    else:
+        column.fromlist(values)
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column

@@ -9,8 +9,8 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
 
 from vstore.errors import CorruptError
 from vstore.objects.digest import (
@@ -61,9 +61,9 @@ class Section(NamedTuple):
     ids: memoryview
     checks: memoryview
     """For recipes the raw digests of their bytes; empty for blobs."""
-    offsets: array[int]
-    stored: array[int]
-    raw: array[int]
+    offsets: Sequence[int]
+    stored: Sequence[int]
+    raw: Sequence[int]
 
     def location(self, row: int) -> Location:
         """Return one row."""
@@ -141,61 +141,84 @@ def table_to_bytes(locations: Iterable[Location]) -> bytes:
         parts.append(b"".join([raw_id for raw_id, _ in rows]))
         if kind == RECIPE:
             parts.append(b"".join([to_raw(location.check) for _, location in rows]))
-        parts.append(_little("Q", [location.offset for _, location in rows]).tobytes())
-        parts.append(_little("I", [location.stored_bytes for _, location in rows]).tobytes())
-        parts.append(_little("I", [location.raw_bytes for _, location in rows]).tobytes())
+        parts.append(_little_bytes("Q", [location.offset for _, location in rows]))
+        parts.append(_little_bytes("I", [location.stored_bytes for _, location in rows]))
+        parts.append(_little_bytes("I", [location.raw_bytes for _, location in rows]))
     return b"".join(parts)
 
 
 def table_from_bytes(data: Buffer) -> Table:
-    """Parse a table.  Raises CorruptError; ids are checked to be strictly ascending."""
+    """Parse a table, in time that does not grow with its rows.  Raises CorruptError.
+
+    A row is believed only as far as it is used: an unsorted table loses records, a wrong offset fails the
+    record's own verification.  ``check_table`` looks at every row.
+    """
     view = memoryview(data)
     sections: list[Section] = []
     at = 0
     while at < len(view):
         if len(view) - at < _SECTION.size:
             raise CorruptError("a table of records ends inside a section")
-        kind, code, zero, count = _SECTION.unpack_from(view, at)
+        kind, code, zero, records = _SECTION.unpack_from(view, at)
         at += _SECTION.size
         algorithm = ALGORITHMS_BY_CODE.get(code)
         if kind not in KINDS or algorithm is None or zero or (sections and _order(sections[-1]) >= (kind, code)):
             raise CorruptError("a table of records has a section of no known kind")
         width = algorithm.size_bytes
-        checks_bytes = width * count if kind == RECIPE else 0
-        end = at + (width + 16) * count + checks_bytes
-        if end > len(view):
-            raise CorruptError("a table of records is shorter than it says")
-        ids = view[at : at + width * count]
-        at += width * count
-        checks = view[at : at + checks_bytes]
-        at += checks_bytes
         columns = []
-        for typecode, size in (("Q", 8), ("I", 4), ("I", 4)):
-            columns.append(_little(typecode, bytes(view[at : at + size * count])))
-            at += size * count
-        section = Section(kind, algorithm, count, ids, checks, *columns)
-        _check_ascending(section)
-        sections.append(section)
+        for column_width in (width, width if kind == RECIPE else 0, 8, 4, 4):
+            columns.append(view[at : at + column_width * records])
+            at += column_width * records
+        if at > len(view):
+            raise CorruptError("a table of records is shorter than it says")
+        ids, checks, offsets, stored, raw = columns
+        sections.append(
+            Section(
+                kind,
+                algorithm,
+                records,
+                ids,
+                checks,
+                _integers("Q", offsets),
+                _integers("I", stored),
+                _integers("I", raw),
+            )
+        )
     return Table(sections)
+
+
+def check_table(table: Table, records_end: int, max_record_bytes: int) -> None:
+    """Look at every row: ids strictly ascending, records of a lawful length that end by ``records_end``.
+
+    Raises CorruptError.
+    """
+    for section in table.sections:
+        width, column = section.algorithm.size_bytes, bytes(section.ids)
+        ids = [column[i : i + width] for i in range(0, len(column), width)]
+        if any(map(bytes.__ge__, ids, ids[1:])):
+            raise CorruptError("a table of records is not sorted")
+        longest = max([*section.stored, *section.raw], default=0)
+        end = max(map(int.__add__, section.offsets, section.stored), default=0)
+        if longest > max_record_bytes or end and end + RECORD_HEADER_BYTES + width > records_end:
+            raise CorruptError("a table of records points outside its pack")
 
 
 def _order(section: Section) -> tuple[int, int]:
     return section.kind, section.algorithm.code
 
 
-def _check_ascending(section: Section) -> None:
-    width, column = section.algorithm.size_bytes, bytes(section.ids)
-    ids = [column[i : i + width] for i in range(0, len(column), width)]
-    if any(map(bytes.__ge__, ids, ids[1:])):
-        raise CorruptError("a table of records is not sorted")
+def _integers(typecode: Literal["Q", "I"], column: memoryview) -> Sequence[int]:
+    """Return a little-endian column as a sequence, without a copy where the machine is little-endian too."""
+    if sys.byteorder == "little":
+        return column.cast(typecode)
+    values = array(typecode)
+    values.frombytes(column)
+    values.byteswap()
+    return values
 
 
-def _little(typecode: str, values: bytes | list[int]) -> array[int]:
-    column = array(typecode)
-    if isinstance(values, bytes):
-        column.frombytes(values)
-    else:
-        column.fromlist(values)
+def _little_bytes(typecode: Literal["Q", "I"], values: list[int]) -> bytes:
+    column = array(typecode, values)
     if sys.byteorder == "big":
         column.byteswap()
-    return column
+    return column.tobytes()

@@ -1,0 +1,140 @@
+"""The packs of a cache: opening them, finding records in them, reading records."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from vstore.durable import os_errors
+from vstore.errors import CorruptError, NewerFormatError, VstoreError
+from vstore.objects.digest import Digest
+from vstore.objects.pack import FOOTER_BYTES, footer_from_bytes, iter_records, parse_table
+from vstore.objects.table import BLOB, Location, Table, table_from_bytes, table_to_bytes
+
+PACK_SUFFIX = ".vpack"
+_OPEN_FILES = 64
+_LOOKUPS_WORTH_A_DICTIONARY = 500
+
+
+def new_pack_name() -> str:
+    """Return a name for a new local pack; names sort by age."""
+    return f"{time.time_ns():016x}-{secrets.token_hex(6)}{PACK_SUFFIX}"
+
+
+class PackFile:
+    """One local pack, opened on first use."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._table: Table | None = None
+
+    @property
+    def table(self) -> Table:
+        """The records of this pack; where its end is damaged, those that can still be found.
+
+        Raises FileNotFoundError if a collector removed the pack, CorruptError, NewerFormatError.
+        """
+        if self._table is None:
+            with open(self.path, "rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                try:
+                    if size < FOOTER_BYTES:
+                        raise CorruptError(f"the pack {self.path} is too short", path=str(self.path))
+                    footer = footer_from_bytes(os.pread(file.fileno(), FOOTER_BYTES, size - FOOTER_BYTES), size)
+                    self._table = parse_table(os.pread(file.fileno(), footer.table_bytes, footer.table_offset), footer)
+                except NewerFormatError:
+                    raise
+                except CorruptError:
+                    if not size:
+                        raise
+                    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                        found = {location[:2]: location for location, _ in iter_records(bytes(data))}
+                    self._table = table_from_bytes(table_to_bytes(found.values()))
+        return self._table
+
+
+class PackStore:
+    """All packs of a cache directory, newest first.
+
+    Reading is thread-safe.  A pack that a collector removes meanwhile is forgotten and the directory read again.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._packs: list[PackFile] | None = None
+        self._descriptors: dict[Path, int] = {}
+        self._lookups = 0
+        self._owners: dict[Digest, PackFile] | None = None
+
+    def reload(self) -> bool:
+        """Look at the directory again; True if packs came or went since the last look."""
+        with os_errors(self.directory, "read"):
+            names = frozenset(name for name in os.listdir(self.directory) if name.endswith(PACK_SUFFIX))
+        known = {pack.path.name: pack for pack in self._packs or ()}
+        if self._packs is not None and names == known.keys():
+            return False
+        self._packs = [known.get(name) or PackFile(self.directory / name) for name in sorted(names, reverse=True)]
+        self._owners = None
+        return True
+
+    def iter_packs(self) -> Iterator[PackFile]:
+        """Yield the packs whose table can be read, newest first; those that cannot are passed over."""
+        if self._packs is None:
+            self.reload()
+        for pack in self._packs or ():
+            try:
+                _ = pack.table
+            except NewerFormatError:
+                raise
+            except (OSError, VstoreError):
+                continue
+            yield pack
+
+    def digests(self) -> set[Digest]:
+        """Return the digests of all blobs; 0.3 us each."""
+        found: set[Digest] = set()
+        for pack in self.iter_packs():
+            found.update(pack.table.digests(BLOB))
+        return found
+
+    def find(self, digest: Digest) -> tuple[PackFile, Location] | None:
+        """Return the newest record of a blob.
+
+        A few lookups bisect the tables (5 us a pack); many build a dictionary first.
+        """
+        self._lookups += 1
+        if self._owners is None and self._lookups > _LOOKUPS_WORTH_A_DICTIONARY:
+            owners: dict[Digest, PackFile] = {}
+            for pack in reversed(list(self.iter_packs())):
+                owners.update(dict.fromkeys(pack.table.digests(BLOB), pack))
+            self._owners = owners
+        if self._owners is not None:
+            owner = self._owners.get(digest)
+            location = None if owner is None else owner.table.find(BLOB, digest)
+            return None if owner is None or location is None else (owner, location)
+        return next(self.iter_all(digest), None)
+
+    def iter_all(self, digest: Digest) -> Iterator[tuple[PackFile, Location]]:
+        """Yield every record of a blob, newest first: one may be good where another is damaged."""
+        for pack in self.iter_packs():
+            location = pack.table.find(BLOB, digest)
+            if location is not None:
+                yield pack, location
+
+    def read(self, pack: PackFile, location: Location) -> bytes:
+        """Return the stored bytes of a record, unverified and perhaps short.  Raises OSError."""
+        descriptor = self._descriptors.get(pack.path)
+        if descriptor is None:
+            while len(self._descriptors) >= _OPEN_FILES:
+                os.close(self._descriptors.pop(next(iter(self._descriptors))))
+            descriptor = self._descriptors[pack.path] = os.open(pack.path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.pread(descriptor, location.record_bytes, location.offset)
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._descriptors:
+            os.close(self._descriptors.popitem()[1])

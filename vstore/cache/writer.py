@@ -1,0 +1,279 @@
+"""Putting contents into a cache: packs are written and flushed in the background, loose objects renamed when durable."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+from vstore.cache.cache import Cache
+from vstore.cache.loose import OBJECT_MODE, copy_hashing, hash_file, object_path, same_content
+from vstore.cache.packs import new_pack_name
+from vstore.durable import flush_directory, os_errors, temporary_name
+from vstore.errors import CollisionError, CorruptError
+from vstore.objects.digest import Buffer, Digest, algorithm_of, hash_bytes
+from vstore.objects.pack import PackWriter, read_record
+from vstore.objects.table import BLOB, Location
+
+PACK_BYTES = 64 * 1024 * 1024
+_FLUSHERS = 4
+
+
+class CacheWriter:
+    """Adds contents to a cache.  One thread uses it; use it through ``open_writer``.
+
+    What was added is published, durably, at the latest when the writer closes without an error.  After an
+    error or a crash, what was published stays: it is whole and verified, and spares work the next time.
+    """
+
+    def __init__(self, cache: Cache, on_damage: Callable[[Digest], None] | None = None) -> None:
+        self._cache = cache
+        self._on_damage = on_damage
+        self._pool = ThreadPoolExecutor(_FLUSHERS, thread_name_prefix="vstore-flush")
+        self._pending: list[Future[None]] = []
+        self._pack: PackWriter | None = None
+        self._pack_file: BinaryIO | None = None
+        self._pack_path: Path | None = None
+        self._new: set[Digest] = set()
+        """Blobs in packs of this writer that ``cache.packs`` does not know yet."""
+        self._directories: set[Path] = set()
+        self.added_bytes = 0
+        """Bytes of contents that the cache did not hold before."""
+        self.added = 0
+
+    # small blobs
+
+    def add_small(self, digest: Digest, data: bytes) -> bool:
+        """Add a blob whose digest was just computed from ``data``; True if the cache did not hold it.
+
+        Raises CollisionError if the cache holds other bytes of the same xxh128 digest, NoSpaceError and the like.
+        """
+        if digest in self._new:
+            return False
+        held = self._cache.packs.find(digest)
+        if held is not None and self._is_same(digest, data):
+            return False
+        self._writer().add(BLOB, digest, data)
+        self._taken(digest, len(data))
+        return True
+
+    def add_record(self, record: Buffer, location: Location) -> None:
+        """Append a whole, verified record of a blob, unless the cache holds that blob readable."""
+        if location.digest in self._new:
+            return
+        if self._cache.packs.find(location.digest) and self._cache.find_record(location.digest):
+            return
+        self._writer().add_record(record, location)
+        self._taken(location.digest, location.raw_bytes)
+
+    def _is_same(self, digest: Digest, data: bytes) -> bool:
+        """Compare new content with the held one of the same digest; False if the held one is damaged."""
+        damaged = False
+        for pack, location in self._cache.packs.iter_all(digest):
+            try:
+                held = read_record(self._cache.packs.read(pack, location), location)
+            except (CorruptError, OSError):
+                damaged = True
+                continue
+            # The held bytes have this digest, and so have the new ones.
+            if held != data:
+                raise CollisionError(f"two different contents have the digest {digest}", digest=digest)
+            if not damaged:
+                return True
+        if damaged and self._on_damage is not None:
+            self._on_damage(digest)
+        return False
+
+    def _taken(self, digest: Digest, size_bytes: int) -> None:
+        self._new.add(digest)
+        self.added += 1
+        self.added_bytes += size_bytes
+        if self._pack is not None and self._pack.size_bytes >= PACK_BYTES:
+            self._finish_pack()
+
+    def _writer(self) -> PackWriter:
+        if self._pack is None:
+            path = self._cache.packs.directory / temporary_name()
+            with os_errors(path, "create"):
+                self._pack_file = open(path, "xb", buffering=0)  # noqa: SIM115 - closed by the flusher
+            self._pack_path = path
+            file = self._pack_file
+
+            def write(piece: bytes) -> None:
+                with os_errors(path, "write"):
+                    view = memoryview(piece)
+                    while view:
+                        view = view[file.write(view) :]
+
+            self._pack = PackWriter(write)
+        return self._pack
+
+    def _finish_pack(self) -> None:
+        if self._pack is None:
+            return
+        self._pack.finish()
+        temporary, file = self._pack_path, self._pack_file
+        assert temporary is not None and file is not None
+        final = temporary.parent / new_pack_name()
+        mode = self._cache.file_mode(OBJECT_MODE)
+
+        def flush() -> None:
+            with os_errors(final, "write"), file:
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+                os.rename(temporary, final)
+
+        self._pack = self._pack_file = self._pack_path = None
+        self._directories.add(final.parent)
+        self._start(flush)
+
+    # large contents
+
+    def add_large(self, source: int, algorithm: str) -> tuple[Digest, int]:
+        """Copy an open file into the cache and return its digest and length.
+
+        Raises CollisionError, NoSpaceError and the like.
+        """
+        temporary = self._cache.objects / temporary_name()
+        with os_errors(temporary, "write"):
+            target = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                digest, size = copy_hashing(source, target, algorithm)
+            except BaseException:
+                os.close(target)
+                os.unlink(temporary)
+                raise
+        self._publish_loose(digest, temporary, target, size)
+        return digest, size
+
+    def add_large_bytes(self, data: bytes, algorithm: str) -> Digest:
+        """Put a large content that is in memory into the cache."""
+        digest = hash_bytes(data, algorithm)
+        temporary = self._cache.objects / temporary_name()
+        with os_errors(temporary, "write"):
+            target = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            view = memoryview(data)
+            while view:
+                view = view[os.write(target, view) :]
+        self._publish_loose(digest, temporary, target, len(data))
+        return digest
+
+    def open_partial(self, digest: Digest) -> BinaryIO:
+        """Open the file in which a large content is being put together, with what an earlier attempt left."""
+        path = self._cache.partial_path(digest)
+        with os_errors(path, "open"):
+            path.parent.mkdir(exist_ok=True)
+            return open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)
+
+    def finish_partial(self, digest: Digest, file: BinaryIO) -> None:
+        """Publish a partial file after hashing it once more.  Raises CorruptError, and the file is then removed."""
+        path = self._cache.partial_path(digest)
+        with os_errors(path, "read"):
+            found, size = hash_file(file.fileno(), algorithm_of(digest).name)
+            if found != digest:
+                path.unlink()
+                raise CorruptError(f"the content put together for {digest} is {found}", digest=digest)
+            descriptor = os.dup(file.fileno())
+            file.close()
+        self._publish_loose(digest, path, descriptor, size)
+
+    def _publish_loose(self, digest: Digest, temporary: Path, descriptor: int, size: int) -> None:
+        """Rename a finished file into place once it is durable; drop it if the same object is there."""
+        final = object_path(self._cache.objects, digest)
+        with os_errors(final, "write"):
+            try:
+                if final.exists() and self._is_same_object(digest, temporary, final):
+                    os.close(descriptor)
+                    os.unlink(temporary)
+                    return
+                os.fchmod(descriptor, self._cache.file_mode(OBJECT_MODE))
+                if not final.parent.is_dir():
+                    self._cache.make_directory(final.parent)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+                raise
+        self.added += 1
+        self.added_bytes += size
+        self._directories.add(final.parent)
+
+        def flush() -> None:
+            with os_errors(final, "write"):
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+                os.rename(temporary, final)
+
+        self._start(flush)
+
+    def _is_same_object(self, digest: Digest, new: Path, held: Path) -> bool:
+        algorithm = algorithm_of(digest)
+        if not algorithm.proves_identity and same_content(new, held):
+            return True
+        with open(held, "rb") as file:
+            found, _ = hash_file(file.fileno(), algorithm.name)
+        if found != digest:
+            if self._on_damage is not None:
+                self._on_damage(digest)
+            return False
+        if algorithm.proves_identity or same_content(new, held):
+            return True
+        raise CollisionError(f"two different contents have the digest {digest}", digest=digest)
+
+    # publication
+
+    def _start(self, flush: Callable[[], None]) -> None:
+        self._pending = [future for future in self._pending if not _is_done(future)]
+        self._pending.append(self._pool.submit(flush))
+
+    def commit(self) -> None:
+        """Publish everything that was added so far; when this returns it survives a power cut."""
+        self._finish_pack()
+        pending, self._pending = self._pending, []
+        for future in pending:
+            future.result()
+        for directory in self._directories:
+            with os_errors(directory, "flush"):
+                flush_directory(directory)
+        if self._directories:
+            self._cache.packs.reload()
+        self._directories.clear()
+        self._new.clear()
+
+    def close(self) -> None:
+        """Publish what is whole, whatever happened, and stop the background work."""
+        try:
+            with contextlib.suppress(Exception):
+                self.commit()
+        finally:
+            self._pool.shutdown(wait=True)
+            if self._pack_file is not None and self._pack_path is not None:
+                self._pack_file.close()
+                self._pack_path.unlink(missing_ok=True)
+
+
+def _is_done(future: Future[None]) -> bool:
+    """Tell whether a flush is over, raising its error."""
+    if future.done():
+        future.result()
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def open_writer(cache: Cache, on_damage: Callable[[Digest], None] | None = None) -> Iterator[CacheWriter]:
+    """Open a writer; leaving the block without an error publishes all, with one publishes what is whole.
+
+    ``on_damage`` hears of held objects that turn out damaged and are replaced.
+    """
+    cache.create()
+    writer = CacheWriter(cache, on_damage)
+    try:
+        yield writer
+        writer.commit()
+    finally:
+        writer.close()

@@ -149,3 +149,19 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def file_system_time_ns(directory: Path) -> tuple[int, int]:
+    """Return the time as the file system of ``directory`` sees it, and how coarse its times are, in ns.
+
+    The clock of a network file system need not be ours.  Raises OSError.
+    """
+    path = directory / temporary_name()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        now_ns = os.fstat(descriptor).st_mtime_ns
+    finally:
+        os.close(descriptor)
+        os.unlink(path)
+    # FAT counts in two seconds, HFS+ in one; the others count the kernel's ticks, at most 10 ms.
+    return now_ns, (10_000_000 if now_ns % 1_000_000_000 else 2_000_000_000)

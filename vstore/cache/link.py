@@ -23,7 +23,16 @@ COPY = "copy"
 LINK_TYPES = (REFLINK, HARDLINK, SYMLINK, COPY)
 
 _FICLONE = 0x40049409  # linux/fs.h: _IOW(0x94, 9, int)
-_UNABLE = {errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM, errno.EMLINK}
+_UNABLE = {
+    errno.EXDEV,
+    errno.ENOTSUP,
+    errno.EOPNOTSUPP,
+    errno.EINVAL,
+    errno.ENOTTY,
+    errno.ENOSYS,
+    errno.EPERM,
+    errno.EMLINK,
+}
 
 
 def try_reflink(source: int, target: int) -> bool:

@@ -68,17 +68,22 @@ class PackStore:
         self._packs: list[PackFile] | None = None
         self._descriptors: dict[Path, int] = {}
         self._lookups = 0
-        self._owners: dict[Digest, PackFile] | None = None
+        self._places: dict[Digest, int] | None = None
+        """Of each blob, the number of its pack in ``_packs`` and, in the low 32 bits, its row."""
 
     def reload(self) -> bool:
         """Look at the directory again; True if packs came or went since the last look."""
         with os_errors(self.directory, "read"):
-            names = frozenset(name for name in os.listdir(self.directory) if name.endswith(PACK_SUFFIX))
+            try:
+                found = os.listdir(self.directory)
+            except FileNotFoundError:
+                found = []
+        names = frozenset(name for name in found if name.endswith(PACK_SUFFIX))
         known = {pack.path.name: pack for pack in self._packs or ()}
         if self._packs is not None and names == known.keys():
             return False
         self._packs = [known.get(name) or PackFile(self.directory / name) for name in sorted(names, reverse=True)]
-        self._owners = None
+        self._places = None
         return True
 
     def iter_packs(self) -> Iterator[PackFile]:
@@ -107,16 +112,24 @@ class PackStore:
         A few lookups bisect the tables (5 us a pack); many build a dictionary first.
         """
         self._lookups += 1
-        if self._owners is None and self._lookups > _LOOKUPS_WORTH_A_DICTIONARY:
-            owners: dict[Digest, PackFile] = {}
-            for pack in reversed(list(self.iter_packs())):
-                owners.update(dict.fromkeys(pack.table.digests(BLOB), pack))
-            self._owners = owners
-        if self._owners is not None:
-            owner = self._owners.get(digest)
-            location = None if owner is None else owner.table.find(BLOB, digest)
-            return None if owner is None or location is None else (owner, location)
-        return next(self.iter_all(digest), None)
+        if self._places is None and self._lookups > _LOOKUPS_WORTH_A_DICTIONARY:
+            self._places = self._find_places()
+        if self._places is None:
+            return next(self.iter_all(digest), None)
+        place = self._places.get(digest)
+        if place is None or self._packs is None:
+            return None
+        pack = self._packs[place >> 32]
+        return pack, pack.table.location(BLOB, place & 0xFFFFFFFF)
+
+    def _find_places(self) -> dict[Digest, int]:
+        readable = set(self.iter_packs())
+        numbers = {pack: number for number, pack in enumerate(self._packs or ()) if pack in readable}
+        places: dict[Digest, int] = {}
+        for pack, number in reversed(numbers.items()):
+            first = number << 32
+            places.update(zip(pack.table.digests(BLOB), range(first, first + len(pack.table)), strict=False))
+        return places
 
     def iter_all(self, digest: Digest) -> Iterator[tuple[PackFile, Location]]:
         """Yield every record of a blob, newest first: one may be good where another is damaged."""

@@ -7,16 +7,27 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from vstore.cache.cache import Cache
 from vstore.cache.loose import OBJECT_MODE, copy_hashing, hash_file, object_path, same_content
 from vstore.cache.packs import new_pack_name
 from vstore.durable import flush_directory, os_errors, temporary_name
 from vstore.errors import CollisionError, CorruptError
+from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Buffer, Digest, algorithm_of, hash_bytes
 from vstore.objects.pack import PackWriter, read_record
 from vstore.objects.table import BLOB, Location
+
+
+class LargeCopy(NamedTuple):
+    """A large content in a temporary file of the cache, not yet published."""
+
+    path: Path
+    descriptor: int
+    digest: Digest
+    size_bytes: int
+
 
 PACK_BYTES = 64 * 1024 * 1024
 _FLUSHERS = 4
@@ -132,10 +143,10 @@ class CacheWriter:
 
     # large contents
 
-    def add_large(self, source: int, algorithm: str) -> tuple[Digest, int]:
-        """Copy an open file into the cache and return its digest and length.
+    def copy_large(self, source: int, algorithm: str) -> LargeCopy:
+        """Copy an open file into the cache's file system, hashing it; nothing is published.
 
-        Raises CollisionError, NoSpaceError and the like.
+        May run in other threads, several at once.  Raises NoSpaceError and the like.
         """
         temporary = self._cache.objects / temporary_name()
         with os_errors(temporary, "write"):
@@ -146,12 +157,23 @@ class CacheWriter:
                 os.close(target)
                 os.unlink(temporary)
                 raise
-        self._publish_loose(digest, temporary, target, size)
-        return digest, size
+        return LargeCopy(temporary, target, digest, size)
 
-    def add_large_bytes(self, data: bytes, algorithm: str) -> Digest:
-        """Put a large content that is in memory into the cache."""
+    def add_large(self, copy: LargeCopy) -> None:
+        """Publish a copy.  Raises CollisionError."""
+        self._publish_loose(copy.digest, copy.path, copy.descriptor, copy.size_bytes)
+
+    def drop_large(self, copy: LargeCopy) -> None:
+        """Throw a copy away."""
+        os.close(copy.descriptor)
+        copy.path.unlink()
+
+    def add_bytes(self, data: bytes, algorithm: str) -> Digest:
+        """Put a content that is in memory into the cache, whatever its size."""
         digest = hash_bytes(data, algorithm)
+        if len(data) <= SMALL_BYTES:
+            self.add_small(digest, data)
+            return digest
         temporary = self._cache.objects / temporary_name()
         with os_errors(temporary, "write"):
             target = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -1,0 +1,186 @@
+"""What is known of the work tree's files, so that unchanged ones are not read again.
+
+A SQLite file in the git directory of one work tree.  Everything in it is a hint: deleting it costs time, a
+damaged one is made anew, and whoever finds it locked goes on without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vstore.objects.digest import Digest
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE directories (path TEXT PRIMARY KEY, names BLOB, stats BLOB, digests BLOB) WITHOUT ROWID;
+CREATE TABLE roots (path TEXT PRIMARY KEY, fingerprint BLOB, digest TEXT, size INTEGER, files INTEGER) WITHOUT ROWID;
+CREATE TABLE placed (path TEXT PRIMARY KEY, kind TEXT, digest TEXT) WITHOUT ROWID;
+CREATE TABLE verified (digest TEXT PRIMARY KEY, inode INTEGER, size INTEGER, mtime_ns INTEGER) WITHOUT ROWID;
+"""
+_WAIT_S = 5.0
+
+
+class DirectoryRecord(NamedTuple):
+    """The files of one directory when they were last read, as columns in the order of their names."""
+
+    path: str
+    names: bytes
+    """Joined by NUL."""
+    stats: bytes
+    """For each file the numbers that ``vstore.workspace.scan`` takes of it."""
+    digests: bytes
+    """Digest texts joined by NUL; empty where the content is not known."""
+
+
+class RootRecord(NamedTuple):
+    """An artifact as it was when a scan of it had this fingerprint."""
+
+    fingerprint: bytes
+    digest: Digest
+    size_bytes: int
+    files: int
+
+
+class Placed(NamedTuple):
+    """What vstore itself last put at, or took from, an artifact's path."""
+
+    kind: str
+    digest: Digest
+
+
+class State:
+    """The state of one work tree.  Not thread-safe; opened on first use.
+
+    Reads return nothing and writes do nothing where the file cannot be used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    # files
+
+    def load_directories(self, root: str) -> dict[str, DirectoryRecord]:
+        """Return the records of an artifact's directories (or of its file) by path."""
+        rows = self._read(
+            "SELECT * FROM directories WHERE path = ? OR path >= ? AND path < ?", root, root + "/", root + "0"
+        )
+        return {row[0]: DirectoryRecord(*row) for row in rows}
+
+    def find_root(self, root: str) -> RootRecord | None:
+        """Return what is known of an artifact."""
+        for fingerprint, digest, size, files in self._read(
+            "SELECT fingerprint, digest, size, files FROM roots WHERE path = ?", root
+        ):
+            return RootRecord(fingerprint, Digest(digest), size, files)
+        return None
+
+    def save(
+        self, root: str, directories: Iterable[DirectoryRecord], gone: Iterable[str], record: RootRecord | None
+    ) -> None:
+        """Replace some directories of an artifact, forget those that are gone, set what is known of the whole."""
+        self._write(
+            ("REPLACE INTO directories VALUES (?, ?, ?, ?)", directories),
+            ("DELETE FROM directories WHERE path = ?", [(path,) for path in gone]),
+            ("DELETE FROM roots WHERE path = ?", [(root,)]),
+            ("INSERT INTO roots VALUES (?, ?, ?, ?, ?)", [] if record is None else [(root, *record)]),
+        )
+
+    def forget(self, root: str) -> None:
+        """Forget everything about an artifact."""
+        self._write(
+            ("DELETE FROM directories WHERE path = ? OR path >= ? AND path < ?", [(root, root + "/", root + "0")]),
+            ("DELETE FROM roots WHERE path = ?", [(root,)]),
+            ("DELETE FROM placed WHERE path = ?", [(root,)]),
+        )
+
+    # artifacts
+
+    def load_placed(self) -> dict[str, Placed]:
+        """Return what vstore put where."""
+        return {path: Placed(kind, Digest(digest)) for path, kind, digest in self._read("SELECT * FROM placed")}
+
+    def find_placed(self, root: str) -> Placed | None:
+        """Return what vstore put at one path."""
+        for kind, digest in self._read("SELECT kind, digest FROM placed WHERE path = ?", root):
+            return Placed(kind, Digest(digest))
+        return None
+
+    def save_placed(self, root: str, placed: Placed) -> None:
+        """Remember what vstore put at, or took from, a path."""
+        self._write(("REPLACE INTO placed VALUES (?, ?, ?)", [(root, *placed)]))
+
+    # cached objects
+
+    def is_verified(self, digest: Digest, inode: int, size: int, mtime_ns: int) -> bool:
+        """Tell whether a loose object was hashed when it had this inode, size and time."""
+        rows = self._read("SELECT inode, size, mtime_ns FROM verified WHERE digest = ?", digest)
+        return (inode, size, mtime_ns) in rows
+
+    def save_verified(self, digest: Digest, inode: int, size: int, mtime_ns: int) -> None:
+        """Remember that a loose object was hashed and is what it says."""
+        self._write(("REPLACE INTO verified VALUES (?, ?, ?, ?)", [(digest, inode, size, mtime_ns)]))
+
+    # sqlite
+
+    def _open(self) -> sqlite3.Connection | None:
+        if self._connection is None:
+            # A second try after throwing away what is damaged or of another version.
+            for _ in range(2):
+                try:
+                    self._connection = self._connect()
+                    break
+                except sqlite3.OperationalError:
+                    return None  # locked, read-only or out of space: go on without
+                except sqlite3.DatabaseError:
+                    self.path.unlink(missing_ok=True)
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None)
+        try:
+            # No WAL: it does not work on network file systems.  No flush: after a power cut the worst is a damaged
+            # file, which is thrown away.
+            connection.executescript("PRAGMA synchronous = OFF; PRAGMA journal_mode = TRUNCATE;")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
+            elif version != _SCHEMA_VERSION:
+                raise sqlite3.DatabaseError("another version's state")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _read(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+        with contextlib.suppress(sqlite3.Error, OSError):
+            connection = self._open()
+            if connection is not None:
+                return connection.execute(query, values).fetchall()
+        return []
+
+    def _write(self, *statements: tuple[str, Iterable[tuple[object, ...]]]) -> None:
+        """Run statements in one transaction, all or none."""
+        with contextlib.suppress(sqlite3.Error, OSError):
+            connection = self._open()
+            if connection is None:
+                return
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                for statement, rows in statements:
+                    connection.executemany(statement, rows)
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise

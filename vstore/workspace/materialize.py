@@ -1,0 +1,410 @@
+"""Making a directory equal to a tree, without ever touching what the tree does not name and nobody saved.
+
+Every path is walked component by component through directory descriptors and links are never followed, so
+nothing planted in the work tree can redirect a write.  Files appear by a rename when they are whole;
+a directory that is new appears with all its files at once.  What is new is created first, what is gone
+deleted last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vstore.cache.cache import Cache
+from vstore.cache.link import COPY, HARDLINK, REFLINK, SYMLINK, try_reflink
+from vstore.cache.loose import COPY_BYTES, hash_file, write_sparsely
+from vstore.durable import from_os_error, temporary_name
+from vstore.errors import CorruptError, ObjectMissingError, UnsavedError, VstoreError
+from vstore.objects.chunking import SMALL_BYTES
+from vstore.objects.digest import Digest, Hasher, algorithm_of
+from vstore.objects.names import RelPath
+from vstore.objects.tree import EMPTY_DIRECTORY, EXECUTABLE, Entry
+from vstore.objects.tree import SYMLINK as SYMLINK_ENTRY
+from vstore.progress import SILENT, Reporter
+from vstore.state import State
+from vstore.workspace.scan import Stat, take_stat
+
+_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(slots=True)
+class Materialized:
+    """What was done: the numbers of each file written, by path, and what could not be done."""
+
+    written: dict[RelPath, Stat] = field(default_factory=dict)
+    deleted: list[RelPath] = field(default_factory=list)
+    missing: list[tuple[RelPath, Digest]] = field(default_factory=list)
+    damaged: list[tuple[RelPath, Digest]] = field(default_factory=list)
+    failed: list[tuple[RelPath, VstoreError]] = field(default_factory=list)
+
+
+class Materializer:
+    """Writes entries of trees into one work tree.  Not thread-safe.
+
+    ``link_type`` says how large files take their bytes from the cache; where it turns out not to work for a
+    file, a copy is made.
+    """
+
+    def __init__(
+        self, work_tree: Path, cache: Cache, state: State, *, link_type: str = COPY, reporter: Reporter = SILENT
+    ) -> None:
+        self._work_tree = work_tree
+        self._cache = cache
+        self._state = state
+        self._link_type = link_type
+        self._reporter = reporter
+        self._expected: Mapping[RelPath, Stat] | None = None
+
+    def apply(
+        self,
+        root: RelPath,
+        *,
+        write: Sequence[Entry],
+        delete: Sequence[Entry],
+        make_root: bool,
+        expected: Mapping[RelPath, Stat] | None,
+    ) -> Materialized:
+        """Write and delete entries below ``root``, a path of the work tree (an entry with path "" is ``root`` itself).
+
+        ``expected`` has the numbers of every file that may be replaced or deleted, as the caller saw it when it made
+        sure that it is saved: what was touched since, or came into being, is left alone and recorded as failed.  None
+        spares nothing.  What fails is recorded, the rest is done; raises NoSpaceError when the disk is full.
+        ``make_root``: the root is a directory and exists afterwards, even if the tree is empty.
+        """
+        self._expected = expected
+        result = Materialized()
+        with _Cursor(self._work_tree) as cursor:
+            obstacles = {entry.path for entry in delete}
+            try:
+                if make_root:
+                    cursor.enter(root)
+            except OSError as error:
+                result.failed.append((root, from_os_error(error, root, "create")))
+                return result
+            later = self._write_all(cursor, root, write, obstacles, result)
+            self._delete_all(cursor, root, delete, result)
+            self._write_all(cursor, root, later, set(), result)
+        return result
+
+    # writing
+
+    def _write_all(
+        self, cursor: _Cursor, root: RelPath, entries: Iterable[Entry], obstacles: set[RelPath], result: Materialized
+    ) -> list[Entry]:
+        """Write entries directory by directory; returns those that something to be deleted is in the way of."""
+        later: list[Entry] = []
+        groups: dict[RelPath, list[Entry]] = {}
+        for entry in entries:
+            directory = _join(root, entry.path).rpartition("/")[0]
+            groups.setdefault(directory, []).append(entry)
+        for directory in sorted(groups):
+            group = groups[directory]
+            try:
+                cursor.open_for_writing(directory)
+            except OSError as error:
+                if obstacles and error.errno in (errno.ENOTDIR, errno.ELOOP, errno.EEXIST):
+                    later += group
+                else:
+                    result.failed.append((directory, from_os_error(error, directory, "create")))
+                continue
+            for entry in group:
+                self._write(cursor, root, entry, obstacles, result, later)
+            try:
+                cursor.publish()
+            except OSError as error:
+                result.failed.append((directory, from_os_error(error, directory, "create")))
+        return later
+
+    def _write(
+        self,
+        cursor: _Cursor,
+        root: RelPath,
+        entry: Entry,
+        obstacles: set[RelPath],
+        result: Materialized,
+        later: list[Entry],
+    ) -> None:
+        path = _join(root, entry.path)
+        try:
+            if entry.kind == EMPTY_DIRECTORY:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(path.rpartition("/")[2], dir_fd=cursor.descriptor)
+                return
+            numbers = self._place(cursor, path, entry)
+        except ObjectMissingError:
+            result.missing.append((path, entry.digest))
+        except CorruptError:
+            result.damaged.append((path, entry.digest))
+        except IsADirectoryError as error:
+            if obstacles:
+                later.append(entry)
+            else:
+                result.failed.append((path, from_os_error(error, path, "replace")))
+        except OSError as error:
+            result.failed.append((path, from_os_error(error, path, "write")))
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise from_os_error(error, path, "write") from error
+        except VstoreError as error:
+            result.failed.append((path, error))
+        else:
+            result.written[entry.path] = numbers
+        self._reporter.advance()
+
+    def _check_expected(self, directory: int, name: str, path: RelPath, entry_path: RelPath) -> None:
+        """Raise UnsavedError if what is at a path is not what the caller saw there.  Raises OSError."""
+        if self._expected is None:
+            return
+        try:
+            now = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if not stat.S_ISDIR(now.st_mode) and take_stat(now) != self._expected.get(entry_path):
+            raise UnsavedError(f"{path} was changed meanwhile", paths=[path])
+
+    def _place(self, cursor: _Cursor, path: RelPath, entry: Entry) -> Stat:
+        """Write one file or link, by its final name in a directory that is not yet visible, else by a rename."""
+        directory, name = cursor.descriptor, path.rpartition("/")[2]
+        target = name if cursor.is_staged else temporary_name()
+        try:
+            if entry.kind == SYMLINK_ENTRY:
+                os.symlink(entry.target, target, dir_fd=directory)
+                before = os.stat(target, dir_fd=directory, follow_symlinks=False)
+            elif entry.size_bytes <= SMALL_BYTES:
+                before = self._write_small(directory, target, entry)
+            else:
+                before = self._write_large(directory, target, entry)
+            if not cursor.is_staged:
+                self._check_expected(directory, name, path, entry.path)
+                os.rename(target, name, src_dir_fd=directory, dst_dir_fd=directory)
+                after = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                # The rename changes the ctime; anything else means that somebody else was at it.
+                same = (after.st_ino, after.st_size, after.st_mtime_ns)
+                if same == (before.st_ino, before.st_size, before.st_mtime_ns):
+                    before = after
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(target, dir_fd=directory)
+            raise
+        numbers = take_stat(before)
+        assert numbers is not None
+        return numbers
+
+    def _write_small(self, directory: int, target: str, entry: Entry) -> os.stat_result:
+        data = self._cache.read(entry.digest)
+        if len(data) != entry.size_bytes:
+            raise CorruptError(f"{entry.digest} does not have the size its tree says", digest=entry.digest)
+        descriptor = os.open(target, _NEW_FILE, 0o777 if entry.kind == EXECUTABLE else 0o666, dir_fd=directory)
+        try:
+            written = os.write(descriptor, data)
+            while written < len(data):
+                written += os.write(descriptor, memoryview(data)[written:])
+            return os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _write_large(self, directory: int, target: str, entry: Entry) -> os.stat_result:
+        source = self._cache.open_large(entry.digest)
+        if source is None:
+            # A content of this size is loose unless another version of vstore packed it.
+            if self._cache.has(entry.digest):
+                return self._write_small(directory, target, entry)
+            raise ObjectMissingError(f"{entry.digest} is not in the cache", digests=[entry.digest])
+        with source:
+            held = os.fstat(source.fileno())
+            if held.st_size != entry.size_bytes:
+                raise self._damaged(entry.digest)
+            # Executables are always copies: the object's own mode stands for files that are not.
+            if self._link_type in (HARDLINK, SYMLINK) and entry.kind != EXECUTABLE:
+                linked = self._link(directory, target, entry.digest, held)
+                if linked is not None:
+                    return linked
+            mode = 0o777 if entry.kind == EXECUTABLE else 0o666
+            descriptor = os.open(target, (_NEW_FILE & ~os.O_WRONLY) | os.O_RDWR, mode, dir_fd=directory)
+            try:
+                if self._link_type == REFLINK and try_reflink(source.fileno(), descriptor):
+                    self._verify(entry.digest, source.fileno(), held)
+                else:
+                    self._copy(entry.digest, source.fileno(), descriptor)
+                return os.fstat(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def _link(self, directory: int, target: str, digest: Digest, held: os.stat_result) -> os.stat_result | None:
+        """Link a verified object, or None where that does not work here."""
+        path = self._cache.loose_path(digest)
+        with open(path, "rb", buffering=0) as file:
+            self._verify(digest, file.fileno(), held)
+        if stat.S_IMODE(held.st_mode) & 0o222:
+            with contextlib.suppress(OSError):
+                path.chmod(self._cache.file_mode(0o444))
+        try:
+            if self._link_type == HARDLINK:
+                os.link(path, target, dst_dir_fd=directory)
+            else:
+                os.symlink(path, target, dir_fd=directory)
+        except OSError as error:
+            if error.errno in (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP):
+                return None
+            raise
+        return os.stat(target, dir_fd=directory, follow_symlinks=False)
+
+    def _verify(self, digest: Digest, descriptor: int, held: os.stat_result) -> None:
+        """Hash an object that is going to be shared, once for each (inode, size, mtime).  Raises CorruptError."""
+        numbers = (held.st_ino, held.st_size, held.st_mtime_ns)
+        if self._state.is_verified(digest, *numbers):
+            return
+        if hash_file(descriptor, algorithm_of(digest).name)[0] != digest:
+            raise self._damaged(digest)
+        self._state.save_verified(digest, *numbers)
+
+    def _copy(self, digest: Digest, source: int, target: int) -> None:
+        hasher = Hasher(algorithm_of(digest).name)
+        buffer = bytearray(COPY_BYTES)
+        view = memoryview(buffer)
+        size = 0
+        while count := os.readv(source, [buffer]):
+            hasher.update(view[:count])
+            write_sparsely(target, view[:count], size)
+            size += count
+        os.ftruncate(target, size)
+        if hasher.digest() != digest:
+            raise self._damaged(digest)
+
+    def _damaged(self, digest: Digest) -> CorruptError:
+        self._cache.set_aside(digest)
+        return CorruptError(f"the cached object {digest} is damaged", digest=digest)
+
+    # deleting
+
+    def _delete_all(self, cursor: _Cursor, root: RelPath, entries: Sequence[Entry], result: Materialized) -> None:
+        directories: set[RelPath] = set()
+        for entry in entries:
+            path = _join(root, entry.path)
+            directory, _, name = path.rpartition("/")
+            try:
+                cursor.open_existing(directory)
+                if entry.kind == EMPTY_DIRECTORY:
+                    os.rmdir(name, dir_fd=cursor.descriptor)
+                else:
+                    self._check_expected(cursor.descriptor, name, path, entry.path)
+                    os.unlink(name, dir_fd=cursor.descriptor)
+                    result.deleted.append(entry.path)
+            except UnsavedError as error:
+                result.failed.append((path, error))
+            except (FileNotFoundError, NotADirectoryError):
+                pass
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.ELOOP):
+                    result.failed.append((path, from_os_error(error, path, "delete")))
+            while len(directory) > len(root):
+                directories.add(directory)
+                directory = directory.rpartition("/")[0]
+        for directory in sorted(directories, key=len, reverse=True):
+            parent, _, name = directory.rpartition("/")
+            with contextlib.suppress(OSError):
+                cursor.open_existing(parent)
+                os.rmdir(name, dir_fd=cursor.descriptor)
+
+
+class _Cursor:
+    """A descriptor of one directory of the work tree after another, opened without following links."""
+
+    def __init__(self, work_tree: Path) -> None:
+        self._top = os.open(work_tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._open: list[tuple[str, int]] = []
+        self._staged: tuple[int, str, str] | None = None
+        """Of a directory not yet visible: its parent's descriptor, temporary name and final name."""
+
+    def __enter__(self) -> _Cursor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._abandon()
+        self._leave(0)
+        os.close(self._top)
+
+    @property
+    def descriptor(self) -> int:
+        """The directory at hand."""
+        return self._open[-1][1] if self._open else self._top
+
+    @property
+    def is_staged(self) -> bool:
+        """Whether the directory at hand is new and not yet visible."""
+        return self._staged is not None
+
+    def open_existing(self, path: RelPath) -> None:
+        """Go to a directory.  Raises OSError: NotADirectoryError or ELOOP where a file or link is in the way."""
+        self._go(path, create=False)
+
+    def enter(self, path: RelPath) -> None:
+        """Go to a directory, making it and those above it if they are not there."""
+        self._go(path, create=True)
+
+    def open_for_writing(self, path: RelPath) -> None:
+        """Go to a directory; if it is not there, to a new one that ``publish`` gives its name."""
+        parent, _, name = path.rpartition("/")
+        if not name:
+            self.enter("")
+            return
+        self.enter(parent)
+        try:
+            self.enter_child(name)
+        except FileNotFoundError:
+            staged = temporary_name()
+            above = self.descriptor
+            os.mkdir(staged, dir_fd=above)
+            self._open.append((name, os.open(staged, _DIRECTORY_FLAGS, dir_fd=above)))
+            self._staged = (above, staged, name)
+
+    def enter_child(self, name: str) -> None:
+        """Go one directory down.  Raises FileNotFoundError if it is not there."""
+        self._open.append((name, os.open(name, _DIRECTORY_FLAGS, dir_fd=self.descriptor)))
+
+    def publish(self) -> None:
+        """Give the directory at hand, if it is new, its name."""
+        if self._staged is not None:
+            above, staged, name = self._staged
+            os.rename(staged, name, src_dir_fd=above, dst_dir_fd=above)
+            self._staged = None
+
+    def _abandon(self) -> None:
+        if self._staged is None:
+            return
+        above, staged, _ = self._staged
+        self._staged = None
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self.descriptor):
+                os.unlink(name, dir_fd=self.descriptor)
+            os.rmdir(staged, dir_fd=above)
+
+    def _go(self, path: RelPath, *, create: bool) -> None:
+        self._abandon()
+        wanted = path.split("/") if path else []
+        shared = 0
+        while shared < min(len(wanted), len(self._open)) and self._open[shared][0] == wanted[shared]:
+            shared += 1
+        self._leave(shared)
+        for name in wanted[shared:]:
+            try:
+                self.enter_child(name)
+            except FileNotFoundError:
+                if not create:
+                    raise
+                os.mkdir(name, dir_fd=self.descriptor)
+                self.enter_child(name)
+
+    def _leave(self, depth: int) -> None:
+        while len(self._open) > depth:
+            os.close(self._open.pop()[1])
+
+
+def _join(root: RelPath, path: RelPath) -> RelPath:
+    return f"{root}/{path}" if root and path else root or path

@@ -1,0 +1,124 @@
+"""Pointer files: finding them, reading and writing them, at work or at a git revision."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from vstore.durable import os_errors, write_atomic
+from vstore.errors import NameRefusedError, NotTrackedError, VstoreError
+from vstore.objects.names import RelPath, find_refusal, is_reserved
+from vstore.objects.pointer import POINTER_SUFFIX, Pointer, pointer_from_bytes, pointer_to_bytes
+
+
+class Artifact(NamedTuple):
+    """Something tracked: where its data lies, relative to the work tree, and what its pointer says.
+
+    ``pointer`` is the error where the pointer file cannot be read, so that one broken pointer stops nobody else.
+    """
+
+    path: RelPath
+    pointer: Pointer | VstoreError
+
+    @property
+    def pointer_path(self) -> RelPath:
+        """Where the pointer file lies."""
+        return self.path + POINTER_SUFFIX
+
+
+def parse_artifact(pointer_path: RelPath, data: bytes) -> Artifact:
+    """Return the artifact of a pointer file; a broken one carries its error."""
+    path = pointer_path.removesuffix(POINTER_SUFFIX)
+    reason = find_refusal(path)
+    if reason:
+        return Artifact(path, NameRefusedError(f"{pointer_path!r} {reason}", names=[(pointer_path, reason)]))
+    try:
+        return Artifact(path, pointer_from_bytes(data, pointer_path))
+    except VstoreError as error:
+        return Artifact(path, error)
+
+
+def find_artifact(work_tree: Path, path: RelPath) -> Artifact | None:
+    """Return the artifact whose data lies at ``path``, or None if no pointer file says so."""
+    pointer_path = path + POINTER_SUFFIX
+    with os_errors(pointer_path, "read"):
+        try:
+            # A link in a pointer's place could make us read anything.
+            descriptor = os.open(work_tree / pointer_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        with open(descriptor, "rb") as file:
+            data = file.read()
+    return parse_artifact(pointer_path, data)
+
+
+def find_owner(work_tree: Path, path: RelPath) -> Artifact | None:
+    """Return the artifact at ``path`` or the nearest above it, or None."""
+    while path:
+        artifact = find_artifact(work_tree, path)
+        if artifact is not None:
+            return artifact
+        path = path.rpartition("/")[0]
+    return None
+
+
+def get_owner(work_tree: Path, path: RelPath) -> Artifact:
+    """Return the artifact at ``path`` or the nearest above it.  Raises NotTrackedError."""
+    artifact = find_owner(work_tree, path)
+    if artifact is None:
+        raise NotTrackedError(f"{path or '.'} is not tracked by vstore", path=path)
+    return artifact
+
+
+def iter_artifacts(
+    work_tree: Path, below: RelPath = "", *, is_ignored: Callable[[RelPath], bool] = lambda path: False
+) -> Iterator[Artifact]:
+    """Yield the artifacts at or below a directory, by path.
+
+    Data of artifacts, other repositories and directories for which ``is_ignored`` are not looked into.
+    """
+    pending = [below]
+    while pending:
+        directory = pending.pop()
+        prefix = directory + "/" if directory else ""
+        pointers: list[str] = []
+        directories: list[str] = []
+        try:
+            with os.scandir(work_tree / directory) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        directories.append(entry.name)
+                    elif entry.name.endswith(POINTER_SUFFIX) and entry.name != POINTER_SUFFIX:
+                        pointers.append(entry.name)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue
+        data = {name.removesuffix(POINTER_SUFFIX) for name in pointers}
+        for name in sorted(pointers):
+            artifact = find_artifact(work_tree, prefix + name.removesuffix(POINTER_SUFFIX))
+            if artifact is not None:
+                yield artifact
+        for name in sorted(directories, reverse=True):
+            path = prefix + name
+            if name in data or is_reserved(name) or is_ignored(path) or os.path.lexists(work_tree / path / ".git"):
+                continue
+            pending.append(path)
+
+
+def write_pointer(work_tree: Path, path: RelPath, pointer: Pointer) -> bool:
+    """Write the pointer of the data at ``path``, keeping what a person wrote into it; False if nothing changed.
+
+    Raises PointerInvalidError if a broken pointer is there: nothing of it is overwritten.
+    """
+    file = work_tree / (path + POINTER_SUFFIX)
+    with os_errors(file, "write"):
+        try:
+            old: bytes | None = file.read_bytes()
+        except FileNotFoundError:
+            old = None
+        if old is not None and pointer_from_bytes(old, path + POINTER_SUFFIX) == pointer:
+            return False
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, pointer_to_bytes(pointer, old))
+    return True

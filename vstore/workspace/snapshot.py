@@ -1,0 +1,387 @@
+"""Snapshots: what an artifact's files hold, reading only those that were touched since they were last read."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from vstore.cache.cache import Cache
+from vstore.cache.loose import hash_file
+from vstore.cache.writer import CacheWriter, LargeCopy
+from vstore.durable import file_system_time_ns
+from vstore.errors import ChangedWhileReadError, PartialError, VstoreError
+from vstore.objects.chunking import SMALL_BYTES
+from vstore.objects.digest import Digest, hash_bytes
+from vstore.objects.names import RelPath
+from vstore.objects.tree import EMPTY_DIRECTORY, FILE, SYMLINK, Entry, Tree, find_contents, paused_collector
+from vstore.parallel import map_ordered
+from vstore.progress import SILENT, Reporter
+from vstore.state import DirectoryRecord, RootRecord, State
+from vstore.workspace.scan import KINDS, STAT_NUMBERS, Scan, ScannedDirectory, scan, take_stat
+
+UNKNOWN = Digest("")
+_ATTEMPTS = 3
+_LINK = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What lies at an artifact's path.  ``tree`` is the encoding of a directory's tree; None for a file.
+
+    ``kind`` is "file", "tree" or "absent"; then there is no digest.
+    """
+
+    scan: Scan
+    kind: str
+    digest: Digest
+    size_bytes: int
+    files: int
+    executable: bool = False
+    tree: bytes | None = None
+    digests: list[list[Digest]] | None = field(default=None, repr=False)
+    """Of each scanned directory the digests of its files; None where nothing was touched."""
+
+    def iter_entries(self) -> Iterable[Entry]:
+        """Return the entries of a tree, parsed."""
+        return [] if self.tree is None else Tree.from_bytes(self.tree).entries
+
+
+class Snapshotter:
+    """Takes snapshots in one work tree, remembering in its state what it read."""
+
+    def __init__(
+        self, state: State, cache: Cache, algorithm: str, *, jobs: int = 1, reporter: Reporter = SILENT
+    ) -> None:
+        self._state = state
+        self._cache = cache
+        self._algorithm = algorithm
+        self._jobs = jobs
+        self._reporter = reporter
+
+    def take(self, root: Path, key: RelPath, *, writer: CacheWriter | None = None, remember: bool = True) -> Snapshot:
+        """Return what lies at ``root``; ``key`` names it in the state.
+
+        With ``writer`` every content of it is in the cache afterwards (at the latest when the writer commits).
+        Raises PartialError naming every file that cannot be tracked or read, NameRefusedError.
+        """
+        found = scan(root, reporter=self._reporter)
+        if found.refused:
+            # Without a writer only the rest is looked at: nothing is going to be recorded.
+            if writer is not None:
+                message = f"{len(found.refused)} of the paths below {root.name} cannot be tracked"
+                raise PartialError(message, done=0, failed=found.refused)
+            remember = False
+        if not found.is_directory and not found.files:
+            return Snapshot(found, "absent", UNKNOWN, 0, 0)
+        known = self._state.find_root(key) if found.is_directory else None
+        if known is not None and known.fingerprint == found.fingerprint():
+            snapshot = self._unchanged(found, known, writer)
+            if snapshot is not None:
+                return snapshot
+        with paused_collector():
+            return self._read(found, key, writer, remember)
+
+    def _unchanged(self, found: Scan, known: RootRecord, writer: CacheWriter | None) -> Snapshot | None:
+        """Return the snapshot of a directory in which nothing was touched, if the cache still has what it must."""
+        try:
+            tree = self._cache.read(known.digest)
+        except VstoreError:
+            return None
+        if writer is not None and self._cache.find_missing(digest for digest, _ in find_contents(tree)):
+            return None
+        return Snapshot(found, "tree", known.digest, known.size_bytes, known.files, tree=tree)
+
+    def _read(self, found: Scan, key: RelPath, writer: CacheWriter | None, remember: bool) -> Snapshot:
+        records = self._state.load_directories(key)
+        digests = [match(directory, records.get(state_path(key, directory.path))) for directory in found.directories]
+        if writer is not None:
+            missing = self._cache.find_missing(digest for column in digests for digest in column if digest)
+            if missing:
+                digests = [[UNKNOWN if digest in missing else digest for digest in column] for column in digests]
+        started_ns, granularity_ns = file_system_time_ns(self._state.path.parent)
+        reading = _Reading(found, digests, self._cache, self._algorithm, writer)
+        reading.run(self._jobs, self._reporter)
+        if reading.failed:
+            if writer is not None:
+                raise PartialError(
+                    f"{len(reading.failed)} of the files of {found.root.name} could not be read",
+                    done=found.files - len(reading.failed),
+                    failed=reading.failed,
+                )
+            remember = False
+        snapshot = reading.snapshot()
+        if writer is not None and snapshot.tree is not None:
+            writer.add_bytes(snapshot.tree, self._algorithm)
+        if remember:
+            save(self._state, key, snapshot, records, before_ns=started_ns - granularity_ns)
+        return snapshot
+
+
+def state_path(key: RelPath, directory: RelPath) -> str:
+    """Return the name in the state of a directory of an artifact."""
+    return f"{key}/{directory}" if directory else key
+
+
+def match(directory: ScannedDirectory, record: DirectoryRecord | None) -> list[Digest]:
+    """Return the digests of a directory's files as far as they are known: those whose numbers did not change."""
+    if record is None or not directory.names:
+        return [UNKNOWN] * len(directory.names)
+    digests = [Digest(text) for text in record.digests.decode().split("\0")]
+    stats = directory.stats.tobytes()
+    names = "\0".join(directory.names).encode(errors="surrogateescape")
+    if names == record.names and stats == record.stats and len(digests) == len(directory.names):
+        return digests
+    width = STAT_NUMBERS * directory.stats.itemsize
+    old_names = record.names.decode(errors="surrogateescape").split("\0")
+    if not len(old_names) == len(digests) == len(record.stats) // width:
+        return [UNKNOWN] * len(directory.names)
+    known = {
+        (name, record.stats[i * width : (i + 1) * width]): digest
+        for i, (name, digest) in enumerate(zip(old_names, digests, strict=True))
+    }
+    return [known.get((name, stats[i * width : (i + 1) * width]), UNKNOWN) for i, name in enumerate(directory.names)]
+
+
+def save(state: State, key: RelPath, snapshot: Snapshot, old: Mapping[str, DirectoryRecord], *, before_ns: int) -> None:
+    """Remember a snapshot.  Files touched at ``before_ns`` or later are remembered as unknown.
+
+    Such a file could be changed again without its times showing it, as git's "racily clean" files.
+    """
+    racy = snapshot.scan.newest_ns >= before_ns
+    changed: list[DirectoryRecord] = []
+    paths: set[str] = set()
+    for directory, column in zip(snapshot.scan.directories, snapshot.digests or (), strict=True):
+        path = state_path(key, directory.path)
+        paths.add(path)
+        if racy:
+            mtimes, ctimes = directory.stats[2::STAT_NUMBERS], directory.stats[4::STAT_NUMBERS]
+            column = [
+                UNKNOWN if max(mtime, ctime) >= before_ns else digest
+                for digest, mtime, ctime in zip(column, mtimes, ctimes, strict=True)
+            ]
+        record = DirectoryRecord(
+            path,
+            "\0".join(directory.names).encode(errors="surrogateescape"),
+            directory.stats.tobytes(),
+            "\0".join(column).encode(),
+        )
+        if record != old.get(path):
+            changed.append(record)
+    root = None
+    if not racy and snapshot.tree is not None:
+        root = RootRecord(snapshot.scan.fingerprint(), snapshot.digest, snapshot.size_bytes, snapshot.files)
+    state.save(key, changed, old.keys() - paths, root)
+
+
+class _Job(NamedTuple):
+    """A file to read."""
+
+    number: int
+    """Of its directory in the scan."""
+    row: int
+
+
+class _Reading:
+    """Reads the files of a scan whose digests are not known."""
+
+    def __init__(
+        self, found: Scan, digests: list[list[Digest]], cache: Cache, algorithm: str, writer: CacheWriter | None
+    ) -> None:
+        self._scan = found
+        self._digests = digests
+        self._cache = cache
+        self._algorithm = algorithm
+        self._writer = writer
+        self._targets: dict[tuple[int, int], str] = {}
+        self._linked_sizes: dict[tuple[int, int], int] = {}
+        self.failed: list[tuple[RelPath, str]] = []
+
+    def run(self, jobs: int, reporter: Reporter) -> None:
+        """Read them: small ones here one after the other, large ones in ``jobs`` threads."""
+        large: list[_Job] = []
+        directories = self._scan.directories
+        wanted = sum([column.count(UNKNOWN) for column in self._digests])
+        reporter.begin("hashing", total=wanted)
+        for number, (directory, column) in enumerate(zip(directories, self._digests, strict=True)):
+            if UNKNOWN not in column:
+                continue
+            descriptor = self._open_directory(directory)
+            if descriptor is None:
+                continue
+            try:
+                for row, digest in enumerate(column):
+                    if digest:
+                        continue
+                    kind, size = directory.stats[row * STAT_NUMBERS], directory.stats[row * STAT_NUMBERS + 1]
+                    if kind == _LINK:
+                        self._read_link(number, row, descriptor)
+                    elif size > SMALL_BYTES:
+                        large.append(_Job(number, row))
+                        continue
+                    else:
+                        self._read_small(number, row, descriptor)
+                    reporter.advance()
+            finally:
+                os.close(descriptor)
+        for job, result in zip(large, map_ordered(self._try_large, large, workers=jobs), strict=True):
+            self._take_large(job, result)
+            reporter.advance()
+        reporter.end()
+
+    def _open_directory(self, directory: ScannedDirectory) -> int | None:
+        root = self._scan.root if self._scan.is_directory else self._scan.root.parent
+        try:
+            return os.open(root / directory.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            self._fail(directory.path, error)
+            return None
+
+    def _fail(self, path: RelPath, error: OSError | VstoreError) -> None:
+        if isinstance(error, FileNotFoundError):
+            reason = "vanished while it was read"
+        elif isinstance(error, OSError):
+            reason = f"cannot be read: {os.strerror(error.errno or 0).lower()}"
+        else:
+            reason = error.message
+        self.failed.append((path, reason))
+
+    def _read_small(self, number: int, row: int, directory_descriptor: int) -> None:
+        directory = self._scan.directories[number]
+        name, expected = directory.names[row], directory.stat(row)
+        try:
+            for _ in range(_ATTEMPTS):
+                descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory_descriptor)
+                try:
+                    data = os.read(descriptor, expected[1] + 1)
+                    after = take_stat(os.fstat(descriptor))
+                finally:
+                    os.close(descriptor)
+                if after == expected and len(data) == expected[1]:
+                    digest = hash_bytes(data, self._algorithm)
+                    if self._writer is not None:
+                        self._writer.add_small(digest, data)
+                    self._digests[number][row] = digest
+                    return
+                if after is None or after[1] > SMALL_BYTES:
+                    break
+                expected = after
+                directory.stats[row * STAT_NUMBERS : (row + 1) * STAT_NUMBERS] = array("q", after)
+        except OSError as error:
+            self._fail(directory.file_path(row), error)
+            return
+        self.failed.append((directory.file_path(row), "kept changing while it was read"))
+
+    def _try_large(self, job: _Job) -> LargeCopy | tuple[Digest, int] | OSError | VstoreError:
+        """Copy or hash one large file.  Runs in several threads."""
+        directory = self._scan.directories[job.number]
+        path = (self._scan.root if self._scan.is_directory else self._scan.root.parent) / directory.file_path(job.row)
+        expected = directory.stat(job.row)
+        try:
+            for _ in range(_ATTEMPTS):
+                descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    if self._writer is None:
+                        result: LargeCopy | tuple[Digest, int] = hash_file(descriptor, self._algorithm)
+                    else:
+                        result = self._writer.copy_large(descriptor, self._algorithm)
+                    after = take_stat(os.fstat(descriptor))
+                finally:
+                    os.close(descriptor)
+                if after == expected:
+                    return result
+                if isinstance(result, LargeCopy) and self._writer is not None:
+                    self._writer.drop_large(result)
+                if after is None:
+                    break
+                expected = after
+                directory.stats[job.row * STAT_NUMBERS : (job.row + 1) * STAT_NUMBERS] = array("q", after)
+        except OSError as error:
+            return error
+        return ChangedWhileReadError("kept changing while it was read", path=str(path))
+
+    def _take_large(self, job: _Job, result: LargeCopy | tuple[Digest, int] | OSError | VstoreError) -> None:
+        if isinstance(result, (OSError, VstoreError)):
+            self._fail(self._scan.directories[job.number].file_path(job.row), result)
+            return
+        if isinstance(result, LargeCopy):
+            assert self._writer is not None
+            self._writer.add_large(result)
+            self._digests[job.number][job.row] = result.digest
+        else:
+            self._digests[job.number][job.row] = result[0]
+
+    def _read_link(self, number: int, row: int, directory_descriptor: int) -> None:
+        """Take a link's target, or the digest of the cached object that it stands for."""
+        directory = self._scan.directories[number]
+        try:
+            target = os.readlink(directory.names[row], dir_fd=directory_descriptor)
+        except OSError as error:
+            self._fail(directory.file_path(row), error)
+            return
+        linked = self._cache.find_linked(target)
+        if linked is None:
+            self._targets[number, row] = target
+            if not self._scan.is_directory:
+                self.failed.append((directory.file_path(row), "is a symlink"))
+            return
+        try:
+            self._linked_sizes[number, row] = os.stat(target).st_size
+        except OSError:
+            self.failed.append((directory.file_path(row), f"is a link to {linked}, which the cache does not hold"))
+            return
+        self._digests[number][row] = linked
+
+    def snapshot(self) -> Snapshot:
+        """Return what was read and what was known before."""
+        if not self._scan.is_directory:
+            return self._file_snapshot()
+        entries = list(self._iter_entries())
+        tree = Tree(entries)
+        data = tree.to_bytes()
+        return Snapshot(
+            self._scan,
+            "tree",
+            hash_bytes(data, self._algorithm),
+            tree.size_bytes,
+            tree.files,
+            tree=data,
+            digests=self._digests,
+        )
+
+    def _file_snapshot(self) -> Snapshot:
+        directory = self._scan.directories[0]
+        kind, size, *_ = directory.stat(0)
+        size = self._linked_sizes.get((0, 0), size)
+        digest = self._digests[0][0]
+        kind_name = "file" if digest else "absent"
+        return Snapshot(self._scan, kind_name, digest, size, 1, executable=kind == 2, digests=self._digests)
+
+    def _iter_entries(self) -> Iterator[Entry]:
+        skipped = {path for path, _ in self.failed}
+        parents = {directory.path.rpartition("/")[0] for directory in self._scan.directories if directory.path}
+        for number, (directory, column) in enumerate(zip(self._scan.directories, self._digests, strict=True)):
+            prefix = directory.path + "/" if directory.path else ""
+            kinds, sizes = directory.stats[0::STAT_NUMBERS], directory.stats[1::STAT_NUMBERS]
+            if _LINK not in kinds and not skipped:
+                yield from [
+                    Entry(prefix + name, KINDS[kind], size, digest)
+                    for name, kind, size, digest in zip(directory.names, kinds, sizes, column, strict=True)
+                ]
+            else:
+                for row, (name, kind, size, digest) in enumerate(
+                    zip(directory.names, kinds, sizes, column, strict=True)
+                ):
+                    if prefix + name in skipped:
+                        continue
+                    if kind == _LINK and digest:
+                        yield Entry(prefix + name, FILE, self._linked_sizes[number, row], digest)
+                    elif kind == _LINK:
+                        yield Entry(prefix + name, SYMLINK, 0, target=self._targets[number, row])
+                    else:
+                        yield Entry(prefix + name, KINDS[kind], size, digest)
+            if not directory.names and directory.path and directory.path not in parents:
+                yield Entry(directory.path, EMPTY_DIRECTORY, 0)

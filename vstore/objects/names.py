@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 RelPath = str
 """A POSIX path relative to a directory, "/" between components."""
@@ -15,13 +15,6 @@ RelPath = str
 # Code points that HFS+ leaves out when it compares names (as git knows them).
 _IGNORED_BY_HFS = re.compile("[\u200b-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 _RESERVED = frozenset({".git", ".vstore", "git~1", "vstore~1"})
-_SUSPICIOUS = re.compile(
-    r"^/|/$|//|^$"  # absolute, or an empty component
-    r"|(?:^|/)\."  # ".", "..", or a name that may be .git or .vstore
-    r"|[\\\0~\ud800-\udfff]"  # backslash, NUL, short names of NTFS, bytes that are not UTF-8
-    r"|^[A-Za-z]:"  # a drive
-    "|[\u200b-\u200f\u202a-\u202e\u206a-\u206f\ufeff]"
-)
 _WINDOWS_DEVICES = frozenset(
     {"con", "prn", "aux", "nul", "conin$", "conout$"}
     | {f"{port}{digit}" for port in ("com", "lpt") for digit in "123456789¹²³"}
@@ -29,14 +22,13 @@ _WINDOWS_DEVICES = frozenset(
 
 
 def find_refusal(path: RelPath) -> str | None:
-    """Return why a tree must not hold ``path``, or None if it may.  About 0.4 us for ordinary paths."""
-    if _SUSPICIOUS.search(path) is None:
-        return None
+    """Return why a tree must not hold ``path``, or None if it may."""
     try:
         path.encode()
     except UnicodeEncodeError:
         return "is not UTF-8"
-    if not path or path.startswith("/") or path.endswith("/") or "//" in path:
+    components = path.split("/")
+    if "" in components:
         return "is not a relative path"
     if "\0" in path:
         return "holds a NUL"
@@ -44,7 +36,7 @@ def find_refusal(path: RelPath) -> str | None:
         return "holds a backslash"
     if re.match("[A-Za-z]:", path):
         return "begins with a drive letter"
-    for component in path.split("/"):
+    for component in components:
         if component in (".", ".."):
             return f"holds the component {component!r}"
         if is_reserved(component):
@@ -52,15 +44,29 @@ def find_refusal(path: RelPath) -> str | None:
     return None
 
 
-def find_refused_names(paths: Sequence[RelPath]) -> list[tuple[RelPath, str]]:
-    """Return those of many paths that a tree must not hold, with the reason; 0.3 us each."""
-    suspicious = _SUSPICIOUS.search
-    suspects = [path for path in paths if suspicious(path)]
+def find_refused_names(paths: Iterable[RelPath]) -> list[tuple[RelPath, str]]:
+    """Return those of many paths that a tree must not hold, with the reason; 0.3 us each for plain ASCII."""
+    # Substring tests are five times faster than a regular expression, and every refusal fails one of them.
+    suspects = [
+        path
+        for path in paths
+        if path[:1] in "./"
+        or path[-1:] == "/"
+        or "//" in path
+        or "/." in path
+        or "~" in path
+        or ":" in path
+        or "\\" in path
+        or "\0" in path
+        or not path.isascii()
+    ]
     return [(path, reason) for path in suspects if (reason := find_refusal(path))]
 
 
 def is_reserved(name: str) -> bool:
     """Tell whether any common file system takes ``name`` for ``.git`` or ``.vstore``."""
+    if name.isascii() and "." not in name and "~" not in name:
+        return False
     folded = unicodedata.normalize("NFKC", _IGNORED_BY_HFS.sub("", name)).casefold()
     return folded.partition(":")[0].rstrip(". ") in _RESERVED
 

@@ -13,11 +13,12 @@ trees are equal when their digests are and differ in the lines that differ.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import itertools
 import operator
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from vstore.errors import CorruptError, NameRefusedError, NewerFormatError
@@ -31,10 +32,14 @@ EMPTY_DIRECTORY = "d"
 
 TREE_HEADER = "vstore-tree 1\n"
 _NO_DIGEST = Digest("")
-_ROW = re.compile(r"^([fxld])\t(0|[1-9][0-9]{0,18})\t([^\t\n]*)\t([^\t\n]+)$", re.MULTILINE)
-_FILE_ROW = re.compile(r"^([fx])\t(0|[1-9][0-9]{0,18})\t(" + DIGEST_PATTERN + r")\t([^\t\n]+)$", re.MULTILINE)
+_SIZE_PATTERN = r"(0|[1-9][0-9]{0,17})"  # always fits a signed 64-bit integer
+_ROW = re.compile(r"^([fxld])\t" + _SIZE_PATTERN + r"\t([^\t\n]*)\t([^\t\n]+)$", re.MULTILINE)
+_FILE_ROW = re.compile(r"^([fx])\t" + _SIZE_PATTERN + r"\t(" + DIGEST_PATTERN + r")\t([^\t\n]+)$", re.MULTILINE)
 _DIGEST = re.compile(DIGEST_PATTERN)
-_BLOCK_CHARACTERS = 4 * 1024 * 1024
+_CONTENT = re.compile(rb"^[fx]\t([0-9]{1,18})\t(" + DIGEST_PATTERN.encode() + rb")\t", re.MULTILINE)
+# Text with one emoji in it takes four bytes a character: only a block at a time is held as text.
+_BLOCK_BYTES = 4 * 1024 * 1024
+_BLOCK_ENTRIES = 50_000
 
 
 class Entry(NamedTuple):
@@ -79,19 +84,16 @@ class Tree:
 
     def to_bytes(self) -> bytes:
         """Return the one encoding; 0.6 us an entry."""
-        must_escape = any("\n" in entry[0] or "\t" in entry[0] for entry in self.entries)
-        escape = _escape if must_escape else str
-        lines = [
-            f"{kind}\t{size}\t{digest or _escape(target)}\t{escape(path)}\n"
-            for path, kind, size, digest, target in self.entries
-        ]
-        return (TREE_HEADER + "".join(lines)).encode()
+        blocks = range(0, len(self.entries), _BLOCK_ENTRIES)
+        return b"".join(
+            [TREE_HEADER.encode(), *(_format(self.entries[start : start + _BLOCK_ENTRIES]) for start in blocks)]
+        )
 
     @classmethod
     def from_bytes(cls, data: Buffer) -> Tree:
         """Parse and check a tree; 1.5 us an entry.  Raises CorruptError, NewerFormatError, NameRefusedError."""
         with paused_collector():
-            entries = _parse(_decode(data))
+            entries = _parse(_check_frame(data))
             paths = [entry[0] for entry in entries]
             if not all(map(operator.lt, paths, itertools.islice(paths, 1, None))):
                 raise CorruptError("a tree is not sorted")
@@ -113,10 +115,13 @@ class TreeDiff(NamedTuple):
 
 
 def diff_trees(old: Buffer, new: Buffer) -> TreeDiff:
-    """Compare the encodings of two trees by their lines; only those that differ are parsed."""
-    old_lines, new_lines = _decode(old).split("\n")[1:-1], _decode(new).split("\n")[1:-1]
-    old_only = set(old_lines).difference(new_lines)
-    new_only = set(new_lines).difference(old_lines)
+    """Compare the encodings of two trees by their lines; only those that differ are parsed.
+
+    Raises CorruptError, NewerFormatError.  Names are not checked: what acts on a stranger's tree reads it
+    whole, by ``Tree.from_bytes``.
+    """
+    old_lines, new_lines = _check_frame(old).split(b"\n")[1:-1], _check_frame(new).split(b"\n")[1:-1]
+    old_only, new_only = set(old_lines).difference(new_lines), set(new_lines).difference(old_lines)
     before = {entry.path: entry for entry in _parse_lines(old_lines, old_only)}
     after = {entry.path: entry for entry in _parse_lines(new_lines, new_only)}
     return TreeDiff(
@@ -124,6 +129,14 @@ def diff_trees(old: Buffer, new: Buffer) -> TreeDiff:
         deleted=[entry for path, entry in before.items() if path not in after],
         modified=[(before[path], entry) for path, entry in after.items() if path in before],
     )
+
+
+def find_contents(tree: Buffer) -> list[tuple[Digest, int]]:
+    """Return digest and size of every file in the encoding of a tree, in its order, without parsing the rest.
+
+    0.7 us each.  Raises CorruptError, NewerFormatError.
+    """
+    return [(Digest(digest.decode()), int(size)) for size, digest in _CONTENT.findall(_check_frame(tree))]
 
 
 @contextlib.contextmanager
@@ -138,44 +151,47 @@ def paused_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _decode(data: Buffer) -> str:
-    try:
-        text = bytes(data).decode()
-    except UnicodeDecodeError as error:
-        raise CorruptError("a tree is not UTF-8") from error
-    if not text.startswith(TREE_HEADER):
-        version = re.match(r"vstore-tree ([0-9]{1,9})\n", text)
+def _check_frame(data: Buffer) -> bytes:
+    whole = bytes(data)
+    if not whole.startswith(TREE_HEADER.encode()):
+        version = re.match(rb"vstore-tree ([1-9][0-9]{0,8})\n", whole)
         if version:
-            raise NewerFormatError(f"a tree has format version {version[1]}", version=int(version[1]))
+            number = int(version[1])
+            raise NewerFormatError(f"a tree has format version {number}", version=number)
         raise CorruptError("not a tree")
-    return text
+    if not whole.endswith(b"\n"):
+        raise CorruptError("a tree ends inside a line")
+    return whole
 
 
-def _parse_lines(lines: list[str], chosen: set[str]) -> list[Entry]:
-    return _parse(TREE_HEADER + "".join([line + "\n" for line in lines if line in chosen]))
+def _parse_lines(lines: list[bytes], chosen: set[bytes]) -> list[Entry]:
+    return _parse(TREE_HEADER.encode() + b"".join([line + b"\n" for line in lines if line in chosen]))
 
 
-def _parse(text: str) -> list[Entry]:
+def _parse(data: bytes) -> list[Entry]:
     entries: list[Entry] = []
     start = len(TREE_HEADER)
-    if not text.endswith("\n"):
-        raise CorruptError("a tree ends inside a line")
-    while start < len(text):
-        end = text.find("\n", start + _BLOCK_CHARACTERS) + 1 or len(text)
-        entries += _parse_block(text, start, end)
+    while start < len(data):
+        end = data.find(b"\n", start + _BLOCK_BYTES) + 1 or len(data)
+        try:
+            entries += _parse_block(data[start:end].decode())
+        except UnicodeDecodeError as error:
+            raise CorruptError("a tree is not UTF-8") from error
         start = end
     return entries
 
 
-def _parse_block(text: str, start: int, end: int) -> list[Entry]:
-    lines = text.count("\n", start, end)
+def _parse_block(text: str) -> list[Entry]:
+    lines = text.count("\n")
+    # Entry._make, without its Python frame.
+    make_entry: Callable[[tuple[str, str, int, str, str]], Entry] = functools.partial(tuple.__new__, Entry)
     if "\\" not in text:
-        files = _FILE_ROW.findall(text, start, end)
+        files = _FILE_ROW.findall(text)
         if len(files) == lines:
             kinds, sizes, digests, paths = zip(*files, strict=True)
             columns = zip(paths, kinds, map(int, sizes), digests, itertools.repeat(""), strict=False)
-            return list(map(Entry._make, columns))
-    rows: list[tuple[str, str, str, str]] = _ROW.findall(text, start, end)
+            return list(map(make_entry, columns))
+    rows: list[tuple[str, str, str, str]] = _ROW.findall(text)
     if len(rows) != lines:
         raise CorruptError("a tree has a line that is not an entry")
     entries = []
@@ -191,6 +207,21 @@ def _parse_block(text: str, start: int, end: int) -> list[Entry]:
     return entries
 
 
+def _format(entries: list[Entry]) -> bytes:
+    """Return the lines of entries."""
+    text = "".join(
+        [f"{kind}\t{size}\t{digest or target}\t{path}\n" for path, kind, size, digest, target in entries]
+    )
+    if text.count("\n") != len(entries) or text.count("\t") != 3 * len(entries):
+        text = "".join(
+            [
+                f"{kind}\t{size}\t{digest or _escape(target)}\t{_escape(path)}\n"
+                for path, kind, size, digest, target in entries
+            ]
+        )
+    return text.encode()
+
+
 def _escape(text: str) -> str:
     # Backslashes are refused in names, so these two are unambiguous.
     return text.replace("\t", "\\t").replace("\n", "\\n")
@@ -203,15 +234,13 @@ def _unescape(text: str) -> str:
 def _find_refused(entries: list[Entry]) -> list[tuple[RelPath, str]]:
     paths = [entry[0] for entry in entries]
     refused = find_refused_names(paths)
-    known = set(paths)
-    if len(known) != len(paths):
-        refused += [(a, "stands twice") for a, b in zip(paths, paths[1:], strict=False) if a == b]
+    refused += [(a, "stands twice") for a, b in itertools.pairwise(paths) if a == b]
     parents = {path.rpartition("/")[0] for path in paths}
     ancestors = set(parents)
     for parent in parents:
         while parent := parent.rpartition("/")[0]:
             ancestors.add(parent)
-    refused += [(path, "is a file or link and also a directory") for path in sorted(ancestors & known)]
+    refused += [(path, "is a file or link and also a directory") for path in paths if path in ancestors]
     links = [entry for entry in entries if entry[1] == SYMLINK]
     return refused + [(link.path, reason) for link in links if (reason := find_target_refusal(link))]
 
@@ -223,12 +252,11 @@ def find_target_refusal(link: Entry) -> str | None:
         return f"is a link to {target!r}, which is not relative"
     if re.search(r"[\\\0\ud800-\udfff]", target):
         return "is a link whose target holds a backslash, a NUL or bytes that are not UTF-8"
-    depth = link.path.count("/")
-    for component in target.split("/"):
-        if component == "..":
-            depth -= 1
-            if depth < 0:
-                return f"is a link to {target!r}, outside the tracked directory"
-        elif component not in ("", "."):
-            depth += 1
+    components = [component for component in target.split("/") if component not in ("", ".")]
+    climbs = len(list(itertools.takewhile("..".__eq__, components)))
+    if climbs > link.path.count("/"):
+        return f"is a link to {target!r}, outside the tracked directory"
+    if ".." in components[climbs:]:
+        # Below another link, ".." leads elsewhere than it reads: "s/.." leaves the tree where s links to ".".
+        return f"is a link to {target!r}, where '..' stands after a name and may lead outside the tracked directory"
     return None

@@ -1,0 +1,1 @@
+"""Tests of vstore.objects: values and formats."""

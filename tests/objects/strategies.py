@@ -87,8 +87,8 @@ _scalars = st.one_of(
     st.integers(-(2**63), 2**63 - 1),
     st.floats(allow_nan=False),
     st.dates(datetime.date(1, 1, 1)),
-    st.datetimes(),
-    st.datetimes(timezones=st.just(datetime.UTC)),
+    st.datetimes().map(lambda time: time.replace(fold=0)),
+    st.datetimes(timezones=st.just(datetime.UTC)).map(lambda time: time.replace(fold=0)),
 )
 values = st.recursive(
     _scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_texts, inner, max_size=3), max_leaves=5

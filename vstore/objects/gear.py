@@ -1,7 +1,7 @@
 """The gear table of FastCDC: one random 64-bit number for each byte value.
 
 Source: the authors' reference implementation (destor, fascdc_chunking.c), which every FastCDC library uses.
-It is part of the remote format: see docs/formats/remote.md.
+It is part of the remote format: see docs/formats/recipe.md.
 """
 
 # fmt: off

@@ -9,13 +9,14 @@ when the end is lost, forward from record to record.  docs/formats/pack.md speci
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import xxhash
 import zstandard
 
-from vstore.errors import CorruptError, NewerFormatError
+from vstore.errors import CorruptError, InvalidError, NewerFormatError
 from vstore.objects.digest import ALGORITHMS_BY_CODE, Buffer, Digest, algorithm_of, from_raw, hash_bytes, to_raw
 from vstore.objects.table import (
     BLOB,
@@ -39,6 +40,7 @@ ZSTD = 1
 
 _RECORD_MAGIC = b"\xb5VR1"
 _RECORD = struct.Struct("<4sQBBBxII")  # magic, checksum of what follows, kind, codec, algorithm, stored, raw
+_RECORD_HEAD = struct.Struct("<4sQ")
 _RECORD_TAIL = struct.Struct("<BBBxII")
 _FOOTER = struct.Struct("<QQQ16sQI12s")  # table offset, table bytes, table checksum, pack checksum, count, version
 _FOOTER_MAGIC = b"vstore-tail\0"
@@ -46,6 +48,16 @@ _SAMPLE_BYTES = 1024
 _SECOND_SAMPLE_ABOVE_BYTES = 16 * 1024
 _WORTH_IT = 0.97
 _FLUSH_BYTES = 1024 * 1024
+
+
+class _Contexts(threading.local):
+    """One decompressor for each thread: making one costs twice what using it does."""
+
+    def __init__(self) -> None:
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_contexts = _Contexts()
 
 assert _RECORD.size == RECORD_HEADER_BYTES and _FOOTER.size == FOOTER_BYTES
 
@@ -76,29 +88,33 @@ class PackWriter:
         return len(self._locations)
 
     def add(self, kind: int, digest: Digest, data: bytes, *, check: Digest | None = None) -> None:
-        """Append one record.  ``check`` is the digest of ``data`` itself where it is not ``digest`` (recipes)."""
+        """Append one record.  ``check`` is the digest of ``data`` itself where it is not ``digest`` (recipes).
+
+        The caller adds nothing twice.  Raises InvalidError above MAX_RECORD_BYTES.
+        """
+        if len(data) > MAX_RECORD_BYTES:
+            raise InvalidError(f"{digest} is too long for a record", digest=digest)
         payload, codec = data, RAW
         if _is_compressible(data, self._compressor):
             compressed = self._compressor.compress(data)
             if len(compressed) < _WORTH_IT * len(data):
                 payload, codec = compressed, ZSTD
         algorithm = algorithm_of(digest)
-        body = b"".join(
-            (_RECORD_TAIL.pack(kind, codec, algorithm.code, len(payload), len(data)), to_raw(digest), payload)
-        )
-        location = Location(kind, digest, self.size_bytes, len(payload), len(data), check or digest)
-        self._append(location, struct.pack("<4sQ", _RECORD_MAGIC, xxhash.xxh3_64_intdigest(body)), body)
+        raw_id = to_raw(digest)
+        body = b"".join((_RECORD_TAIL.pack(kind, codec, algorithm.code, len(payload), len(data)), raw_id, payload))
+        self._locations.append(Location(kind, digest, self.size_bytes, len(payload), len(data), check or digest))
+        self._append(_RECORD_HEAD.pack(_RECORD_MAGIC, xxhash.xxh3_64_intdigest(body)))
+        self._append(body)
 
     def add_record(self, record: Buffer, location: Location) -> None:
         """Append a whole record as it stands in another pack; the caller has verified it."""
-        self._append(location._replace(offset=self.size_bytes), record)
+        self._locations.append(location._replace(offset=self.size_bytes))
+        self._append(record)
 
-    def _append(self, location: Location, *pieces: Buffer) -> None:
-        self._locations.append(location)
-        self._parts.extend(pieces)
-        length = location.record_bytes
-        self.size_bytes += length
-        self._parts_bytes += length
+    def _append(self, piece: Buffer) -> None:
+        self._parts.append(piece)
+        self.size_bytes += len(piece)
+        self._parts_bytes += len(piece)
         if self._parts_bytes >= _FLUSH_BYTES:
             self._flush()
 
@@ -189,12 +205,12 @@ def read_record(record: Buffer, location: Location) -> bytes:
     if len(record) != location.record_bytes:
         raise CorruptError(f"the record of {location.digest} ends early", digest=location.digest)
     magic, _, kind, codec, code, stored, raw = _RECORD.unpack_from(record)
-    width = algorithm_of(location.digest).size_bytes
-    start = RECORD_HEADER_BYTES + width
+    algorithm = algorithm_of(location.digest)
+    start = RECORD_HEADER_BYTES + algorithm.size_bytes
     if (
         magic != _RECORD_MAGIC
         or (kind, stored, raw) != (location.kind, location.stored_bytes, location.raw_bytes)
-        or code != algorithm_of(location.digest).code
+        or code != algorithm.code
         or record[RECORD_HEADER_BYTES:start] != to_raw(location.digest)
     ):
         raise CorruptError(f"a record is not the {KINDS[location.kind]} {location.digest}", digest=location.digest)
@@ -216,7 +232,7 @@ def _decode(payload: Buffer, codec: int, raw_bytes: int) -> bytes | None:
         # The frame says how long its content is; a lie would be believed by the allocator.
         if zstandard.frame_content_size(payload) != raw_bytes:
             return None
-        return zstandard.decompress(payload, max_output_size=raw_bytes)
+        return _contexts.decompressor.decompress(payload, max_output_size=raw_bytes)
     except zstandard.ZstdError:
         return None
 

@@ -7,10 +7,11 @@ pointer (comments, keys of their own) survives rewriting.
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,8 +21,10 @@ from vstore.objects.digest import Digest, parse_digest
 POINTER_SUFFIX = ".vstore"
 POINTER_VERSION = 1
 MAX_POINTER_BYTES = 1024 * 1024
-_CONFLICT = re.compile(rb"^(<<<<<<<|=======|>>>>>>>)( |$|\r)", re.MULTILINE)
+# Not "=======", which underlines a heading in many a description.
+_CONFLICT = re.compile(rb"^(<<<<<<<|>>>>>>>|\|\|\|\|\|\|\|)( |$|\r)", re.MULTILINE)
 _SIZE_LIMIT = 2**63
+_KINDS = {int: "a whole number", str: "a string", bool: "true or false", list: "a list of strings", dict: "a table"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +56,21 @@ class Pointer:
 def pointer_to_bytes(pointer: Pointer, old: bytes | None = None) -> bytes:
     """Return the bytes of a pointer file.
 
-    With ``old``, the present bytes of the file, its comments, order and unknown keys are kept, and equal
-    values give equal bytes.  Raises PointerInvalidError if ``old`` is not TOML.
+    With ``old``, the present bytes of the file, its comments, order and unknown keys are kept, and an equal
+    pointer gives equal bytes.  Raises InvalidError for values that TOML cannot hold, and what
+    ``pointer_from_bytes`` raises for ``old``.
     """
-    if old is not None:
-        return _rewrite(pointer, old)
     lines = [f"{key} = {_value(value)}" for key, value in _settings(pointer).items()]
     for name in ("meta", "source"):
         table: Mapping[str, Any] = getattr(pointer, name)
         if table:
             lines += ["", f"[{name}]", *(f"{_key(key)} = {_value(value)}" for key, value in table.items())]
-    return ("\n".join(lines) + "\n").encode()
+    fresh = ("\n".join(lines) + "\n").encode()
+    if old is None:
+        return fresh
+    if pointer_to_bytes(pointer_from_bytes(old, "the pointer to rewrite")) == fresh:
+        return old
+    return _rewrite(pointer, old)
 
 
 def pointer_from_bytes(data: bytes, path: str) -> Pointer:
@@ -82,7 +89,7 @@ def pointer_from_bytes(data: bytes, path: str) -> Pointer:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise PointerInvalidError(f"{path}, line {line}: not UTF-8", path=path, line=line) from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: a number of 5,000 digits
         found = re.search(r"at line (\d+)", str(error))
         line = int(found[1]) if found else data.count(b"\n") + 1
         reason = re.sub(r" \(at .*\)", "", str(error))
@@ -98,7 +105,9 @@ class _Fields:
 
     def pointer(self) -> Pointer:
         version = self.take("version", int)
-        if version != POINTER_VERSION:
+        if version < POINTER_VERSION:
+            raise self.wrong("version", "is not a format version")
+        if version > POINTER_VERSION:
             raise NewerFormatError(
                 f"{self.path} has format version {version}, which this vstore does not know",
                 path=self.path,
@@ -131,7 +140,7 @@ class _Fields:
             raise PointerInvalidError(f"{self.path} has no {name}", path=self.path, line=1)
         if value is default or (isinstance(value, kind) and (kind is bool or not isinstance(value, bool))):
             return value
-        raise self.wrong(name, f"must be a {kind.__name__}")
+        raise self.wrong(name, f"must be {_KINDS[kind]}")
 
     def count(self, name: str) -> int:
         value: int = self.take(name, int)
@@ -142,7 +151,7 @@ class _Fields:
     def labels(self) -> tuple[str, ...]:
         values = self.take("labels", list, [])
         if not all(isinstance(value, str) for value in values):
-            raise self.wrong("labels", "must be a list of strings")
+            raise self.wrong("labels", f"must be {_KINDS[list]}")
         return tuple(values)
 
     def wrong(self, name: str, what: str) -> PointerInvalidError:
@@ -176,36 +185,53 @@ _OWNED = ("version", "kind", "digest", "size", "files", "executable", "type", "d
 def _rewrite(pointer: Pointer, old: bytes) -> bytes:
     import tomlkit  # 28 ms, and only where a pointer that exists changes
 
-    try:
-        document = tomlkit.parse(old)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise PointerInvalidError(f"the pointer to rewrite is not TOML: {error}", path="", line=1) from error
-    settings = _settings(pointer)
-    for name in _OWNED:
-        if name not in settings:
-            document.pop(name, None)
-        elif name not in document or document[name] != settings[name]:
-            document[name] = settings[name]
+    document = tomlkit.parse(old)
+    _update(document, _settings(pointer), _OWNED)
     for name in ("meta", "source"):
         table: Mapping[str, Any] = getattr(pointer, name)
-        if table != document.get(name, {}):
+        if not table:
+            document.pop(name, None)
+        elif name in document:
+            _update(document[name], table, list(document[name]))
+        else:
             document[name] = dict(table)
     return tomlkit.dumps(document).encode()
 
 
+def _update(table: Any, wanted: Mapping[str, Any], owned: Iterable[str]) -> None:
+    """Give a table of tomlkit the wanted values, touching only what differs; owned keys not wanted are removed."""
+    present = table.unwrap()
+    for name in owned:
+        if name in present and name not in wanted:
+            del table[name]
+    for name, value in wanted.items():
+        if name not in present or _value(present[name]) != _value(value):  # in Python 1 == True
+            table[name] = value
+
+
 def _key(key: str) -> str:
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _string(key)
+
+
+def _string(text: str) -> str:
+    """Return a TOML string: JSON's are TOML's, bar one control character."""
+    if re.search("[\ud800-\udfff]", text):
+        raise InvalidError(f"a pointer cannot hold {text!r}, which is not UTF-8")
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _value(value: Any) -> str:
-    """Return a TOML value: JSON's strings, numbers, booleans and lists are TOML's, bar the names of keys."""
+    """Return a TOML value."""
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{_key(key)} = {_value(item)}" for key, item in value.items()) + " }"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(_value, value)) + "]"
-    if isinstance(value, (str, bool, int, float)):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    isoformat = getattr(value, "isoformat", None)
-    if isoformat is not None:
-        return str(isoformat())
+    if isinstance(value, str):
+        return _string(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)  # also inf and nan, which TOML knows and JSON does not
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
     raise InvalidError(f"a pointer cannot hold a {type(value).__name__}")

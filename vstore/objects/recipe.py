@@ -6,7 +6,6 @@ its pieces.
 
 from __future__ import annotations
 
-import itertools
 import struct
 import sys
 from array import array
@@ -21,6 +20,7 @@ RECIPE_VERSION = 1
 _HEADER = struct.Struct("<8sHBBIQ")  # magic, version, level, algorithm, count, bytes described
 _MAGIC = b"vst-recp"
 _MAX_LEVEL = 4
+_MAX_LOWER_BYTES = 1024 * 1024 * 1024  # the chunks of 13 TB: a small hostile recipe cannot ask for more memory
 
 
 class Chunk(NamedTuple):
@@ -71,7 +71,7 @@ def recipe_from_bytes(data: Buffer) -> Recipe:
     lengths.frombytes(bytes(data[ids_end:]))
     if sys.byteorder == "big":
         lengths.byteswap()
-    if count and not 0 < min(lengths) <= max(lengths) <= MAX_CHUNK_BYTES or sum(lengths) != size_bytes:
+    if not count or not 0 < min(lengths) <= max(lengths) <= MAX_CHUNK_BYTES or sum(lengths) != size_bytes:
         raise CorruptError("a recipe has chunks of impossible lengths")
     return Recipe(level, list(map(Chunk, split_raw(data[_HEADER.size : ids_end], algorithm), lengths)))
 
@@ -82,10 +82,8 @@ def build_recipe(chunks: Sequence[Chunk], emit: Callable[[Digest, bytes], None],
     Where levels are needed, the pieces of the lower ones are given to ``emit`` as blobs.
     """
     algorithm = algorithm_of(chunks[0].digest).name
-    for level in itertools.count():
-        data = recipe_to_bytes(Recipe(level, list(chunks)))
-        if len(data) <= SMALL_BYTES:
-            return data
+    level = 0
+    while len(data := recipe_to_bytes(Recipe(level, list(chunks)))) > SMALL_BYTES:
         pieces, start = [], 0
         for length in cut(memoryview(data)):
             piece = data[start : start + length]
@@ -94,7 +92,8 @@ def build_recipe(chunks: Sequence[Chunk], emit: Callable[[Digest, bytes], None],
             pieces.append(Chunk(digest, length))
             start += length
         chunks = pieces
-    raise AssertionError("unreachable")
+        level += 1
+    return data
 
 
 def resolve_recipe(data: bytes, read_blob: Callable[[Digest], bytes]) -> list[Chunk]:
@@ -104,6 +103,8 @@ def resolve_recipe(data: bytes, read_blob: Callable[[Digest], bytes]) -> list[Ch
     """
     recipe = recipe_from_bytes(data)
     while recipe.level:
+        if recipe.size_bytes > _MAX_LOWER_BYTES:
+            raise CorruptError("a recipe describes a recipe of impossible length")
         lower = b"".join([read_blob(chunk.digest) for chunk in recipe.chunks])
         below = recipe_from_bytes(lower)
         if below.level != recipe.level - 1 or len(lower) != recipe.size_bytes:

@@ -116,6 +116,15 @@ class Table:
                 return None if row is None else section.location(row)
         return None
 
+    def location(self, kind: int, row: int) -> Location:
+        """Return the ``row``-th record of a kind, in the order of ``digests``."""
+        for section in self.sections:
+            if section.kind == kind:
+                if row < section.records:
+                    return section.location(row)
+                row -= section.records
+        raise IndexError(row)
+
     def digests(self, kind: int) -> Iterator[Digest]:
         """Yield the digests of all records of a kind, at C speed."""
         for section in self.sections:
@@ -162,8 +171,9 @@ def table_from_bytes(data: Buffer) -> Table:
         kind, code, zero, records = _SECTION.unpack_from(view, at)
         at += _SECTION.size
         algorithm = ALGORITHMS_BY_CODE.get(code)
-        if kind not in KINDS or algorithm is None or zero or (sections and _order(sections[-1]) >= (kind, code)):
-            raise CorruptError("a table of records has a section of no known kind")
+        in_order = not sections or _order(sections[-1]) < (kind, code)
+        if kind not in KINDS or algorithm is None or zero or not records or not in_order:
+            raise CorruptError("a table of records has a section of no known form")
         width = algorithm.size_bytes
         columns = []
         for column_width in (width, width if kind == RECIPE else 0, 8, 4, 4):
@@ -197,9 +207,9 @@ def check_table(table: Table, records_end: int, max_record_bytes: int) -> None:
         ids = [column[i : i + width] for i in range(0, len(column), width)]
         if any(map(bytes.__ge__, ids, ids[1:])):
             raise CorruptError("a table of records is not sorted")
-        longest = max([*section.stored, *section.raw], default=0)
-        end = max(map(int.__add__, section.offsets, section.stored), default=0)
-        if longest > max_record_bytes or end and end + RECORD_HEADER_BYTES + width > records_end:
+        longest = max(max(section.stored), max(section.raw))
+        end = max(map(int.__add__, section.offsets, section.stored)) + RECORD_HEADER_BYTES + width
+        if longest > max_record_bytes or end > records_end:
             raise CorruptError("a table of records points outside its pack")
 
 

@@ -52,6 +52,15 @@ class Placed(NamedTuple):
     digest: Digest
 
 
+class Verified(NamedTuple):
+    """A loose object as it was when it was hashed and found to be what it says."""
+
+    digest: Digest
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+
+
 class State:
     """The state of one work tree.  Not thread-safe; opened on first use.
 
@@ -122,14 +131,13 @@ class State:
 
     # cached objects
 
-    def is_verified(self, digest: Digest, inode: int, size: int, mtime_ns: int) -> bool:
-        """Tell whether a loose object was hashed when it had this inode, size and time."""
-        rows = self._read("SELECT inode, size, mtime_ns FROM verified WHERE digest = ?", digest)
-        return (inode, size, mtime_ns) in rows
+    def load_verified(self) -> set[Verified]:
+        """Return the loose objects that were hashed, as they were then."""
+        return {Verified(Digest(digest), *numbers) for digest, *numbers in self._read("SELECT * FROM verified")}
 
-    def save_verified(self, digest: Digest, inode: int, size: int, mtime_ns: int) -> None:
-        """Remember that a loose object was hashed and is what it says."""
-        self._write(("REPLACE INTO verified VALUES (?, ?, ?, ?)", [(digest, inode, size, mtime_ns)]))
+    def save_verified(self, objects: Iterable[Verified]) -> None:
+        """Remember loose objects that were hashed and are what they say."""
+        self._write(("REPLACE INTO verified VALUES (?, ?, ?, ?)", objects))
 
     # sqlite
 

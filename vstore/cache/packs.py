@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,7 @@ class PackStore:
         self.directory = directory
         self._packs: list[PackFile] | None = None
         self._descriptors: dict[Path, int] = {}
+        self._lock = threading.Lock()
         self._lookups = 0
         self._places: dict[Digest, int] | None = None
         """Of each blob, the number of its pack in ``_packs`` and, in the low 32 bits, its row."""
@@ -141,11 +143,15 @@ class PackStore:
     def read(self, pack: PackFile, location: Location) -> bytes:
         """Return the stored bytes of a record, unverified and perhaps short.  Raises OSError."""
         descriptor = self._descriptors.get(pack.path)
-        if descriptor is None:
-            while len(self._descriptors) >= _OPEN_FILES:
-                os.close(self._descriptors.pop(next(iter(self._descriptors))))
-            descriptor = self._descriptors[pack.path] = os.open(pack.path, os.O_RDONLY | os.O_CLOEXEC)
-        return os.pread(descriptor, location.record_bytes, location.offset)
+        if descriptor is None and len(self._descriptors) < _OPEN_FILES:
+            with self._lock:
+                descriptor = self._descriptors.get(pack.path)
+                if descriptor is None:
+                    descriptor = self._descriptors[pack.path] = os.open(pack.path, os.O_RDONLY | os.O_CLOEXEC)
+        if descriptor is not None:
+            return os.pread(descriptor, location.record_bytes, location.offset)
+        with open(pack.path, "rb", buffering=0) as file:
+            return os.pread(file.fileno(), location.record_bytes, location.offset)
 
     def close(self) -> None:
         """Close the files."""

@@ -1,4 +1,4 @@
-"""Putting contents into a cache: packs are written and flushed in the background, loose objects renamed when durable."""
+"""Putting contents into a cache: packs are flushed in the background, loose objects renamed when durable."""
 
 from __future__ import annotations
 
@@ -182,6 +182,10 @@ class CacheWriter:
                 view = view[os.write(target, view) :]
         self._publish_loose(digest, temporary, target, len(data))
         return digest
+
+    def open_large(self, digest: Digest) -> BinaryIO | None:
+        """Open a large content that the cache holds, unverified, or None."""
+        return self._cache.open_large(digest)
 
     def open_partial(self, digest: Digest) -> BinaryIO:
         """Open the file in which a large content is being put together, with what an earlier attempt left."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,17 +21,19 @@ from vstore.cache.cache import Cache
 from vstore.cache.link import COPY, HARDLINK, REFLINK, SYMLINK, try_reflink
 from vstore.cache.loose import COPY_BYTES, hash_file, write_sparsely
 from vstore.durable import from_os_error, temporary_name
-from vstore.errors import CorruptError, ObjectMissingError, UnsavedError, VstoreError
+from vstore.errors import CorruptError, NoSpaceError, ObjectMissingError, UnsavedError, VstoreError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest, Hasher, algorithm_of
 from vstore.objects.names import RelPath
 from vstore.objects.tree import EMPTY_DIRECTORY, EXECUTABLE, Entry
 from vstore.objects.tree import SYMLINK as SYMLINK_ENTRY
+from vstore.parallel import map_ordered
 from vstore.progress import SILENT, Reporter
-from vstore.state import State
+from vstore.state import State, Verified
 from vstore.workspace.scan import Stat, take_stat
 
 _DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_MAX_WORKERS = 4
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -43,6 +46,26 @@ class Materialized:
     missing: list[tuple[RelPath, Digest]] = field(default_factory=list)
     damaged: list[tuple[RelPath, Digest]] = field(default_factory=list)
     failed: list[tuple[RelPath, VstoreError]] = field(default_factory=list)
+
+    def merge(self, other: Materialized) -> None:
+        """Take in the outcome of another part of the work."""
+        self.written.update(other.written)
+        self.deleted += other.deleted
+        self.missing += other.missing
+        self.damaged += other.damaged
+        self.failed += other.failed
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The entries to write in one directory; ``later`` are those that something to be deleted is in the way of."""
+
+    root: RelPath
+    directory: RelPath
+    entries: list[Entry]
+    obstacles: Set[RelPath]
+    result: Materialized = field(default_factory=Materialized)
+    later: list[Entry] = field(default_factory=list)
 
 
 class Materializer:
@@ -60,7 +83,9 @@ class Materializer:
         self._state = state
         self._link_type = link_type
         self._reporter = reporter
+        self._workers = min(_MAX_WORKERS, os.cpu_count() or 1)
         self._expected: Mapping[RelPath, Stat] | None = None
+        self._verified: set[Verified] = set()
 
     def apply(
         self,
@@ -79,6 +104,7 @@ class Materializer:
         ``make_root``: the root is a directory and exists afterwards, even if the tree is empty.
         """
         self._expected = expected
+        self._verified = self._state.load_verified() if self._link_type != COPY else set()
         result = Materialized()
         with _Cursor(self._work_tree) as cursor:
             obstacles = {entry.path for entry in delete}
@@ -88,73 +114,77 @@ class Materializer:
             except OSError as error:
                 result.failed.append((root, from_os_error(error, root, "create")))
                 return result
-            later = self._write_all(cursor, root, write, obstacles, result)
+            later = self._write_all(root, write, obstacles, result)
             self._delete_all(cursor, root, delete, result)
-            self._write_all(cursor, root, later, set(), result)
+            self._write_all(root, later, frozenset(), result)
+        self._state.save_verified(self._verified)
         return result
 
     # writing
 
     def _write_all(
-        self, cursor: _Cursor, root: RelPath, entries: Iterable[Entry], obstacles: set[RelPath], result: Materialized
+        self, root: RelPath, entries: Iterable[Entry], obstacles: Set[RelPath], result: Materialized
     ) -> list[Entry]:
-        """Write entries directory by directory; returns those that something to be deleted is in the way of."""
+        """Write entries directory by directory; returns those that something to be deleted is in the way of.
+
+        Creating files is the kernel's work, so several directories are filled at once, those above first.
+        """
         later: list[Entry] = []
         groups: dict[RelPath, list[Entry]] = {}
         for entry in entries:
-            directory = _join(root, entry.path).rpartition("/")[0]
-            groups.setdefault(directory, []).append(entry)
-        for directory in sorted(groups):
-            group = groups[directory]
+            groups.setdefault(_join(root, entry.path).rpartition("/")[0], []).append(entry)
+        for _, level in itertools.groupby(sorted(groups, key=_depth), key=_depth):
+            batches = [_Batch(root, directory, groups[directory], obstacles) for directory in level]
+            for batch in map_ordered(self._write_batch, batches, workers=min(self._workers, len(batches))):
+                result.merge(batch.result)
+                later += batch.later
+        return later
+
+    def _write_batch(self, batch: _Batch) -> _Batch:
+        """Write the entries of one directory.  Runs in several threads."""
+        with _Cursor(self._work_tree) as cursor:
             try:
-                cursor.open_for_writing(directory)
+                cursor.open_for_writing(batch.directory)
             except OSError as error:
-                if obstacles and error.errno in (errno.ENOTDIR, errno.ELOOP, errno.EEXIST):
-                    later += group
+                if batch.obstacles and error.errno in (errno.ENOTDIR, errno.ELOOP, errno.EEXIST):
+                    batch.later += batch.entries
                 else:
-                    result.failed.append((directory, from_os_error(error, directory, "create")))
-                continue
-            for entry in group:
-                self._write(cursor, root, entry, obstacles, result, later)
+                    failure = from_os_error(error, batch.directory, "create")
+                    batch.result.failed.append((batch.directory, failure))
+                return batch
+            for entry in batch.entries:
+                self._write(cursor, batch, entry)
             try:
                 cursor.publish()
             except OSError as error:
-                result.failed.append((directory, from_os_error(error, directory, "create")))
-        return later
+                batch.result.written.clear()
+                batch.result.failed.append((batch.directory, from_os_error(error, batch.directory, "create")))
+        return batch
 
-    def _write(
-        self,
-        cursor: _Cursor,
-        root: RelPath,
-        entry: Entry,
-        obstacles: set[RelPath],
-        result: Materialized,
-        later: list[Entry],
-    ) -> None:
-        path = _join(root, entry.path)
+    def _write(self, cursor: _Cursor, batch: _Batch, entry: Entry) -> None:
+        path, result = _join(batch.root, entry.path), batch.result
         try:
             if entry.kind == EMPTY_DIRECTORY:
                 with contextlib.suppress(FileExistsError):
                     os.mkdir(path.rpartition("/")[2], dir_fd=cursor.descriptor)
                 return
-            numbers = self._place(cursor, path, entry)
+            result.written[entry.path] = self._place(cursor, path, entry)
         except ObjectMissingError:
             result.missing.append((path, entry.digest))
         except CorruptError:
             result.damaged.append((path, entry.digest))
         except IsADirectoryError as error:
-            if obstacles:
-                later.append(entry)
+            if batch.obstacles:
+                batch.later.append(entry)
             else:
                 result.failed.append((path, from_os_error(error, path, "replace")))
         except OSError as error:
-            result.failed.append((path, from_os_error(error, path, "write")))
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise from_os_error(error, path, "write") from error
+            failure = from_os_error(error, path, "write")
+            if isinstance(failure, NoSpaceError):
+                raise failure from error
+            result.failed.append((path, failure))
         except VstoreError as error:
             result.failed.append((path, error))
-        else:
-            result.written[entry.path] = numbers
         self._reporter.advance()
 
     def _check_expected(self, directory: int, name: str, path: RelPath, entry_path: RelPath) -> None:
@@ -257,12 +287,12 @@ class Materializer:
 
     def _verify(self, digest: Digest, descriptor: int, held: os.stat_result) -> None:
         """Hash an object that is going to be shared, once for each (inode, size, mtime).  Raises CorruptError."""
-        numbers = (held.st_ino, held.st_size, held.st_mtime_ns)
-        if self._state.is_verified(digest, *numbers):
+        seen = Verified(digest, held.st_ino, held.st_size, held.st_mtime_ns)
+        if seen in self._verified:
             return
         if hash_file(descriptor, algorithm_of(digest).name)[0] != digest:
             raise self._damaged(digest)
-        self._state.save_verified(digest, *numbers)
+        self._verified.add(seen)
 
     def _copy(self, digest: Digest, source: int, target: int) -> None:
         hasher = Hasher(algorithm_of(digest).name)
@@ -398,12 +428,17 @@ class _Cursor:
             except FileNotFoundError:
                 if not create:
                     raise
-                os.mkdir(name, dir_fd=self.descriptor)
+                with contextlib.suppress(FileExistsError):  # another thread was as quick
+                    os.mkdir(name, dir_fd=self.descriptor)
                 self.enter_child(name)
 
     def _leave(self, depth: int) -> None:
         while len(self._open) > depth:
             os.close(self._open.pop()[1])
+
+
+def _depth(directory: RelPath) -> int:
+    return directory.count("/") + 1 if directory else 0
 
 
 def _join(root: RelPath, path: RelPath) -> RelPath:

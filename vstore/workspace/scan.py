@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -187,3 +187,36 @@ def iter_rows(directories: Iterable[ScannedDirectory]) -> Iterator[tuple[Scanned
     for directory in directories:
         for row in range(len(directory.names)):
             yield directory, row
+
+
+def rescan(before: Scan, root: Path, affected: Set[RelPath]) -> Scan:
+    """Scan again only the directories whose files changed, and those that are new.  Raises UnavailableError."""
+    with os_errors(root, "read"):
+        if not before.is_directory or not before.directories or not root.is_dir() or root.is_symlink():
+            return scan(root)
+        known = {directory.path: directory for directory in before.directories}
+        # A directory that came or went shows in the one above it.
+        touched = set(affected)
+        for path in affected:
+            while path:
+                path = path.rpartition("/")[0]
+                touched.add(path)
+        refused: list[tuple[RelPath, str]] = []
+        skipped: list[RelPath] = []
+        directories: list[ScannedDirectory] = []
+        pending = [""]
+        below: dict[RelPath, list[RelPath]] = {}
+        for path in known:
+            if path:
+                below.setdefault(path.rpartition("/")[0], []).append(path)
+        while pending:
+            path = pending.pop()
+            if path in known and path not in touched:
+                directories.append(known[path])
+                pending += sorted(below.get(path, ()), reverse=True)
+                continue
+            found = _scan_directory(root, path, refused, skipped)
+            if found is not None:
+                directories.append(found[0])
+                pending += reversed(found[1])
+    return Scan(root, True, directories, refused, skipped)

@@ -1,0 +1,308 @@
+"""``add``: put files and directories into the cache and write the pointers that stand for them."""
+
+from __future__ import annotations
+
+import dataclasses
+import glob
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vstore.cache.writer import CacheWriter, open_writer
+from vstore.errors import AddRefusedError, NotTrackedError, PathNotFoundError
+from vstore.git.ignore_rules import add_rule
+from vstore.objects.digest import Digest, hash_bytes
+from vstore.objects.names import RelPath, find_portability_warnings, find_refusal
+from vstore.objects.pointer import POINTER_SUFFIX, Pointer
+from vstore.objects.tree import EXECUTABLE, FILE, Entry, Tree, diff_trees
+from vstore.ops.relink import relink
+from vstore.ops.resolve import find_targets, list_artifacts
+from vstore.ops.trees import find_tree, load_tree
+from vstore.progress import SILENT, Reporter
+from vstore.repo import Repo
+from vstore.state import Placed
+from vstore.workspace.pointers import find_artifact, find_owner, write_pointer
+from vstore.workspace.scan import iter_rows
+from vstore.workspace.snapshot import Snapshot
+
+NEW = "new"
+UPDATED = "updated"
+UNCHANGED = "unchanged"
+_MOST_WARNINGS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a user says about data: kept in the pointer.  None and empty leave what is there."""
+
+    type: str | None = None
+    description: str | None = None
+    labels: tuple[str, ...] = ()
+    meta: Mapping[str, str] = field(default_factory=dict)
+    remote: str | None = None
+
+    def apply(self, pointer: Pointer) -> Pointer:
+        """Return the pointer with what was said."""
+        labels = pointer.labels + tuple(label for label in self.labels if label not in pointer.labels)
+        return dataclasses.replace(
+            pointer,
+            type=self.type or pointer.type,
+            description=self.description or pointer.description,
+            labels=labels,
+            meta={**pointer.meta, **self.meta},
+            remote=self.remote or pointer.remote,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """One artifact: its pointer now, and how that compares with before; counts are of its files."""
+
+    path: RelPath
+    change: str
+    """"new", "updated" or "unchanged"."""
+    kind: str
+    digest: Digest
+    size_bytes: int
+    files: int
+    added: int
+    modified: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddResult:
+    """The artifacts, and how much the cache grew: contents that it did not hold before."""
+
+    artifacts: list[Added]
+    new_objects: int
+    new_bytes: int
+    dry_run: bool
+
+
+def add(
+    repo: Repo,
+    paths: Sequence[str | Path],
+    *,
+    start: Path,
+    update: bool = False,
+    force: bool = False,
+    labels: Labels = Labels(),
+    dry_run: bool = False,
+    reporter: Reporter = SILENT,
+) -> AddResult:
+    """Track paths, or with ``update`` take over what changed in those (or all) that are tracked.
+
+    A path inside a tracked directory updates only its entry.  ``force`` also takes a path whose pointer git ignores.
+    Objects are durable before the tree, the tree before the pointer.
+
+    Raises AddRefusedError, PathNotFoundError, PartialError naming files that cannot be read, NameRefusedError.
+    """
+    wanted = _find_tracked(repo, paths, start) if update else _expand(repo, paths, start)
+    for path in wanted:
+        _check(repo, path, force=force)
+    if dry_run:
+        return AddResult([_add_one(repo, path, None, labels, reporter) for path in wanted], 0, 0, dry_run=True)
+    added: list[Added] = []
+    with repo.writing(reporter):
+        with open_writer(repo.cache, lambda digest: reporter.warn(f"the cached object {digest} was damaged")) as writer:
+            for path in wanted:
+                added.append(_add_one(repo, path, writer, labels, reporter))
+            counts = writer.added, writer.added_bytes
+        return AddResult(added, *counts, dry_run=False)
+
+
+def _find_tracked(repo: Repo, paths: Sequence[str | Path], start: Path) -> list[RelPath]:
+    targets = find_targets(repo, paths, start)
+    return [target.path for target in targets if os.path.lexists(repo.work_tree / target.path)]
+
+
+def _expand(repo: Repo, paths: Sequence[str | Path], start: Path) -> list[RelPath]:
+    """Return the paths meant, each once, without those inside another."""
+    if not paths:
+        raise PathNotFoundError("no paths were given", path="")
+    found: dict[RelPath, None] = {}
+    for named in paths:
+        path = repo.relative(named, start)
+        if os.path.lexists(repo.work_tree / path):
+            found[path] = None
+            continue
+        matches = [match for match in sorted(glob.glob(str(start / named))) if not match.endswith(POINTER_SUFFIX)]
+        if not matches:
+            owner = find_owner(repo.work_tree, path)
+            what = f", but {owner.path} tracks it" if owner is not None else ""
+            raise PathNotFoundError(f"there is no {named}{what}", path=str(named))
+        found.update((repo.relative(match, start), None) for match in matches)
+    return [path for path in found if not any(path.startswith(other + "/") for other in found)]
+
+
+def _check(repo: Repo, path: RelPath, *, force: bool) -> None:
+    """Raise AddRefusedError for what must not be added; ``reason`` is a stable word for scripts and hints."""
+
+    def refuse(reason: str, message: str) -> AddRefusedError:
+        return AddRefusedError(message, path=path, reason=reason)
+
+    if not path:
+        raise refuse("work-tree", "the whole repository cannot be tracked: it holds the pointers")
+    why = find_refusal(path)
+    if why:
+        raise refuse("name", f"{path!r} {why}")
+    mode = os.lstat(repo.work_tree / path).st_mode
+    if stat.S_ISLNK(mode) and not repo.cache.find_linked(os.readlink(repo.work_tree / path)):
+        if find_owner(repo.work_tree, path) is None:
+            raise refuse("symlink", f"{path} is a symlink: add what it points to")
+    elif not stat.S_ISLNK(mode) and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise refuse("special", f"{path} is neither a file nor a directory")
+    parent = path
+    while parent := parent.rpartition("/")[0]:
+        if (repo.work_tree / parent).is_symlink():
+            raise refuse("symlink", f"{path} is reached through the symlink {parent}")
+    if stat.S_ISDIR(mode) and find_artifact(repo.work_tree, path) is None:
+        below = list_artifacts(repo, below=path)
+        if below:
+            raise refuse("parent", f"{path} holds {below[0].path}, which is tracked by itself")
+        if os.path.lexists(repo.work_tree / path / ".git"):
+            raise refuse("repository", f"{path} is a git repository of its own")
+    if repo.git is None:
+        return
+    if repo.git.has_tracked(path):
+        raise refuse("git-tracked", f"{path} is tracked by git")
+    owner = find_owner(repo.work_tree, path)
+    pointer_path = (owner.path if owner else path) + POINTER_SUFFIX
+    if not force and repo.git.is_ignored(pointer_path) and not repo.git.has_tracked(pointer_path):
+        raise refuse("ignored", f"git ignores {pointer_path}, so it could not be committed")
+
+
+def _add_one(repo: Repo, path: RelPath, writer: CacheWriter | None, labels: Labels, reporter: Reporter) -> Added:
+    owner = find_owner(repo.work_tree, path)
+    old: Pointer | None = None
+    if owner is not None:
+        if not isinstance(owner.pointer, Pointer):
+            raise owner.pointer
+        old = owner.pointer
+    root = path if owner is None else owner.path
+    inner = path[len(root) + 1 :]
+    snapshot = repo.snapshotter(reporter).take(repo.work_tree / path, path, writer=writer, remember=writer is not None)
+    if snapshot.kind == "absent":
+        raise PathNotFoundError(f"{path} vanished", path=path)
+    for skipped in snapshot.scan.skipped:
+        reporter.note(f"{path}/{skipped} was skipped: it belongs to git or vstore")
+    before = None
+    if old is not None and old.is_tree and (inner or old.digest != snapshot.digest):
+        before = load_tree(repo, old, root) if inner else find_tree(repo, old.digest)
+    pointer, tree = _make_pointer(repo, inner, snapshot, before)
+    if old is not None:
+        pointer = dataclasses.replace(
+            old,
+            kind=pointer.kind,
+            digest=pointer.digest,
+            size_bytes=pointer.size_bytes,
+            files=pointer.files,
+            executable=pointer.executable,
+        )
+    pointer = labels.apply(pointer)
+    if writer is not None:
+        if tree is not None:
+            writer.add_bytes(tree, repo.algorithm)
+        writer.commit()
+        _publish(repo, root, inner, pointer)
+        relink(repo, path, snapshot, reporter)
+    if pointer.is_tree and snapshot.digests is not None:
+        _warn_of_names(snapshot, reporter)
+    change = NEW if old is None else UNCHANGED if pointer == old else UPDATED
+    return Added(
+        root,
+        change,
+        pointer.kind,
+        pointer.digest,
+        pointer.size_bytes,
+        pointer.files,
+        *_count(old, before, pointer, tree),
+    )
+
+
+def _make_pointer(repo: Repo, inner: RelPath, snapshot: Snapshot, before: bytes | None) -> tuple[Pointer, bytes | None]:
+    """Return the pointer for a snapshot and the encoding of its tree, if it is one."""
+    if not inner:
+        pointer = Pointer(
+            kind=snapshot.kind,
+            digest=snapshot.digest,
+            size_bytes=snapshot.size_bytes,
+            files=snapshot.files,
+            executable=snapshot.executable,
+        )
+        return pointer, snapshot.tree
+    if before is None:
+        raise NotTrackedError(f"{inner} is below a tracked file", path=inner)
+    tree = replace_entries(before, inner, entries_of(snapshot, inner))
+    data = tree.to_bytes()
+    return tree_pointer(tree, data, repo.algorithm), data
+
+
+def entries_of(snapshot: Snapshot, inner: RelPath) -> list[Entry]:
+    """Return the entries of a snapshot taken at ``inner`` of a tree."""
+    if snapshot.kind == "file":
+        return [Entry(inner, EXECUTABLE if snapshot.executable else FILE, snapshot.size_bytes, snapshot.digest)]
+    entries = [entry._replace(path=f"{inner}/{entry.path}") for entry in snapshot.iter_entries()]
+    return entries or [Entry(inner, "d", 0)]
+
+
+def replace_entries(before: bytes, inner: RelPath, entries: Sequence[Entry]) -> Tree:
+    """Return a tree in which ``entries`` stand for whatever was at or below ``inner``."""
+    ancestors = {inner[:i] for i, character in enumerate(inner) if character == "/"} if entries else set()
+    kept = [
+        entry
+        for entry in Tree.from_bytes(before).entries
+        if entry.path != inner and not entry.path.startswith(inner + "/") and entry.path not in ancestors
+    ]
+    return Tree([*kept, *entries])
+
+
+def tree_pointer(tree: Tree, data: bytes, algorithm: str) -> Pointer:
+    """Return the pointer of a tree."""
+    return Pointer(kind="tree", digest=hash_bytes(data, algorithm), size_bytes=tree.size_bytes, files=tree.files)
+
+
+def _publish(repo: Repo, root: RelPath, inner: RelPath, pointer: Pointer) -> None:
+    """Write pointer and ignore rule, stage them, and remember what lies in the work tree."""
+    write_pointer(repo.work_tree, root, pointer)
+    directory, _, name = root.rpartition("/")
+    if repo.git is not None:
+        staged = [root + POINTER_SUFFIX]
+        if not repo.git.is_ignored(root, directory=pointer.is_tree) and add_rule(repo.work_tree / directory, name):
+            staged.append(f"{directory}/.gitignore".lstrip("/"))
+        stage(repo, staged)
+    placed = Placed(pointer.kind, pointer.digest)
+    # Of a directory that was never checked out as a whole only this path counts as being here.
+    is_whole = not inner or repo.state.find_placed(root) is not None
+    repo.state.save_placed(root if is_whole else f"{root}/{inner}", placed)
+
+
+def stage(repo: Repo, paths: Sequence[RelPath]) -> None:
+    """Stage files that were written or removed, unless the configuration says not to or nothing would change."""
+    if repo.git is not None and repo.config.autostage:
+        repo.git.stage(paths, repo.config.lock_wait_s)
+
+
+def _count(old: Pointer | None, before: bytes | None, pointer: Pointer, tree: bytes | None) -> tuple[int, int, int]:
+    """Return how many files were added, modified and deleted."""
+    if old is None:
+        return pointer.files, 0, 0
+    if old.digest == pointer.digest:
+        return 0, 0, 0
+    if before is None or tree is None:
+        return 0, 1, 0
+    difference = diff_trees(before, tree)
+    return len(difference.added), len(difference.modified), len(difference.deleted)
+
+
+def _warn_of_names(snapshot: Snapshot, reporter: Reporter) -> None:
+    """Tell of names that other systems cannot hold."""
+    paths = [directory.file_path(row) for directory, row in iter_rows(snapshot.scan.directories)]
+    found = find_portability_warnings(paths)
+    for path, reason in found[:_MOST_WARNINGS]:
+        reporter.warn(f"{path!r} {reason}")
+    if len(found) > _MOST_WARNINGS:
+        reporter.warn(f"{len(found) - _MOST_WARNINGS} more names are not portable")

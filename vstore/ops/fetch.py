@@ -1,0 +1,170 @@
+"""``fetch``: bring what pointers name from their remotes into the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vstore.cache.writer import CacheWriter, open_writer
+from vstore.errors import ObjectMissingError
+from vstore.objects.chunking import SMALL_BYTES
+from vstore.objects.digest import Digest
+from vstore.objects.names import RelPath
+from vstore.objects.tree import Tree
+from vstore.ops.transfer import Scope, Version, group_by_remote, list_contents, list_versions
+from vstore.ops.trees import find_tree, load_tree
+from vstore.progress import SILENT, Reporter
+from vstore.remote.content import Content
+from vstore.remote.fetch import FetchReport
+from vstore.remote.remote import Remote
+from vstore.repo import Repo
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What came from one remote."""
+
+    remote: str
+    url: str
+    objects: int
+    size_bytes: int
+    """Bytes downloaded; in a dry run the bytes, before compression and chunking, that would be at most."""
+    reused_bytes: int
+    """Bytes that older versions on this machine, or an interrupted fetch, held already."""
+
+
+@dataclass(frozen=True, slots=True)
+class FetchResult:
+    """What came from where, and the paths whose objects are good nowhere, as (path, digest)."""
+
+    remotes: list[Fetched]
+    broken: list[tuple[RelPath, str]]
+    missing: list[tuple[RelPath, Digest]]
+    dry_run: bool
+
+
+def fetch(
+    repo: Repo,
+    paths: Sequence[str | Path] = (),
+    *,
+    start: Path,
+    remote: str | None = None,
+    scope: Scope = Scope(),  # noqa: B008 - frozen
+    dry_run: bool = False,
+    reporter: Reporter = SILENT,
+) -> FetchResult:
+    """Fetch what the cache lacks of artifacts, or of paths inside their trees; every byte is verified.
+
+    What can be fetched is, also when something else is missing.
+    """
+    versions, broken = list_versions(repo, paths, start, scope, reporter)
+    done: list[Fetched] = []
+    missing: list[tuple[RelPath, Digest]] = []
+    with repo.using_cache(reporter):
+        lacking = [version for version in versions if _is_lacking(repo, version)]
+        for name, group in group_by_remote(repo, lacking, remote, reporter).items():
+            with repo.open_remote(name) as opened:
+                fetched, absent = _fetch_from(repo, opened, group, dry_run=dry_run, reporter=reporter)
+            done.append(fetched)
+            missing += absent
+    return FetchResult(done, broken, missing, dry_run)
+
+
+def _is_lacking(repo: Repo, version: Version) -> bool:
+    pointer = version.pointer
+    if not pointer.is_tree:
+        return not repo.cache.has(pointer.digest)
+    tree = find_tree(repo, pointer.digest)
+    return tree is None or bool(repo.cache.find_missing(c.digest for c in _wanted(version, tree)))
+
+
+def _wanted(version: Version, tree: bytes | None) -> list[Content]:
+    """Return what a version needs, ordered by path; of a path inside a tree only that."""
+    if tree is None or not version.target.inner:
+        return list_contents(version.pointer, tree)
+    entries = Tree.from_bytes(tree).iter_below(version.target.inner)
+    return [Content(entry.digest, entry.size_bytes) for entry in entries if entry.is_file]
+
+
+def _fetch_from(
+    repo: Repo, remote: Remote, versions: Sequence[Version], *, dry_run: bool, reporter: Reporter
+) -> tuple[Fetched, list[tuple[RelPath, Digest]]]:
+    absent: list[tuple[RelPath, Digest]] = []
+    trees: dict[Digest, bytes | None] = {}
+    for version in versions:
+        pointer, path = version.pointer, version.target.artifact.path
+        try:
+            trees[pointer.digest] = load_tree(repo, pointer, path, remote=remote.name) if pointer.is_tree else None
+        except ObjectMissingError:
+            absent.append((path, pointer.digest))
+    known = [version for version in versions if version.pointer.digest in trees]
+    wanted: dict[Digest, Content] = {}
+    for version in known:
+        wanted.update((content.digest, content) for content in _wanted(version, trees[version.pointer.digest]))
+    lacking = repo.cache.find_missing(wanted)
+    contents = [content for digest, content in wanted.items() if digest in lacking]
+    if dry_run or not contents:
+        size = sum(content.size_bytes for content in contents)
+        return Fetched(remote.name, remote.url, len(contents), size, 0), absent
+    with open_writer(repo.cache, lambda digest: reporter.warn(f"the cached object {digest} was damaged")) as writer:
+        report = _run(repo, remote, writer, known, contents, trees, reporter)
+    if report.missing:
+        absent += _name(known, trees, set(report.missing))
+    return Fetched(remote.name, remote.url, report.contents, report.read_bytes, report.reused_bytes), absent
+
+
+def _run(
+    repo: Repo,
+    remote: Remote,
+    writer: CacheWriter,
+    versions: Sequence[Version],
+    contents: Sequence[Content],
+    trees: dict[Digest, bytes | None],
+    reporter: Reporter,
+) -> FetchReport:
+    large = {content.digest for content in contents if content.size_bytes > SMALL_BYTES}
+    bases = _find_bases(repo, versions, trees, large) if large else {}
+    roots = {version.pointer.digest for version in versions}
+    return remote.fetch(contents, writer, roots=roots, bases=bases, reporter=reporter)
+
+
+def _find_bases(
+    repo: Repo, versions: Sequence[Version], trees: dict[Digest, bytes | None], large: set[Digest]
+) -> dict[Digest, Digest]:
+    """Return, for large contents, what the same path held in the version that is in the work tree."""
+    bases: dict[Digest, Digest] = {}
+    for version in versions:
+        placed = repo.state.find_placed(version.target.artifact.path)
+        if placed is None:
+            continue
+        tree = trees[version.pointer.digest]
+        if tree is None:
+            bases[version.pointer.digest] = placed.digest
+            continue
+        old = find_tree(repo, placed.digest)
+        if old is None:
+            continue
+        before = {entry.path: entry.digest for entry in Tree.from_bytes(old).entries}
+        for entry in Tree.from_bytes(tree).entries:
+            if entry.digest in large and entry.path in before:
+                bases[entry.digest] = before[entry.path]
+    return {new: old for new, old in bases.items() if new != old}
+
+
+def _name(
+    versions: Sequence[Version], trees: dict[Digest, bytes | None], missing: set[Digest]
+) -> list[tuple[RelPath, Digest]]:
+    """Return the paths that need missing objects."""
+    named: list[tuple[RelPath, Digest]] = []
+    for version in versions:
+        path, tree = version.target.artifact.path, trees[version.pointer.digest]
+        if tree is None:
+            named += [(path, version.pointer.digest)] if version.pointer.digest in missing else []
+        else:
+            named += [
+                (f"{path}/{entry.path}", entry.digest)
+                for entry in Tree.from_bytes(tree).iter_below(version.target.inner)
+                if entry.digest in missing
+            ]
+    return named

@@ -1,0 +1,74 @@
+"""``init``: make a repository."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from vstore.config import set_value
+from vstore.durable import os_errors, write_atomic
+from vstore.git import find_git_repo, get_git_repo
+from vstore.objects.digest import get_algorithm
+from vstore.progress import SILENT, Reporter
+from vstore.repo import VSTORE_DIRECTORY, open_repo
+
+_IGNORED = "/config.local\n/cache\n/private\n/.vstore-tmp-*\n"
+_STAGE_WAIT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class InitResult:
+    """The repository: where it and its cache lie, and whether this call made it."""
+
+    path: str
+    cache: str
+    hash: str
+    git: bool
+    created: bool
+
+
+def init(
+    start: Path,
+    *,
+    hash: str = "xxh128",
+    cache_dir: str | None = None,
+    no_git: bool = False,
+    reporter: Reporter = SILENT,
+) -> InitResult:
+    """Make a repository of the git work tree that holds ``start`` (of ``start`` itself without git).
+
+    Again: harmless, and nothing is changed.  Raises GitRepositoryNotFoundError, InvalidError.
+    """
+    get_algorithm(hash)
+    root = Path(os.path.realpath(start))
+    with os_errors(root, "read"):
+        root.stat()
+    if not no_git:
+        root = Path(os.path.realpath(get_git_repo(root).work_tree))
+    directory = root / VSTORE_DIRECTORY
+    config = directory / "config"
+    created = not config.exists()
+    if created:
+        with os_errors(directory, "create"):
+            directory.mkdir(exist_ok=True)
+            write_atomic(directory / ".gitignore", _IGNORED.encode())
+            # The config comes last and whole: it is what makes this a repository.
+            draft = directory / "config.new"
+            draft.unlink(missing_ok=True)
+            set_value(draft, "core.project", secrets.token_hex(16))
+            set_value(draft, "core.hash", hash)
+            if no_git:
+                set_value(draft, "core.git", "false")
+            if cache_dir is not None:
+                set_value(draft, "cache.dir", cache_dir)
+            os.rename(draft, config)
+    with open_repo(root) as repo:
+        repo.cache.create()
+        git = None if no_git else find_git_repo(root)
+        if created and git is not None and repo.config.autostage:
+            git.stage([f"{VSTORE_DIRECTORY}/config", f"{VSTORE_DIRECTORY}/.gitignore"], _STAGE_WAIT_S)
+        if not created and repo.algorithm != hash and hash != "xxh128":
+            reporter.warn(f"this repository already exists and uses {repo.algorithm}")
+        return InitResult(str(root), str(repo.cache.path), repo.algorithm, repo.git is not None, created)

@@ -1,0 +1,90 @@
+"""Making the files of an artifact equal a tree, and remembering what was done."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from vstore.durable import file_system_time_ns, os_errors
+from vstore.objects.digest import Digest
+from vstore.objects.names import RelPath
+from vstore.objects.tree import Entry
+from vstore.repo import Repo
+from vstore.workspace.materialize import Materialized, Materializer
+from vstore.workspace.scan import ScannedDirectory, Stat, rescan
+from vstore.workspace.snapshot import Snapshot, match, save, state_path
+
+
+def place(
+    repo: Repo,
+    materializer: Materializer,
+    path: RelPath,
+    before: Snapshot,
+    *,
+    write: Sequence[Entry],
+    delete: Sequence[Entry],
+    after: Snapshot,
+    force: bool = False,
+) -> Materialized:
+    """Write and delete entries at an artifact's path, which holds ``before``, and remember the outcome.
+
+    ``after`` says what is there if everything works; its scan and digests are not used.  ``force`` also replaces
+    what was touched since ``before`` was taken.
+    """
+    expected = None if force else find_stats(before, [*write, *delete])
+    result = materializer.apply(path, write=write, delete=delete, make_root=after.kind == "tree", expected=expected)
+    affected = {entry.path.rpartition("/")[0] for entry in (*write, *delete)}
+    wanted = {entry.path: entry.digest for entry in write}
+    scan = rescan(before.scan, repo.work_tree / path, affected)
+    records = repo.state.load_directories(path)
+    old = dict(zip((d.path for d in before.scan.directories), before.digests or (), strict=False))
+    old_scans = {directory.path: directory for directory in before.scan.directories}
+    digests: list[list[Digest]] = []
+    for directory in scan.directories:
+        column = old.get(directory.path) if directory is old_scans.get(directory.path) else None
+        column = list(column) if column else match(directory, records.get(state_path(path, directory.path)))
+        if directory.path in affected or not scan.is_directory:
+            for row in range(len(directory.names)):
+                name = directory.file_path(row) if scan.is_directory else ""
+                if result.written.get(name) == directory.stat(row):
+                    column[row] = wanted[name]
+        digests.append(column)
+    complete = not (result.missing or result.damaged or result.failed)
+    snapshot = dataclasses.replace(after, scan=scan, digests=digests, tree=after.tree if complete else None)
+    save(repo.state, path, snapshot, records, before_ns=_settled_ns(repo.private, scan.newest_ns))
+    return result
+
+
+def _settled_ns(directory: Path, newest_ns: int) -> int:
+    """Wait until the youngest file is older than the file system's clock can tell apart, a few milliseconds at most."""
+    with os_errors(directory, "write to"):
+        now_ns, granularity_ns = file_system_time_ns(directory)
+        if now_ns - granularity_ns <= newest_ns <= now_ns:
+            time.sleep((newest_ns + granularity_ns - now_ns) / 1e9 + 0.005)
+            now_ns, granularity_ns = file_system_time_ns(directory)
+    return now_ns - granularity_ns
+
+
+def find_stats(snapshot: Snapshot, entries: Iterable[Entry]) -> Mapping[RelPath, Stat]:
+    """Return the numbers that a snapshot's scan has of the files at some paths."""
+    directories = {directory.path: directory for directory in snapshot.scan.directories}
+    found: dict[RelPath, Stat] = {}
+    if not snapshot.scan.is_directory:
+        return {"": snapshot.scan.directories[0].stat(0)} if snapshot.scan.files else {}
+    for entry in entries:
+        parent, _, name = entry.path.rpartition("/")
+        directory = directories.get(parent)
+        row = _find_row(directory, name)
+        if directory is not None and row is not None:
+            found[entry.path] = directory.stat(row)
+    return found
+
+
+def _find_row(directory: ScannedDirectory | None, name: str) -> int | None:
+    if directory is None:
+        return None
+    row = bisect_left(directory.names, name)
+    return row if row < len(directory.names) and directory.names[row] == name else None

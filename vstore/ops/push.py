@@ -1,0 +1,129 @@
+"""``push``: bring what pointers name to their remotes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vstore.errors import ObjectMissingError
+from vstore.objects.digest import Digest
+from vstore.objects.names import RelPath
+from vstore.objects.tree import Tree
+from vstore.ops.transfer import Scope, Version, group_by_remote, list_contents, list_versions
+from vstore.ops.trees import load_tree
+from vstore.progress import SILENT, Reporter
+from vstore.remote.content import Root
+from vstore.repo import Repo
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What went to one remote."""
+
+    remote: str
+    url: str
+    roots: list[RelPath]
+    """The artifacts that the remote did not hold before."""
+    present: int
+    """How many artifacts it held already."""
+    objects: int
+    size_bytes: int
+    """Bytes uploaded; in a dry run the bytes, before compression and chunking, that would be at most."""
+    packs: int
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """What went where; ``lacking`` has for ``check`` what the remote lacks, as (path, reason)."""
+
+    remotes: list[Pushed]
+    broken: list[tuple[RelPath, str]]
+    lacking: list[tuple[RelPath, str]]
+    checked: bool
+    dry_run: bool
+
+
+def push(
+    repo: Repo,
+    paths: Sequence[str | Path] = (),
+    *,
+    start: Path,
+    remote: str | None = None,
+    scope: Scope = Scope(),  # noqa: B008 - frozen
+    check: bool = False,
+    dry_run: bool = False,
+    reporter: Reporter = SILENT,
+) -> PushResult:
+    """Push artifacts whole (a path inside a tree means its artifact), then the remote holds all they need.
+
+    ``check`` pushes nothing and looks, object by object, whether the remote really holds everything.
+    Raises ObjectMissingError, before anything is committed, naming paths that neither the cache nor the remote has.
+    """
+    versions, broken = list_versions(repo, paths, start, scope, reporter)
+    done: list[Pushed] = []
+    lacking: list[tuple[RelPath, str]] = []
+    with repo.using_cache(reporter):
+        for name, group in group_by_remote(repo, versions, remote, reporter).items():
+            roots = _make_roots(repo, group, name)
+            with repo.open_remote(name) as opened:
+                if check:
+                    lacks = opened.check(roots, reporter=reporter)
+                    lacking += [(lack.path, lack.reason) for lack in lacks]
+                    done.append(Pushed(name, opened.url, [], len(roots) - len({lack.root for lack in lacks}), 0, 0, 0))
+                    continue
+                plan = opened.plan_push(roots, reporter=reporter)
+                present = set(plan.present)
+                new = [root.path for root in roots if root.digest not in present]
+                if dry_run or not new:
+                    done.append(
+                        Pushed(name, opened.url, new, len(roots) - len(new), plan.new_records, plan.new_bytes, 0)
+                    )
+                    continue
+                try:
+                    report = opened.push(plan, repo.cache, reporter=reporter)
+                except ObjectMissingError as error:
+                    raise _with_paths(repo, error, group) from error
+                done.append(
+                    Pushed(
+                        name,
+                        opened.url,
+                        new,
+                        len(roots) - len(new),
+                        report.records,
+                        report.uploaded_bytes,
+                        report.packs,
+                    )
+                )
+    return PushResult(done, broken, lacking, check, dry_run)
+
+
+def _make_roots(repo: Repo, versions: Sequence[Version], remote: str) -> list[Root]:
+    roots: dict[Digest, Root] = {}
+    for version in versions:
+        pointer, path = version.pointer, version.target.artifact.path
+        if pointer.digest in roots:
+            continue
+        tree = load_tree(repo, pointer, path, remote=remote) if pointer.is_tree else None
+        roots[pointer.digest] = Root(
+            pointer.digest, pointer.kind, list_contents(pointer, tree), path, version.git_commit
+        )
+    return list(roots.values())
+
+
+def _with_paths(repo: Repo, error: ObjectMissingError, versions: Sequence[Version]) -> ObjectMissingError:
+    """Return the error naming the files that need the missing objects."""
+    missing = set(error.fields.get("digests", ()))
+    paths: list[RelPath] = []
+    for version in versions:
+        pointer, path = version.pointer, version.target.artifact.path
+        if not pointer.is_tree or pointer.digest in missing:
+            paths += [path] * (pointer.digest in missing)
+            continue
+        tree = Tree.from_bytes(load_tree(repo, pointer, path))
+        paths += [f"{path}/{entry.path}" for entry in tree.entries if entry.digest in missing]
+    return ObjectMissingError(
+        f"{len(missing)} objects are neither in the cache nor in the remote, so nothing was pushed",
+        digests=sorted(missing),
+        paths=sorted(set(paths)),
+    )

@@ -1,0 +1,102 @@
+"""What did they mean: paths, revisions and remotes as a user names them."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from vstore.errors import GitRepositoryNotFoundError, NotTrackedError, PathNotFoundError, VstoreError
+from vstore.git import GitRepo
+from vstore.objects.names import RelPath
+from vstore.objects.pointer import POINTER_SUFFIX, Pointer
+from vstore.repo import Repo
+from vstore.workspace.pointers import Artifact, find_owner, iter_artifacts, parse_artifact
+
+
+class Target(NamedTuple):
+    """An artifact, or with ``inner`` only a path inside its tree."""
+
+    artifact: Artifact
+    inner: RelPath = ""
+
+    @property
+    def path(self) -> RelPath:
+        """What is meant, relative to the work tree."""
+        return f"{self.artifact.path}/{self.inner}" if self.inner else self.artifact.path
+
+    @property
+    def pointer(self) -> Pointer:
+        """The pointer.  Raises its error if it is broken."""
+        if isinstance(self.artifact.pointer, VstoreError):
+            raise self.artifact.pointer
+        return self.artifact.pointer
+
+
+def list_artifacts(repo: Repo, *, rev: str | None = None, below: RelPath = "") -> list[Artifact]:
+    """Return the artifacts in the work tree, or those of a revision.  Raises RevisionNotFoundError."""
+    if rev is None:
+        return list(iter_artifacts(repo.work_tree, below, is_ignored=repo.is_ignored))
+    git = get_git(repo)
+    return [parse_artifact(path, data) for path, data in git.iter_files(git.resolve(rev), POINTER_SUFFIX, below)]
+
+
+def find_targets(repo: Repo, paths: Sequence[str | Path], start: Path, *, rev: str | None = None) -> list[Target]:
+    """Return what ``paths``, named standing in ``start``, mean; all artifacts if there are none.
+
+    A path is an artifact, its pointer file, something inside its tree, a directory with artifacts below it, or a
+    pattern of such.  Raises NotTrackedError, PathNotFoundError.
+    """
+    if not paths:
+        return [Target(artifact) for artifact in list_artifacts(repo, rev=rev)]
+    at_revision = None if rev is None else {artifact.path: artifact for artifact in list_artifacts(repo, rev=rev)}
+    targets: dict[tuple[RelPath, RelPath], Target] = {}
+    for named in paths:
+        path = repo.relative(named, start)
+        found = _find(repo, path, at_revision) or _match(repo, path, at_revision)
+        if not found:
+            raise _not_found(repo, path, str(named), rev)
+        for target in found:
+            targets.setdefault((target.artifact.path, target.inner), target)
+    whole = {artifact for artifact, inner in targets if not inner}
+    return [target for (artifact, inner), target in targets.items() if not inner or artifact not in whole]
+
+
+def _find(repo: Repo, path: RelPath, at_revision: dict[RelPath, Artifact] | None) -> list[Target]:
+    if at_revision is None:
+        owner = find_owner(repo.work_tree, path)
+    else:
+        above = path
+        while above and above not in at_revision:
+            above = above.rpartition("/")[0]
+        owner = at_revision.get(above)
+    if owner is not None:
+        return [Target(owner, path[len(owner.path) + 1 :])]
+    if at_revision is None:
+        return [Target(artifact) for artifact in list_artifacts(repo, below=path)]
+    return [Target(artifact) for name, artifact in at_revision.items() if not path or name.startswith(path + "/")]
+
+
+def _match(repo: Repo, path: RelPath, at_revision: dict[RelPath, Artifact] | None) -> list[Target]:
+    if not any(character in path for character in "*?["):
+        return []
+    known = list_artifacts(repo) if at_revision is None else at_revision.values()
+    return [Target(artifact) for artifact in known if fnmatch.fnmatchcase(artifact.path, path)]
+
+
+def _not_found(repo: Repo, path: RelPath, named: str, rev: str | None) -> VstoreError:
+    where = "" if rev is None else f" at {rev}"
+    if rev is not None or os.path.lexists(repo.work_tree / path):
+        return NotTrackedError(f"{named} is not tracked by vstore{where}", path=named)
+    return PathNotFoundError(f"there is no {named}, on disk or tracked", path=named)
+
+
+def get_git(repo: Repo) -> GitRepo:
+    """Return the git repository.  Raises GitRepositoryNotFoundError where vstore runs without one."""
+    if repo.git is None:
+        raise GitRepositoryNotFoundError(
+            f"{repo.work_tree} is not in git, so it has no revisions", path=str(repo.work_tree)
+        )
+    return repo.git

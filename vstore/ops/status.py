@@ -1,0 +1,190 @@
+"""``status``: how the work tree, the pointers, git and the cache compare.  Takes no lock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vstore.errors import VstoreError
+from vstore.objects.digest import Digest
+from vstore.objects.names import RelPath
+from vstore.objects.pointer import POINTER_SUFFIX, Pointer
+from vstore.objects.tree import Entry, diff_trees, find_contents
+from vstore.ops.resolve import Target, find_targets
+from vstore.ops.trees import find_tree
+from vstore.progress import SILENT, Reporter
+from vstore.repo import Repo
+from vstore.state import Placed
+from vstore.workspace.pointers import parse_artifact
+from vstore.workspace.snapshot import Snapshot
+
+UNCHANGED = "unchanged"
+MODIFIED = "modified"
+DELETED = "deleted"
+BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactStatus:
+    """One artifact.
+
+    ``data``: "unchanged", "modified", "deleted" (nothing is there) or "broken" (the pointer is).
+    ``pointer``: against git's HEAD "committed", "new", "changed", or "untracked" without git.
+    """
+
+    path: RelPath
+    data: str
+    pointer: str
+    size_bytes: int = 0
+    files: int = 0
+    added: list[RelPath] = field(default_factory=list)
+    modified: list[RelPath] = field(default_factory=list)
+    deleted: list[RelPath] = field(default_factory=list)
+    not_in_cache: int = 0
+    """How many of the contents that the pointer names the cache lacks."""
+    not_in_remote: bool | None = None
+    """Whether the remote lacks it; None if that was not asked."""
+    partial: list[RelPath] | None = None
+    """The paths that were checked out, where not the whole was: only they are compared."""
+    refused: list[tuple[RelPath, str]] = field(default_factory=list)
+    """Paths that cannot be tracked or read, with the reason."""
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusResult:
+    """All artifacts asked for, and the remote they were compared with."""
+
+    artifacts: list[ArtifactStatus]
+    remote: str | None = None
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the data equals the pointers and nothing is missing."""
+        return all(
+            artifact.data == UNCHANGED and not artifact.not_in_cache and not artifact.not_in_remote
+            for artifact in self.artifacts
+        )
+
+
+def status(
+    repo: Repo,
+    paths: Sequence[str | Path] = (),
+    *,
+    start: Path,
+    remote: str | None = None,
+    reporter: Reporter = SILENT,
+) -> StatusResult:
+    """Compare artifacts with their files; with ``remote`` (a name, or "" for the default) also with a remote."""
+    targets = find_targets(repo, paths, start)
+    placed = repo.state.load_placed()
+    committed = _committed(repo)
+    artifacts = [_one(repo, target, placed, committed, reporter) for target in targets]
+    if remote is None:
+        return StatusResult(artifacts)
+    name = repo.remote_name(remote or None)
+    with repo.open_remote(name) as opened:
+        digests = [t.artifact.pointer.digest for t in targets if isinstance(t.artifact.pointer, Pointer)]
+        missing = opened.missing_roots(digests)
+    return StatusResult([_with_remote(a, t, missing) for a, t in zip(artifacts, targets, strict=True)], name)
+
+
+def _with_remote(artifact: ArtifactStatus, target: Target, missing: set[Digest]) -> ArtifactStatus:
+    import dataclasses
+
+    if not isinstance(target.artifact.pointer, Pointer):
+        return artifact
+    return dataclasses.replace(artifact, not_in_remote=target.artifact.pointer.digest in missing)
+
+
+def _committed(repo: Repo) -> dict[RelPath, bytes] | None:
+    """Return the pointer files of HEAD; None without git."""
+    if repo.git is None:
+        return None
+    head = repo.git.head()
+    return {} if head is None else dict(repo.git.iter_files(head, POINTER_SUFFIX))
+
+
+def _one(
+    repo: Repo,
+    target: Target,
+    placed: dict[RelPath, Placed],
+    committed: dict[RelPath, bytes] | None,
+    reporter: Reporter,
+) -> ArtifactStatus:
+    artifact = target.artifact
+    pointer = artifact.pointer
+    if isinstance(pointer, VstoreError):
+        return ArtifactStatus(target.path, BROKEN, "changed", error=pointer.message)
+    state = _pointer_state(artifact.pointer_path, pointer, committed)
+    snapshot = repo.snapshotter(reporter).take(repo.work_tree / artifact.path, artifact.path)
+    selected = _selection(target, placed)
+    tree = find_tree(repo, pointer.digest) if pointer.is_tree else None
+    missing = _count_missing(repo, pointer, tree)
+    if snapshot.digest == pointer.digest and snapshot.executable == pointer.executable:
+        return ArtifactStatus(target.path, UNCHANGED, state, pointer.size_bytes, pointer.files, not_in_cache=missing)
+    added, modified, deleted = _compare(snapshot, pointer, tree, selected)
+    if snapshot.kind == "absent" and not selected:
+        data = DELETED
+    elif added or modified or deleted or (snapshot.digest != pointer.digest and not selected):
+        data = MODIFIED
+    else:
+        data = UNCHANGED
+    return ArtifactStatus(
+        target.path,
+        data,
+        state,
+        pointer.size_bytes,
+        pointer.files,
+        added,
+        modified,
+        deleted,
+        missing,
+        partial=selected or None,
+        refused=snapshot.scan.refused,
+    )
+
+
+def _pointer_state(pointer_path: RelPath, pointer: Pointer, committed: dict[RelPath, bytes] | None) -> str:
+    if committed is None:
+        return "untracked"
+    if pointer_path not in committed:
+        return "new"
+    return "committed" if parse_artifact(pointer_path, committed[pointer_path]).pointer == pointer else "changed"
+
+
+def _selection(target: Target, placed: dict[RelPath, Placed]) -> list[RelPath]:
+    """Return the paths inside a tree to look at; none means all of it."""
+    if target.inner:
+        return [target.inner]
+    root = target.artifact.path
+    if root in placed:
+        return []
+    return [path[len(root) + 1 :] for path in placed if path.startswith(root + "/")]
+
+
+def _count_missing(repo: Repo, pointer: Pointer, tree: bytes | None) -> int:
+    if not pointer.is_tree:
+        return int(not repo.cache.has(pointer.digest))
+    if tree is None:
+        return pointer.files + 1
+    return len(repo.cache.find_missing([digest for digest, _ in find_contents(tree)]))
+
+
+def _compare(
+    snapshot: Snapshot, pointer: Pointer, tree: bytes | None, selected: list[RelPath]
+) -> tuple[list[RelPath], list[RelPath], list[RelPath]]:
+    """Return the files added, modified and deleted, as far as both sides are known."""
+    if snapshot.tree is None or tree is None:
+        return [], [], []
+    difference = diff_trees(tree, snapshot.tree)
+
+    def chosen(entries: Sequence[Entry]) -> list[RelPath]:
+        return [
+            entry.path
+            for entry in entries
+            if not selected or any(entry.path == inner or entry.path.startswith(inner + "/") for inner in selected)
+        ]
+
+    return chosen(difference.added), chosen([new for _, new in difference.modified]), chosen(difference.deleted)

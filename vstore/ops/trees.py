@@ -1,0 +1,52 @@
+"""Getting hold of trees: from the cache, else from a remote."""
+
+from __future__ import annotations
+
+from vstore.cache.writer import open_writer
+from vstore.errors import CorruptError, ObjectMissingError, RemoteNotFoundError, VstoreError
+from vstore.objects.digest import Digest, algorithm_of, hash_bytes
+from vstore.objects.pointer import Pointer
+from vstore.objects.tree import Entry, Tree
+from vstore.repo import Repo
+
+
+def load_tree(repo: Repo, pointer: Pointer, path: str, *, remote: str | None = None) -> bytes:
+    """Return the encoding of a pointer's tree, fetching it if the cache lacks it (or holds it damaged).
+
+    Raises ObjectMissingError naming ``path`` if nobody has it.
+    """
+    try:
+        return repo.cache.read(pointer.digest)
+    except (ObjectMissingError, CorruptError) as error:
+        missing = error
+    try:
+        with repo.open_remote(remote or pointer.remote) as opened:
+            data = opened.read_blob(pointer.digest)
+    except (RemoteNotFoundError, ObjectMissingError):
+        digests: list[Digest] = [pointer.digest]
+        raise ObjectMissingError(
+            f"the list of files of {path} is neither in the cache nor in a remote", digests=digests, paths=[path]
+        ) from missing
+    if hash_bytes(data, algorithm_of(pointer.digest).name) != pointer.digest:
+        raise CorruptError(f"the remote's copy of {pointer.digest} is damaged", digest=pointer.digest)
+    with open_writer(repo.cache) as writer:
+        writer.add_bytes(data, algorithm_of(pointer.digest).name)
+    return data
+
+
+def find_tree(repo: Repo, digest: Digest) -> bytes | None:
+    """Return the encoding of a tree if the cache holds it undamaged."""
+    try:
+        return repo.cache.read(digest)
+    except VstoreError:
+        return None
+
+
+def load_entries(repo: Repo, pointer: Pointer, path: str, inner: str = "") -> list[Entry]:
+    """Return the entries of a pointer's tree at or below ``inner``; a file is one entry with the path "".
+
+    Raises ObjectMissingError, CorruptError.
+    """
+    if not pointer.is_tree:
+        return [Entry("", "x" if pointer.executable else "f", pointer.size_bytes, pointer.digest)]
+    return list(Tree.from_bytes(load_tree(repo, pointer, path)).iter_below(inner))

@@ -1,0 +1,199 @@
+"""The opened repository: it holds the services that verbs use, and has no verbs itself."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from vstore.cache.cache import Cache
+from vstore.cache.link import probe_link_type
+from vstore.config import Config, load_config
+from vstore.durable import FileLock, os_errors
+from vstore.errors import InvalidError, RemoteNotFoundError, RepositoryNotFoundError
+from vstore.git import GitRepo, find_git_repo
+from vstore.objects.names import RelPath, is_reserved
+from vstore.objects.pointer import POINTER_SUFFIX
+from vstore.progress import SILENT, Reporter
+from vstore.remote.opening import open_remote, open_transport
+from vstore.remote.remote import Remote
+from vstore.remote.transport import Transport
+from vstore.remote.wrappers import ReadOnlyTransport
+from vstore.state import State
+from vstore.workspace.materialize import Materializer
+from vstore.workspace.snapshot import Snapshotter
+
+VSTORE_DIRECTORY = ".vstore"
+_MAX_JOBS = 16
+_WAITING = "waiting for another vstore command to finish"
+
+
+class Repo:
+    """A work tree with its git repository, configuration, cache and state.
+
+    ``private`` is this work tree's own directory for what git does not see, ``shared`` that of all work trees of one
+    git repository.  Use it as a context manager, or call ``close``.
+    """
+
+    def __init__(self, work_tree: Path, git: GitRepo | None, config: Config) -> None:
+        self.work_tree = work_tree
+        self.git = git
+        self.config = config
+        self.directory = work_tree / VSTORE_DIRECTORY
+        self.private = self.directory / "private" if git is None else git.git_dir / "vstore"
+        self.shared = self.private if git is None else git.common_dir / "vstore"
+        self.cache = Cache(config.cache_dir or self.default_cache(git, self.directory), group=config.cache_shared)
+        self.state = State(self.private / "state.db")
+        self._lock = FileLock(self.private / "lock")
+
+    @staticmethod
+    def default_cache(git: GitRepo | None, directory: Path) -> Path:
+        """Return where the cache lies unless the configuration says otherwise: out of reach of ``git clean``."""
+        return directory / "cache" if git is None else git.common_dir / "vstore" / "cache"
+
+    def __enter__(self) -> Repo:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close files."""
+        self.state.close()
+        self.cache.packs.close()
+
+    @property
+    def algorithm(self) -> str:
+        """The hash algorithm for new contents."""
+        return self.config.hash
+
+    @property
+    def jobs(self) -> int:
+        """How many transfers or large files are worked on at once."""
+        return self.config.jobs or min(_MAX_JOBS, 2 * (os.cpu_count() or 1) + 2)
+
+    # paths
+
+    def relative(self, path: str | Path, start: Path) -> RelPath:
+        """Return a path that the user named, standing in ``start``, relative to the work tree; "" is the work tree.
+
+        A pointer file stands for its data.  Raises InvalidError for paths outside, or inside .git or .vstore.
+        """
+        named = os.path.normpath(start / path)
+        # Links above the last component lead where they lead; the last one is meant itself.
+        parent, name = os.path.split(named)
+        real = os.path.join(os.path.realpath(parent), name)
+        if os.path.realpath(named) == str(self.work_tree):
+            return ""
+        inside = os.path.relpath(real, self.work_tree)
+        if inside == ".":
+            return ""
+        if inside.startswith(".."):
+            raise InvalidError(f"{path} is outside the repository {self.work_tree}", path=str(path))
+        inside = inside.replace(os.sep, "/")
+        if any(map(is_reserved, inside.split("/"))):
+            raise InvalidError(f"{path} belongs to git or vstore", path=str(path))
+        return inside.removesuffix(POINTER_SUFFIX) if inside.endswith(POINTER_SUFFIX) else inside
+
+    def is_ignored(self, path: RelPath) -> bool:
+        """Tell whether git ignores a directory, so that pointers in it could not be committed."""
+        return self.git is not None and self.git.is_ignored(path, directory=True)
+
+    # services
+
+    def snapshotter(self, reporter: Reporter = SILENT) -> Snapshotter:
+        """Return what takes snapshots of this work tree's files."""
+        self.private.mkdir(parents=True, exist_ok=True)
+        return Snapshotter(self.state, self.cache, self.algorithm, jobs=min(4, self.jobs), reporter=reporter)
+
+    def link_type(self, reporter: Reporter = SILENT) -> str:
+        """Return how large files are linked here; says so once if the first choice does not work."""
+        self.cache.create()
+        with os_errors(self.work_tree, "write to"):
+            link_type, failed = probe_link_type(self.config.cache_type, self.cache.path, self.directory)
+        wanted = [kind for kind in failed if kind != "reflink" or self.config.cache_type_is_set]
+        if wanted:
+            reporter.note(f"{' and '.join(wanted)} does not work here, using {link_type}")
+        return link_type
+
+    def materializer(self, reporter: Reporter = SILENT) -> Materializer:
+        """Return what writes files of this work tree."""
+        return Materializer(
+            self.work_tree, self.cache, self.state, link_type=self.link_type(reporter), reporter=reporter
+        )
+
+    @contextlib.contextmanager
+    def writing(self, reporter: Reporter = SILENT) -> Iterator[None]:
+        """Hold this work tree's lock alone, and the cache's with other writers.  Raises LockedError."""
+        with os_errors(self.private, "lock"):
+            self.private.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(wait_s=self.config.lock_wait_s, on_wait=lambda: reporter.note(_WAITING))
+        try:
+            with self.using_cache(reporter):
+                yield
+        finally:
+            self._lock.release()
+
+    @contextlib.contextmanager
+    def using_cache(self, reporter: Reporter = SILENT) -> Iterator[None]:
+        """Keep collectors out of the cache; other writers share it.  Raises LockedError."""
+        self.cache.create()
+        lock = self.cache.lock()
+        with os_errors(self.cache.path, "lock"):
+            held = lock.acquire(shared=True, wait_s=self.config.lock_wait_s, on_wait=lambda: reporter.note(_WAITING))
+        if not held:
+            reporter.warn(f"{self.cache.path} is on a file system without locks")
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextlib.contextmanager
+    def open_remote(self, name: str | None = None) -> Iterator[Remote]:
+        """Open a remote by name, or the default one.  Raises RemoteNotFoundError and what opening raises."""
+        settings = self.config.remotes.get(self.remote_name(name))
+        assert settings is not None
+        transport: Transport = open_transport(settings.url, settings.options, root=self.work_tree)
+        if settings.read_only:
+            transport = ReadOnlyTransport(transport)
+        mirror = self.shared / "remotes" / hashlib.sha256(transport.url.encode()).hexdigest()[:32]
+        with open_remote(
+            transport, settings.name, project=self.config.project, mirror=mirror, jobs=self.jobs
+        ) as remote:
+            yield remote
+
+    def remote_name(self, name: str | None = None) -> str:
+        """Return the name of a remote that is configured: ``name``, or the default, or the only one there is."""
+        known = sorted(self.config.remotes)
+        chosen = name or self.config.default_remote or (known[0] if len(known) == 1 else None)
+        if chosen is None:
+            what = "no remote is configured" if not known else "there are several remotes and no default"
+            raise RemoteNotFoundError(what, name=None, known=known)
+        if chosen not in self.config.remotes:
+            raise RemoteNotFoundError(f"there is no remote named {chosen!r}", name=chosen, known=known)
+        return chosen
+
+
+def find_root(start: Path) -> Path | None:
+    """Return the nearest directory at or above ``start`` that holds a ``.vstore/config``."""
+    start = Path(os.path.realpath(start))
+    for directory in (start, *start.parents):
+        if (directory / VSTORE_DIRECTORY / "config").is_file():
+            return directory
+        if (directory / ".git").exists():
+            return None  # a repository inside another one is not part of it
+    return None
+
+
+def open_repo(start: Path, environ: Mapping[str, str] | None = None) -> Repo:
+    """Open the repository at or above ``start``.  Raises RepositoryNotFoundError."""
+    root = find_root(start)
+    if root is None:
+        raise RepositoryNotFoundError(f"there is no vstore repository at or above {start}", path=str(start))
+    config = load_config(root / VSTORE_DIRECTORY, os.environ if environ is None else environ)
+    git = find_git_repo(root) if not config.no_git else None
+    if git is not None and Path(os.path.realpath(git.work_tree)) != root:
+        git = None
+    return Repo(root, git, config)

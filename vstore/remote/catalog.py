@@ -1,0 +1,122 @@
+"""What is known of a remote's packs: which records lie where, as far as index objects and pack ends tell."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple
+
+from vstore.objects.digest import ALGORITHMS, Digest, algorithm_of, split_raw
+from vstore.objects.table import Location, Section
+from vstore.remote.index import Index
+from vstore.remote.layout import PackRef
+from vstore.remote.transport import Key
+
+_BLOCK_ROWS = 65536
+_ROWS_A_LOOKUP_IS_WORTH = 30
+"""Bisecting for one id costs about as much as scanning this many."""
+
+
+class Place(NamedTuple):
+    """Where a record lies: its pack, and the row of a section, which is turned into a location when needed."""
+
+    pack: PackRef
+    section: Section
+    row: int
+
+    @property
+    def location(self) -> Location:
+        """Where in the pack the record lies."""
+        return self.section.location(self.row)
+
+
+class Catalog:
+    """Packs, and where the records in them lie.
+
+    ``usable`` packs may be relied upon for all records, other packs only for records whose digest proves what
+    they are (nobody can compare bytes in a bucket, and a stranger could have planted a collision).  Packs that
+    were dropped may no longer be relied upon, but may still be read by ``find_anywhere``.
+    """
+
+    def __init__(self, packs: Iterable[PackRef]) -> None:
+        self.packs = {pack.key: pack for pack in packs}
+        self.foreign: dict[Key, PackRef] = {}
+        self._dropped: set[Key] = set()
+        self._indexes: list[Index] = []
+
+    def add(self, index: Index) -> None:
+        """Learn what an index says."""
+        self._indexes.append(index)
+
+    def allow(self, pack: PackRef) -> None:
+        """Let a pack be relied upon for all records."""
+        self.packs[pack.key] = pack
+        self._dropped.discard(pack.key)
+
+    def drop(self, packs: Iterable[Key]) -> None:
+        """Rely on these packs no longer: they are gone, or doomed."""
+        self._dropped.update(packs)
+
+    def usable(self) -> dict[Key, PackRef]:
+        """Return the packs that may be relied upon."""
+        both = {**self.foreign, **self.packs}
+        return {key: pack for key, pack in both.items() if key not in self._dropped}
+
+    def find(self, kind: int, digest: Digest) -> Place | None:
+        """Return a place of a record that may be relied upon."""
+        return next((place for place in self.find_anywhere(kind, digest) if place.pack.key not in self._dropped), None)
+
+    def find_anywhere(self, kind: int, digest: Digest) -> Iterator[Place]:
+        """Yield every place of a record, also in packs that were dropped."""
+        proven = algorithm_of(digest).proves_identity
+        for index in self._indexes:
+            for part in index.sections:
+                section = part.section
+                if section.kind == kind and digest.startswith(section.algorithm.name):
+                    for row in part.rows(digest):
+                        pack = self._known(index.packs[part.packs[row]].key, proven)
+                        if pack is not None:
+                            yield Place(pack, section, row)
+
+    def _known(self, key: Key, proven: bool) -> PackRef | None:
+        return self.packs.get(key) or (self.foreign.get(key) if proven else None)
+
+    def locate(self, kind: int, digests: Collection[Digest]) -> dict[Digest, Place]:
+        """Return a place for each of many records that may be relied upon; those in no pack are left out.
+
+        Takes time in the order of what is asked or of what is known, whichever is less.
+        """
+        wanted = digests if isinstance(digests, set | frozenset | dict) else set(digests)
+        rows = sum(len(index) for index in self._indexes)
+        if len(wanted) * _ROWS_A_LOOKUP_IS_WORTH < rows:
+            return {digest: place for digest in wanted if (place := self.find(kind, digest))}
+        found: dict[Digest, Place] = {}
+        for index in reversed(self._indexes):  # so that the first index has the last word, as in find
+            usable = {
+                proven: [self._usable(pack.key, proven) for pack in index.packs] for proven in (False, True)
+            }
+            for part in index.sections:
+                if part.section.kind != kind:
+                    continue
+                packs = usable[part.section.algorithm.proves_identity]
+                for row, digest in _iter_ids(part.section):
+                    if digest in wanted and (pack := packs[part.packs[row]]):
+                        found[digest] = Place(pack, part.section, row)
+        return found
+
+    def _usable(self, key: Key, proven: bool) -> PackRef | None:
+        return None if key in self._dropped else self._known(key, proven)
+
+
+def _iter_ids(section: Section) -> Iterator[tuple[int, Digest]]:
+    """Yield rows and digests, without ever holding the text of all of them."""
+    step = _BLOCK_ROWS * section.algorithm.size_bytes
+    for start in range(0, len(section.ids), step):
+        yield from enumerate(
+            split_raw(section.ids[start : start + step], section.algorithm), start // section.algorithm.size_bytes
+        )
+
+
+def has_proof(digests: Iterable[Digest]) -> bool:
+    """Tell whether any of the digests proves what it names, so that strangers' packs may be relied upon."""
+    proven = tuple(name for name, algorithm in ALGORITHMS.items() if algorithm.proves_identity)
+    return any(digest.startswith(proven) for digest in digests)

@@ -1,0 +1,139 @@
+"""Looking whether a remote works, and whether it holds what it should: by what is there, never from memory."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from vstore.errors import CorruptError, RemoteDeniedError, VstoreError
+from vstore.objects.digest import Digest
+from vstore.objects.recipe import resolve_recipe
+from vstore.objects.table import BLOB, RECIPE, Location
+from vstore.parallel import map_ordered
+from vstore.progress import Reporter
+from vstore.remote.catalog import Catalog
+from vstore.remote.commits import Commit
+from vstore.remote.content import Root
+from vstore.remote.layout import PROBES, PackRef
+from vstore.remote.ledger import Ledger, Site
+from vstore.remote.spans import Failure, read_places
+from vstore.remote.transport import Key, Transport
+
+
+class Lack(NamedTuple):
+    """Why a root is not safe at a remote: ``reason`` in one sentence, and the contents and packs it is about."""
+
+    root: Digest
+    path: str
+    reason: str
+    contents: tuple[Digest, ...] = ()
+    packs: tuple[Key, ...] = ()
+
+
+class ProbeStep(NamedTuple):
+    """One thing that was tried; ``error`` is None where it worked."""
+
+    action: str
+    error: VstoreError | None
+
+
+def check_roots(site: Site, roots: Sequence[Root], reporter: Reporter) -> list[Lack]:
+    """Return what the remote lacks of some roots.
+
+    Packs count when they are listed now, records when the pack's own end names them; recipes are read.
+    Raises UnavailableError.
+    """
+    ledger = Ledger(site, reporter)
+    wanted = {root.digest for root in roots}
+    pinned: dict[Digest, list[frozenset[PackRef]]] = {}
+    for _, commit in ledger.iter_commits():
+        _note_pins(commit, wanted, pinned)
+    lost = ledger.find_lost({pack for pins in pinned.values() for pin in pins for pack in pin}) if pinned else set()
+    lacks: list[Lack] = []
+    for root in roots:
+        choices = pinned.get(root.digest, [])
+        whole = [pins for pins in choices if not any(pack.key in lost for pack in pins)]
+        if whole:
+            lacks += _check_contents(ledger, root, whole[0])
+        elif choices:
+            gone = tuple(sorted(pack.key for pack in choices[0] if pack.key in lost))
+            lacks.append(Lack(root.digest, root.path, f"{len(gone)} packs that it needs are gone or doomed", (), gone))
+        else:
+            lacks.append(Lack(root.digest, root.path, "no commit at the remote names it"))
+    return lacks
+
+
+def _note_pins(commit: Commit, wanted: set[Digest], pinned: dict[Digest, list[frozenset[PackRef]]]) -> None:
+    for root in commit.roots:
+        if root.digest in wanted:
+            pinned.setdefault(root.digest, []).append(frozenset(root.pins))
+
+
+def _check_contents(ledger: Ledger, root: Root, pins: frozenset[PackRef]) -> Iterator[Lack]:
+    catalog = Catalog(pins)
+    for index in map_ordered(ledger.read_end, sorted(pins), workers=ledger.site.jobs):
+        if index is not None:
+            catalog.add(index)
+    small = {content.digest for content in root.contents if content.is_small}
+    large = {content.digest for content in root.contents if not content.is_small}
+    lacking = small - catalog.locate(BLOB, small).keys()
+    recipes = catalog.locate(RECIPE, large)
+    lacking |= large - recipes.keys()
+    for location, data in read_places(ledger.site, recipes.values(), _content):
+        chunks = None if isinstance(data, Failure) else _find_chunks(ledger.site, catalog, data)
+        if chunks is None or chunks - catalog.locate(BLOB, chunks).keys():
+            lacking.add(location.digest)
+    if lacking:
+        reason = f"{len(lacking)} contents are not in the packs it is pinned to"
+        yield Lack(root.digest, root.path, reason, tuple(sorted(lacking)))
+
+
+def _find_chunks(site: Site, catalog: Catalog, recipe: bytes) -> set[Digest] | None:
+    def read_lower(digest: Digest) -> bytes:
+        place = catalog.find(BLOB, digest)
+        for _, data in read_places(site, [place] if place else [], _content):
+            if not isinstance(data, Failure):
+                return data
+        raise CorruptError(f"a part of a recipe is missing: {digest}", digest=digest)
+
+    try:
+        return {chunk.digest for chunk in resolve_recipe(recipe, read_lower)}
+    except CorruptError:
+        return None
+
+
+def _content(_location: Location, _record: memoryview, content: bytes) -> bytes:
+    return content
+
+
+def probe(transport: Transport) -> list[ProbeStep]:
+    """Try to list, write, read and delete, and say how each went; leaves nothing behind where it can delete."""
+    key = f"{PROBES}{secrets.token_hex(16)}"
+    data = secrets.token_bytes(64)
+
+    def read_back() -> None:
+        if transport.read(key) != data:
+            raise CorruptError(f"{transport.url} gave back other bytes than were written", key=key)
+
+    def delete() -> None:
+        transport.delete(key)
+        if transport.find_size(key) is not None:
+            raise RemoteDeniedError(f"{transport.url} keeps what was deleted", url=transport.url, action="delete")
+
+    def look() -> None:
+        if transport.has_place():
+            list(transport.list(PROBES))
+
+    steps = [_try("list", look), _try("write", lambda: transport.write(key, data))]
+    if steps[-1].error is None:
+        steps += [_try("read", read_back), _try("delete", delete)]
+    return steps
+
+
+def _try(action: str, attempt: Callable[[], None]) -> ProbeStep:
+    try:
+        attempt()
+    except VstoreError as error:
+        return ProbeStep(action, error)
+    return ProbeStep(action, None)

@@ -1,0 +1,61 @@
+"""What is pushed and fetched, and the two local places it comes from and goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import BinaryIO, NamedTuple, Protocol
+
+from vstore.objects.chunking import SMALL_BYTES
+from vstore.objects.digest import Buffer, Digest
+from vstore.objects.table import Location
+
+
+class Content(NamedTuple):
+    """The bytes of one file or tree."""
+
+    digest: Digest
+    size_bytes: int
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is one record; a larger one is cut into chunks that a recipe lists."""
+        return self.size_bytes <= SMALL_BYTES
+
+
+class Root(NamedTuple):
+    """What a pointer names, with everything it needs, ordered by path; of a tree the tree's own bytes are a part.
+
+    ``kind`` is "file" or "tree".  ``path`` and ``git_commit`` say where the pointer was found, for people.
+    """
+
+    digest: Digest
+    kind: str
+    contents: Sequence[Content]
+    path: str
+    git_commit: str | None = None
+
+
+class Source(Protocol):
+    """Where a push takes contents from: the local cache.  Called from one thread."""
+
+    def find_record(self, digest: Digest) -> tuple[Location, bytes] | None:
+        """Return the whole stored record of a small content, verified, or None if it is not held undamaged."""
+
+    def open_large(self, digest: Digest) -> BinaryIO | None:
+        """Open a large content, or None if it is not held; whoever reads it verifies it."""
+
+
+class Sink(Protocol):
+    """Where a fetch puts contents: a writer of the local cache.  Called from one thread."""
+
+    def add_record(self, record: Buffer, location: Location) -> None:
+        """Take the whole, verified record of a small content."""
+
+    def open_partial(self, digest: Digest) -> BinaryIO:
+        """Open the file in which a large content is put together, with what an earlier attempt left in it."""
+
+    def finish_partial(self, digest: Digest, file: BinaryIO) -> None:
+        """Close and publish that file.  Raises CorruptError if it is not the content."""
+
+    def open_large(self, digest: Digest) -> BinaryIO | None:
+        """Open a large content that is held, or None: parts of it may be copied."""

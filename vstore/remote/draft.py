@@ -1,0 +1,222 @@
+"""Step 1 of a push: what is there already, what is known to be there, and what must be uploaded."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from vstore.errors import CorruptError, ObjectMissingError
+from vstore.objects.digest import Digest
+from vstore.objects.recipe import resolve_recipe
+from vstore.objects.table import BLOB, RECIPE, Location, Table
+from vstore.progress import Reporter
+from vstore.remote.catalog import Catalog, has_proof
+from vstore.remote.commits import Commit
+from vstore.remote.content import Content, Root
+from vstore.remote.index import index_of_pack
+from vstore.remote.layout import PackRef
+from vstore.remote.ledger import Ledger, Site
+from vstore.remote.spans import Failure, read_places
+from vstore.remote.transport import Key
+
+
+class Presence:
+    """Which roots the remote holds whole: a commit of our project names them, and all their pins are there."""
+
+    def __init__(self, site: Site, wanted: Collection[Digest], reporter: Reporter) -> None:
+        self.wanted = wanted
+        self.ledger = Ledger(site, reporter)
+        self.commits: dict[Key, Commit] = dict(self.ledger.iter_commits())
+        self.catalog = Catalog(pack for commit in self.commits.values() for pack in commit.packs().values())
+        self.kept: dict[Digest, frozenset[Key]] = {}
+        """Those roots, with their pins."""
+        named = [key for key, commit in self.commits.items() if any(root.digest in wanted for root in commit.roots)]
+        if named:
+            # Of a commit whose push was seen to end nothing can be doomed; the push of another may have died.
+            whole = site.mirror.whole_commits()
+            self.catalog.drop(self.ledger.find_lost(self.catalog.packs.values(), doomed=not whole.issuperset(named)))
+            self.judge()
+            pins = set().union(*self.kept.values())
+            seen = [key for key in named if self.commits[key].packs().keys() <= pins]
+            site.mirror.keep_whole(seen, among=self.commits)
+
+    def judge(self) -> None:
+        """Find the roots of which no pin was dropped from the catalog."""
+        usable = self.catalog.usable()
+        self.kept = {
+            root.digest: frozenset(pack.key for pack in root.pins)
+            for commit in reversed(self.commits.values())  # so that the newest has the last word
+            for root in commit.roots
+            if root.digest in self.wanted and all(usable.get(pack.key) == pack for pack in root.pins)
+        }
+
+
+class Draft:
+    """What a push may rely upon.  It learns while the push goes on: packs turn out lost, others are uploaded."""
+
+    def __init__(self, site: Site, roots: Sequence[Root], reporter: Reporter) -> None:
+        self.site = site
+        self.roots = {root.digest: root for root in roots}
+        self._presence = Presence(site, self.roots, reporter)
+        self.ledger = self._presence.ledger
+        self.catalog = self._presence.catalog
+        self.unindexed: dict[Key, tuple[PackRef, Table]] = {}
+        """Packs that no index object names yet: of this push, and of sessions of this machine that died."""
+        self.blobs: dict[Digest, Key] = {}
+        """The pack of each blob that is at the remote or about to be."""
+        self.large: dict[Digest, set[Key]] = {}
+        """All packs of each large content that is at the remote."""
+        self.unfinished = site.mirror.unfinished_sessions()
+        if self.new_roots():
+            self._learn()
+            self._locate()
+
+    @property
+    def kept(self) -> dict[Digest, frozenset[Key]]:
+        """The roots that a commit holds, with their pins."""
+        return self._presence.kept
+
+    @property
+    def commits(self) -> dict[Key, Commit]:
+        """Our project's commits, newest first."""
+        return self._presence.commits
+
+    def _learn(self) -> None:
+        """Find out what lies in the packs that we may rely upon."""
+        self.ledger.learn(self.catalog, {commit.session for commit in self.commits.values()})
+        for packs in self.unfinished.values():
+            for pack in packs:
+                if pack.key not in self.catalog.packs:
+                    self._adopt(pack)
+        if has_proof(content.digest for root in self.new_roots() for content in root.contents):
+            self.ledger.learn_foreign(self.catalog)
+
+    def _adopt(self, pack: PackRef) -> None:
+        """Let a pack that a dead session of ours uploaded be relied upon, if it is there and whole."""
+        try:
+            table = self.ledger.read_table(pack)
+        except (CorruptError, LookupError):
+            return
+        self.learn_pack(pack, table)
+
+    def learn_pack(self, pack: PackRef, table: Table) -> None:
+        """Let a pack of ours that no index object names yet be relied upon."""
+        self.unindexed[pack.key] = (pack, table)
+        self.catalog.allow(pack)
+        self.catalog.add(index_of_pack(pack, table))
+
+    def rethink(self, lost: Iterable[Key]) -> None:
+        """Choose anew what to rely upon, now that some packs turned out lost."""
+        self.catalog.drop(lost)
+        self._presence.judge()
+        self._locate()
+
+    def _locate(self) -> None:
+        small, large = self._needs()
+        self.blobs = {digest: place.pack.key for digest, place in self.catalog.locate(BLOB, small).items()}
+        self.large = self._locate_large(large)
+
+    def _needs(self) -> tuple[dict[Digest, int], dict[Digest, int]]:
+        """Return the small and the large contents of the new roots, in order, with their sizes."""
+        small: dict[Digest, int] = {}
+        large: dict[Digest, int] = {}
+        for root in self.new_roots():
+            for content in root.contents:
+                (small if content.is_small else large)[content.digest] = content.size_bytes
+        return small, large
+
+    def _locate_large(self, contents: Collection[Digest]) -> dict[Digest, set[Key]]:
+        """Return all packs of each large content whose recipe and chunks are all known to be there."""
+        places = self.catalog.locate(RECIPE, contents)
+        recipes = read_places(self.site, places.values(), _content)
+        good = {location.digest: data for location, data in recipes if not isinstance(data, Failure)}
+        found: dict[Digest, set[Key]] = {}
+        for digest, data in good.items():
+            pins = {places[digest].pack.key}
+            try:
+                chunks = resolve_recipe(data, functools.partial(self._read_blob, pins=pins))
+            except (CorruptError, ObjectMissingError):
+                continue
+            located = self.catalog.locate(BLOB, {chunk.digest for chunk in chunks})
+            if all(chunk.digest in located for chunk in chunks):
+                found[digest] = pins.union(place.pack.key for place in located.values())
+        return found
+
+    def _read_blob(self, digest: Digest, pins: set[Key]) -> bytes:
+        place = self.catalog.find(BLOB, digest)
+        if place is not None:
+            for _, data in read_places(self.site, [place], _content):
+                if not isinstance(data, Failure):
+                    pins.add(place.pack.key)
+                    return data
+        raise ObjectMissingError(f"{self.site.transport.url} does not hold {digest}", digests=[digest])
+
+    def new_roots(self) -> list[Root]:
+        """Return the roots that no commit holds."""
+        return [root for digest, root in self.roots.items() if digest not in self.kept]
+
+    def new_contents(self) -> list[Content]:
+        """Return what must be uploaded, as far as is known before large contents are cut."""
+        small, large = self._needs()
+        return [Content(d, size) for d, size in small.items() if d not in self.blobs] + [
+            Content(d, size) for d, size in large.items() if d not in self.large
+        ]
+
+    def relied(self) -> set[Key]:
+        """Return the packs that the push relies upon.
+
+        Where large contents must be cut, which of their chunks are there is seen only later: all may be needed.
+        """
+        _, large = self._needs()
+        if not large.keys() <= self.large.keys():
+            return set(self.catalog.usable())
+        return set().union(*self.kept.values(), self.blobs.values(), *self.large.values())
+
+
+@dataclass(frozen=True, slots=True)
+class PushPlan:
+    """What a push would do.
+
+    ``present`` are the roots that the remote holds whole.  ``new_records`` and ``new_bytes`` (before compression)
+    are what would be uploaded at most: of large contents, chunks that the remote holds already are found only
+    when they are cut.  ``relied`` are the packs already there that would be relied upon.
+    """
+
+    roots: tuple[Root, ...]
+    present: tuple[Digest, ...]
+    new_records: int
+    new_bytes: int
+    relied: frozenset[Key]
+    draft: Draft = field(repr=False, compare=False)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the remote holds everything."""
+        return len(self.present) == len(self.draft.roots)
+
+
+def plan_push(site: Site, roots: Sequence[Root], reporter: Reporter) -> PushPlan:
+    """Find out what a push of ``roots`` would do; changes nothing.
+
+    Two requests where the remote holds everything.  Raises UnavailableError.
+    """
+    draft = Draft(site, roots, reporter)
+    new = draft.new_contents()
+    return PushPlan(
+        roots=tuple(roots),
+        present=tuple(draft.kept),
+        new_records=len(new),
+        new_bytes=sum(content.size_bytes for content in new),
+        relied=frozenset(draft.relied()),
+        draft=draft,
+    )
+
+
+def find_missing_roots(site: Site, roots: Collection[Digest], reporter: Reporter) -> set[Digest]:
+    """Return the roots that the remote does not hold whole.  Two requests; raises UnavailableError."""
+    return set(roots) - Presence(site, roots, reporter).kept.keys()
+
+
+def _content(_location: Location, _record: memoryview, content: bytes) -> bytes:
+    return content

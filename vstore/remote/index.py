@@ -1,0 +1,211 @@
+"""Index objects: which records lie in which packs, for a session or for many merged ones.
+
+An index is a hint: it saves reading the ends of packs and is never proof that a pack exists.
+
+    header · packs · directory · sections · checksum
+
+A section is that of a pack's table, whose rows may now come from several packs, with a column of pack numbers
+and a fan-out by the first byte of the id, so that a reader may fetch a few ranges instead of the whole.
+docs/formats/remote.md specifies every byte.
+"""
+
+from __future__ import annotations
+
+import itertools
+import struct
+import sys
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import xxhash
+
+from vstore.errors import CorruptError, NewerFormatError
+from vstore.objects.digest import ALGORITHMS_BY_CODE, Algorithm, Buffer, Digest, to_raw
+from vstore.objects.table import RECIPE, Location, Section, Table, table_from_bytes
+from vstore.remote.layout import PackRef, number_of, pack_key
+from vstore.remote.layout import find_session as session_of
+from vstore.remote.transport import Key
+
+INDEX_VERSION = 1
+_MAGIC = b"vstore-index"
+_HEADER = struct.Struct("<12sIII")  # magic, version, packs, sections
+_PACK = struct.Struct("<16sIxxxxQ16s")  # session, number, size, checksum
+_DIRECTORY = struct.Struct("<BBHI")  # kind, algorithm, zero, records: also how a section of a table begins
+_FAN_OUT_BYTES = 256 * 4
+_CHECKSUM_BYTES = 16
+
+
+class IndexSection(NamedTuple):
+    """The records of one kind and algorithm, and beside each the number of its pack."""
+
+    section: Section
+    packs: Sequence[int]
+
+    def rows(self, digest: Digest) -> Iterator[int]:
+        """Yield the rows of a digest: one for each pack that holds it."""
+        raw_id = to_raw(digest)
+        row = self.section.find_row(raw_id)
+        width = self.section.algorithm.size_bytes
+        while row is not None and row < self.section.records:
+            if self.section.ids[row * width : (row + 1) * width] != raw_id:
+                return
+            yield row
+            row += 1
+
+
+class Index:
+    """Some packs, and where the records in them lie.  Immutable."""
+
+    def __init__(self, packs: Sequence[PackRef], sections: Sequence[IndexSection]) -> None:
+        self.packs = packs
+        self.sections = sections
+
+    def __len__(self) -> int:
+        return sum(part.section.records for part in self.sections)
+
+    def find(self, kind: int, digest: Digest) -> Iterator[tuple[PackRef, Location]]:
+        """Yield every place of a record."""
+        for section, packs in self.sections:
+            if section.kind == kind and digest.startswith(section.algorithm.name):
+                for row in IndexSection(section, packs).rows(digest):
+                    yield self.packs[packs[row]], section.location(row)
+
+
+def index_of_pack(pack: PackRef, table: Table) -> Index:
+    """Return the index of a single pack."""
+    return Index([pack], [IndexSection(section, array("I", bytes(4 * section.records))) for section in table.sections])
+
+
+def index_to_bytes(tables: Sequence[tuple[PackRef, Table]]) -> bytes:
+    """Return the index of some packs from their tables; about 1 us a record."""
+    packs = b"".join(
+        [
+            _PACK.pack(bytes.fromhex(session_of(key) or ""), number_of(key), size, bytes.fromhex(checksum))
+            for (key, size, checksum), _ in tables
+        ]
+    )
+    groups: dict[tuple[int, int], list[tuple[int, Section]]] = {}
+    for number, (_, table) in enumerate(tables):
+        for section in table.sections:
+            groups.setdefault((section.kind, section.algorithm.code), []).append((number, section))
+    directory: list[bytes] = []
+    sections: list[bytes] = []
+    for (kind, code), parts in sorted(groups.items()):
+        directory.append(_DIRECTORY.pack(kind, code, 0, sum(section.records for _, section in parts)))
+        sections += _section_pieces(kind, ALGORITHMS_BY_CODE[code], parts)
+    body = b"".join(
+        [_HEADER.pack(_MAGIC, INDEX_VERSION, len(tables), len(directory)), packs, *directory, *sections]
+    )
+    return body + xxhash.xxh3_128_digest(body)
+
+
+def _section_pieces(kind: int, algorithm: Algorithm, parts: Sequence[tuple[int, Section]]) -> list[bytes]:
+    """Return the merged columns of several sections of one kind: fan-out, packs, and the section of a table."""
+    width = algorithm.size_bytes
+    ids = [raw_id for _, section in parts for raw_id in _split(section.ids, width)]
+    order = sorted(range(len(ids)), key=ids.__getitem__)
+    chain = itertools.chain.from_iterable
+    numbers = list(chain(itertools.repeat(number, section.records) for number, section in parts))
+    checks = [check for _, section in parts for check in _split(section.checks, width)]
+    offsets = list(chain(section.offsets for _, section in parts))
+    stored = list(chain(section.stored for _, section in parts))
+    raw = list(chain(section.raw for _, section in parts))
+    ids.sort()
+    fan_out = [bisect_left(ids, bytes([byte + 1])) for byte in range(255)] + [len(ids)]
+    return [
+        _integers_to_bytes("I", fan_out),
+        _integers_to_bytes("I", [numbers[row] for row in order]),
+        _DIRECTORY.pack(kind, algorithm.code, 0, len(ids)),
+        b"".join(ids),
+        b"".join([checks[row] for row in order]) if kind == RECIPE else b"",
+        _integers_to_bytes("Q", [offsets[row] for row in order]),
+        _integers_to_bytes("I", [stored[row] for row in order]),
+        _integers_to_bytes("I", [raw[row] for row in order]),
+    ]
+
+
+def _split(column: memoryview, width: int) -> list[bytes]:
+    whole = bytes(column)
+    return [whole[at : at + width] for at in range(0, len(whole), width)]
+
+
+def index_from_bytes(data: Buffer, key: Key) -> Index:
+    """Parse the index object at ``key``.  Raises CorruptError, NewerFormatError.
+
+    Its checksum is checked, its rows are believed only as far as they are used: a record proves itself.
+    """
+    view = memoryview(data)
+    if len(view) < _HEADER.size + _CHECKSUM_BYTES:
+        raise _corrupt(key, "it is too short")
+    magic, version, pack_count, section_count = _HEADER.unpack_from(view)
+    if magic != _MAGIC:
+        raise _corrupt(key, "it is no index")
+    if version != INDEX_VERSION:
+        raise NewerFormatError(f"{key} has format version {version}", key=key, version=version)
+    body = view[:-_CHECKSUM_BYTES]
+    if xxhash.xxh3_128_digest(body) != view[-_CHECKSUM_BYTES:]:
+        raise _corrupt(key, "it fails its checksum")
+    at = _HEADER.size
+    sections_at = at + pack_count * _PACK.size + section_count * _DIRECTORY.size
+    if sections_at > len(body):
+        raise _corrupt(key, "it names more packs than it holds")
+    packs = [
+        PackRef(pack_key(session.hex(), number), size, checksum.hex())
+        for session, number, size, checksum in _PACK.iter_unpack(body[at : at + pack_count * _PACK.size])
+    ]
+    sections: list[IndexSection] = []
+    directory = body[at + pack_count * _PACK.size : sections_at]
+    at = sections_at
+    for kind, code, _, records in _DIRECTORY.iter_unpack(directory):
+        numbers_at = at + _FAN_OUT_BYTES
+        table_at = numbers_at + 4 * records
+        algorithm = ALGORITHMS_BY_CODE.get(code)
+        if algorithm is None:
+            raise _corrupt(key, "it has records of an unknown algorithm")
+        at = table_at + _DIRECTORY.size + records * (algorithm.size_bytes * (2 if kind == RECIPE else 1) + 16)
+        if at > len(body):
+            raise _corrupt(key, "it is shorter than it says")
+        parsed = table_from_bytes(body[table_at:at]).sections
+        numbers = _integers_from_bytes("I", body[numbers_at:table_at])
+        if [(part.kind, part.records) for part in parsed] != [(kind, records)] or max(numbers) >= pack_count:
+            raise _corrupt(key, "its directory does not fit its sections")
+        sections.append(IndexSection(parsed[0], numbers))
+    if at != len(body):
+        raise _corrupt(key, "it is longer than it says")
+    return Index(packs, sections)
+
+
+def split_tables(
+    tables: Iterable[tuple[PackRef, Table]], most_records: int
+) -> Iterator[list[tuple[PackRef, Table]]]:
+    """Yield runs of packs with at most about ``most_records`` records each: one index object for each run."""
+    run: list[tuple[PackRef, Table]] = []
+    for pack, table in tables:
+        if run and len(table) + sum(len(other) for _, other in run) > most_records:
+            yield run
+            run = []
+        run.append((pack, table))
+    if run:
+        yield run
+
+
+def _corrupt(key: Key, what: str) -> CorruptError:
+    return CorruptError(f"{key} is damaged: {what}", key=key)
+
+
+def _integers_to_bytes(typecode: Literal["Q", "I"], values: list[int]) -> bytes:
+    column = array(typecode, values)
+    if sys.byteorder == "big":
+        column.byteswap()
+    return column.tobytes()
+
+
+def _integers_from_bytes(typecode: Literal["Q", "I"], column: memoryview) -> Sequence[int]:
+    if sys.byteorder == "little":
+        return column.cast(typecode)
+    values = array(typecode)
+    values.frombytes(column)
+    values.byteswap()
+    return values

@@ -1,0 +1,254 @@
+"""What a remote's own objects say: its commits, its index objects, its packs and its tombstones.
+
+Objects that never change are read once and then taken from the mirror.  Readers skip what they cannot read
+and name it where it is our own; collectors, which delete, will have to be stricter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from vstore.errors import CorruptError, KeyNotFoundError, NewerFormatError
+from vstore.objects.pack import FOOTER_BYTES, footer_from_bytes, iter_records, parse_table
+from vstore.objects.table import Table, table_from_bytes, table_to_bytes
+from vstore.parallel import map_ordered
+from vstore.progress import Reporter
+from vstore.remote.catalog import Catalog
+from vstore.remote.commits import Commit, check_format, commit_from_bytes
+from vstore.remote.index import Index, index_from_bytes, index_of_pack, index_to_bytes
+from vstore.remote.layout import (
+    COMMITS,
+    DOOMED,
+    FORMAT,
+    INDEX,
+    PACKS,
+    PackRef,
+    commits_prefix,
+    find_commit_name,
+    find_doomed_pack,
+    find_session,
+    is_index,
+    trash_prefix,
+)
+from vstore.remote.mirror import Mirror
+from vstore.remote.transport import Key, Listed, Transport
+
+MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
+"""No commit, index object or table of a pack is longer: a hostile one takes no more memory than this."""
+_FOREIGN_INDEX_BYTES = 256 * 1024 * 1024
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A remote and who works with it: what every operation needs.
+
+    ``jobs`` is how many requests may be under way, ``in_flight_bytes`` how much data may be in memory for them.
+    """
+
+    transport: Transport
+    mirror: Mirror
+    project: str
+    author: str
+    jobs: int
+    in_flight_bytes: int
+
+
+class Ledger:
+    """Reads what a remote says; every method that lists asks the remote anew."""
+
+    def __init__(self, site: Site, reporter: Reporter) -> None:
+        self.site = site
+        self._reporter = reporter
+
+    def has_format(self) -> bool:
+        """Tell whether the remote was ever pushed to.  Raises NewerFormatError if we cannot work with it."""
+        if not self.site.transport.has_place():
+            return False
+        try:
+            check_format(self.site.transport.read(FORMAT))
+        except KeyNotFoundError:
+            return False
+        return True
+
+    # packs
+
+    def list_packs(self) -> dict[Key, int]:
+        """Return every pack that is there, with its length: the only proof of presence."""
+        return {listed.key: listed.size_bytes for listed in self.site.transport.list(PACKS)}
+
+    def list_doomed(self) -> set[Key]:
+        """Return the packs that have a tombstone."""
+        tombstones = self.site.transport.list(DOOMED)
+        return {pack for listed in tombstones if (pack := find_doomed_pack(listed.key))}
+
+    def find_lost(self, packs: Iterable[PackRef], *, doomed: bool = True) -> set[Key]:
+        """Return those of some packs that are doomed (if asked for) or not there with exactly their length.
+
+        Tombstones are listed before packs, as the protocol needs it.
+        """
+        tombstones = self.list_doomed() if doomed else set()
+        present = self.list_packs()
+        return {pack.key for pack in packs if pack.key in tombstones or present.get(pack.key) != pack.size_bytes}
+
+    # commits
+
+    def iter_commits(self) -> Iterator[tuple[Key, Commit]]:
+        """Yield our project's commits, newest first; reads only as far as it is drawn."""
+        return self._iter_commits(commits_prefix(self.site.project), ours=True)
+
+    def iter_retired(self) -> Iterator[tuple[Key, Commit]]:
+        """Yield our project's commits in the trash, which still pin, newest first."""
+        return self._iter_commits(trash_prefix(self.site.project), ours=True)
+
+    def iter_foreign(self) -> Iterator[tuple[Key, Commit]]:
+        """Yield the commits of all other projects, newest first."""
+        return self._iter_commits(COMMITS, ours=False)
+
+    def _iter_commits(self, prefix: str, *, ours: bool) -> Iterator[tuple[Key, Commit]]:
+        if not self.site.transport.has_place():
+            return
+        listed = [
+            found
+            for found in self.site.transport.list(prefix)
+            if (name := find_commit_name(found.key)) and (name.project == self.site.project) == ours
+        ]
+        yield from self._read_all(listed, self._read_commit, warn=ours)
+
+    def _read_commit(self, key: Key) -> Commit:
+        commit = self.site.mirror.find_commit(key)
+        if commit is None:
+            data = self.site.transport.read(key)
+            commit = commit_from_bytes(data, key)
+            self.site.mirror.keep(key, data)
+        return commit
+
+    def _read_all(
+        self, listed: Iterable[Listed], read: Callable[[Key], Value], *, warn: bool
+    ) -> Iterator[tuple[Key, Value]]:
+        """Yield what can be read of some objects, newest first."""
+
+        def attempt(found: Listed) -> tuple[Key, Value | None, str]:
+            try:
+                if found.size_bytes > MAX_DOCUMENT_BYTES:
+                    raise CorruptError(f"{found.key} is too long to be what it should be", key=found.key)
+                return found.key, read(found.key), ""
+            except (KeyNotFoundError, CorruptError) as error:
+                return found.key, None, error.message
+
+        newest_first = sorted(listed, key=lambda found: (-found.modified_s, found.key))
+        for key, value, trouble in map_ordered(attempt, newest_first, workers=self.site.jobs):
+            if value is not None:
+                yield key, value
+            elif warn:
+                self._reporter.warn(f"passed over: {trouble}")
+
+    # what lies where
+
+    def learn(self, catalog: Catalog, sessions: Collection[str]) -> None:
+        """Tell a catalog where the records in its packs lie: by index objects, or else by the packs' own ends.
+
+        ``sessions`` are those whose index objects are likely to cover the packs.
+        """
+        missing = {key: pack for key, pack in catalog.packs.items() if key in catalog.usable()}
+        likely = {*sessions, *map(find_session, missing)}
+        held = self.site.mirror.index_keys()
+        for key in held:
+            if missing and find_session(key) in likely:
+                _learn_index(catalog, missing, self.site.mirror.find_index(key))
+        if missing:
+            unread = [found for found in self._list_indexes() if found.key not in held]
+            near = [found for found in unread if find_session(found.key) in likely]
+            # Merged index objects bear the name of a later session.
+            far = [found for found in unread if find_session(found.key) not in likely]
+            for group in (near, far):
+                if missing:
+                    for _, index in self._read_all(group, self._read_index, warn=False):
+                        _learn_index(catalog, missing, index)
+                        if not missing:
+                            break
+        for end in map_ordered(self.read_end, list(missing.values()), workers=self.site.jobs):
+            _learn_index(catalog, missing, end)
+
+    def learn_foreign(self, catalog: Catalog) -> None:
+        """Tell a catalog what other projects' packs hold, as far as the newest index objects tell."""
+        budget = _FOREIGN_INDEX_BYTES
+        chosen = []
+        for found in sorted(self._list_indexes(), key=lambda found: -found.modified_s):
+            budget -= found.size_bytes
+            if budget < 0:
+                break
+            chosen.append(found)
+        for _, index in self._read_all(chosen, self._read_index, warn=False):
+            foreign = [pack for pack in index.packs if pack.key not in catalog.packs]
+            if foreign:
+                catalog.foreign.update({pack.key: pack for pack in foreign})
+                catalog.add(index)
+
+    def _list_indexes(self) -> list[Listed]:
+        return [found for found in self.site.transport.list(INDEX) if is_index(found.key)]
+
+    def _read_index(self, key: Key) -> Index:
+        index = self.site.mirror.find_index(key)
+        if index is None:
+            data = self.site.transport.read(key)
+            index = index_from_bytes(data, key)
+            self.site.mirror.keep(key, data)
+        return index
+
+    def read_end(self, pack: PackRef) -> Index | None:
+        """Return what a pack's own end says it holds or, where that is damaged, what can be found in it.
+
+        None where the pack is gone.
+        """
+        known = self.site.mirror.find_end(pack)
+        if known is not None:
+            return known
+        try:
+            table = self.read_table(pack)
+        except KeyNotFoundError:
+            return None
+        except NewerFormatError:
+            raise
+        except CorruptError as error:
+            self._reporter.warn(f"the end of {pack.key} is damaged: {error.message}")
+            return self._search(pack)
+        self.site.mirror.keep_end(pack, index_to_bytes([(pack, table)]))
+        return index_of_pack(pack, table)
+
+    def read_table(self, pack: PackRef) -> Table:
+        """Return the table at the end of a pack.  Raises KeyNotFoundError, CorruptError, NewerFormatError."""
+        read_range = self.site.transport.read_range
+        if pack.size_bytes < FOOTER_BYTES:
+            raise CorruptError(f"{pack.key} is too short to be a pack", key=pack.key)
+        footer = footer_from_bytes(
+            read_range(pack.key, pack.size_bytes - FOOTER_BYTES, FOOTER_BYTES), pack.size_bytes
+        )
+        if footer.pack_checksum != pack.checksum or footer.table_bytes > MAX_DOCUMENT_BYTES:
+            raise CorruptError(f"{pack.key} is not the pack that it should be", key=pack.key)
+        return parse_table(read_range(pack.key, footer.table_offset, footer.table_bytes), footer)
+
+    def _search(self, pack: PackRef) -> Index | None:
+        """Return what a pack with a damaged end still holds, by reading all of it."""
+        try:
+            size = self.site.transport.find_size(pack.key)
+            if size is None or size > MAX_DOCUMENT_BYTES:
+                return None
+            data = self.site.transport.read(pack.key)
+        except KeyNotFoundError:
+            return None
+        found = {location[:2]: location for location, _ in iter_records(data)}
+        return index_of_pack(pack, table_from_bytes(table_to_bytes(found.values())))
+
+
+def _learn_index(catalog: Catalog, missing: dict[Key, PackRef], index: Index | None) -> None:
+    """Add an index that covers something still missing."""
+    if index is not None:
+        covered = [pack.key for pack in index.packs if pack.key in missing]
+        if covered:
+            catalog.add(index)
+        for key in covered:
+            del missing[key]

@@ -1,0 +1,169 @@
+"""The local mirror of a remote: immutable objects by their keys, and what this machine knows of its own pushes.
+
+Everything here is a hint and may be deleted at any time: that costs requests, never data.  Every file proves
+itself by its own checksum or is ignored, and what cannot be written is not remembered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from threading import Lock
+
+from vstore.durable import FileLock, temporary_name
+from vstore.errors import VstoreError
+from vstore.remote.commits import Commit, commit_from_bytes
+from vstore.remote.index import Index, index_from_bytes
+from vstore.remote.layout import INDEX, PackRef, is_index, is_pack
+from vstore.remote.sealed import seal, unseal
+from vstore.remote.transport import Key
+
+_WHOLE = "whole.json"
+_JOURNALS = "journals"
+_ENDS = "ends"
+_JOURNAL_LINE = re.compile(r"(\S+) ([0-9]{1,15}) ([0-9a-f]{32})\n")
+
+
+class Mirror:
+    """A directory of hints about one remote."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    # immutable objects
+
+    def find_commit(self, key: Key) -> Commit | None:
+        """Return a commit that was read or made before."""
+        data = self._read(key)
+        with contextlib.suppress(VstoreError):
+            return commit_from_bytes(data, key) if data else None
+        return None
+
+    def find_index(self, key: Key) -> Index | None:
+        """Return an index object that was read or made before."""
+        return self._find_index(key, key)
+
+    def index_keys(self) -> list[Key]:
+        """Return the keys of the index objects that are held."""
+        with contextlib.suppress(OSError):
+            return [key for name in os.listdir(self.path / INDEX) if is_index(key := INDEX + name)]
+        return []
+
+    def find_end(self, pack: PackRef) -> Index | None:
+        """Return the index of one pack whose own end was read before."""
+        return self._find_index(self._end_path(pack), pack.key)
+
+    def keep_end(self, pack: PackRef, index: bytes) -> None:
+        """Remember the index of one pack."""
+        self.keep(self._end_path(pack), index)
+
+    def keep(self, key: Key, data: bytes) -> None:
+        """Remember an immutable object."""
+        path = self.path / key
+        temporary = path.parent / temporary_name()
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                temporary.write_bytes(data)
+                os.replace(temporary, path)  # not flushed: a torn file fails its checksum
+            except OSError:
+                temporary.unlink(missing_ok=True)
+
+    def _end_path(self, pack: PackRef) -> str:
+        return f"{_ENDS}/{pack.key.rpartition('/')[2]}"
+
+    def _find_index(self, path: str, key: Key) -> Index | None:
+        data = self._read(path)
+        with contextlib.suppress(VstoreError):
+            return index_from_bytes(data, key) if data else None
+        return None
+
+    def _read(self, name: str) -> bytes | None:
+        with contextlib.suppress(OSError):
+            return (self.path / name).read_bytes()
+        return None
+
+    # commits that were seen whole
+
+    def whole_commits(self) -> set[Key]:
+        """Return the commits of which this machine once saw every pin present and undoomed after they were made."""
+        data = self._read(_WHOLE)
+        with contextlib.suppress(VstoreError):
+            return set(unseal(data, _WHOLE).texts("commits")) if data else set()
+        return set()
+
+    def keep_whole(self, commits: Iterable[Key], *, among: Iterable[Key]) -> None:
+        """Remember commits that were seen whole; those that are not ``among`` the existing ones are forgotten."""
+        known = self.whole_commits()
+        new = (known | set(commits)) & set(among)
+        if new != known:
+            self.keep(_WHOLE, seal({"commits": sorted(new)}))
+
+    # journals of running sessions
+
+    @contextlib.contextmanager
+    def open_journal(self, session: str) -> Iterator[Journal]:
+        """Keep a journal of what a session uploads; it goes when the block ends well and stays when it does not."""
+        journal = Journal(self.path / _JOURNALS / session)
+        try:
+            yield journal
+        except BaseException:
+            journal.close()
+            raise
+        journal.forget()
+
+    def unfinished_sessions(self) -> dict[str, list[PackRef]]:
+        """Return what the sessions of this machine that died (or still run) meant to upload.
+
+        Those packs may exist at the remote or not.
+        """
+        sessions = {}
+        with contextlib.suppress(OSError):
+            for path in sorted((self.path / _JOURNALS).iterdir()):
+                text = path.read_text("ascii", "replace")
+                found = [PackRef(key, int(size), checksum) for key, size, checksum in _JOURNAL_LINE.findall(text)]
+                sessions[path.name] = [pack for pack in found if is_pack(pack.key)]
+        return sessions
+
+    def forget_sessions(self, sessions: Iterable[str]) -> None:
+        """Remove the journals of sessions, unless they still run."""
+        for session in sessions:
+            path = self.path / _JOURNALS / session
+            lock = FileLock(path)
+            with contextlib.suppress(VstoreError, OSError):
+                lock.acquire()
+                path.unlink(missing_ok=True)
+            lock.release()
+
+
+class Journal:
+    """What one session is about to upload, a line flushed before each pack.  Thread-safe."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = FileLock(path)
+        self._turn = Lock()
+        with contextlib.suppress(VstoreError, OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+
+    def note(self, pack: PackRef) -> None:
+        """Write down, durably, that a pack is about to be uploaded."""
+        line = f"{pack.key} {pack.size_bytes} {pack.checksum}\n"
+        with contextlib.suppress(OSError), self._turn, open(self._path, "a", encoding="ascii") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def close(self) -> None:
+        """Leave the journal for a later push."""
+        self._lock.release()
+
+    def forget(self) -> None:
+        """Remove the journal: all of it is pinned by a commit."""
+        with contextlib.suppress(OSError):
+            self._path.unlink(missing_ok=True)
+        self._lock.release()

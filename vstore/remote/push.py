@@ -1,0 +1,237 @@
+"""Steps 2 to 7 of a push: the protocol that lets many push and collect at once without locks.
+
+docs/formats/remote.md tells it and says why it is safe.  In short: an intent announces what we rely upon before
+we look whether it is there; a commit is written only when everything it pins is at the remote; and success is
+reported only after everything pinned was seen present and undoomed once more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from vstore.errors import ObjectMissingError, RemoteUnavailableError, UnavailableError
+from vstore.objects.digest import Digest
+from vstore.objects.table import Table
+from vstore.parallel import map_ordered
+from vstore.progress import Reporter
+from vstore.remote.commits import Commit, CommittedRoot, format_to_bytes, intent_to_bytes
+from vstore.remote.content import Root, Source
+from vstore.remote.draft import Draft, PushPlan
+from vstore.remote.index import index_to_bytes, split_tables
+from vstore.remote.layout import FORMAT, PackRef, commit_key, index_key, intent_key, new_session
+from vstore.remote.mirror import Journal
+from vstore.remote.packer import PACK_BYTES, Batch, BuiltPack, build_pack
+from vstore.remote.transport import Key
+from vstore.remote.uploads import Uploads
+
+_INDEX_RECORDS = 1024 * 1024
+_RENEW_AFTER_S = 24 * 3600
+_MOST_ROUNDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class PushReport:
+    """What a push did.  ``commit`` is None where the remote held everything already."""
+
+    packs: int
+    records: int
+    uploaded_bytes: int
+    present: tuple[Digest, ...]
+    committed: tuple[Digest, ...]
+    commit: Key | None
+
+
+class _IntentGoneError(Exception):
+    """Our intent expired while we were at it: what we uploaded may have been doomed meanwhile."""
+
+
+def push(plan: PushPlan, source: Source, writer: str, reporter: Reporter) -> PushReport:
+    """Carry out a plan; when it returns, the remote holds all of its roots.
+
+    Where it stops, whatever was uploaded is found by the next push.  Raises ObjectMissingError (and no commit is
+    written) where something is held neither by ``source`` nor anywhere at the remote, CorruptError where a
+    large content of ``source`` is damaged, UnavailableError.
+    """
+    if plan.is_empty:
+        return PushReport(0, 0, 0, plan.present, (), None)
+    with contextlib.ExitStack() as stack:
+        return _Push(plan.draft, source, reporter, stack).run(writer)
+
+
+class _Push:
+    def __init__(self, draft: Draft, source: Source, reporter: Reporter, stack: contextlib.ExitStack) -> None:
+        self._draft = draft
+        self._site = draft.site
+        self._transport = draft.site.transport
+        self._source = source
+        self._reporter = reporter
+        self._stack = stack
+        self._session = ""
+        self._rounds: list[str] = []
+        self._relied: set[Key] = set()
+        self._renewed_s = 0.0
+        self._packs = self._records = self._uploaded_bytes = 0
+
+    def run(self, writer: str) -> PushReport:
+        if not self._draft.ledger.has_format():
+            self._transport.write(FORMAT, format_to_bytes(writer))
+        failed: list[Key] = []
+        for _ in range(_MOST_ROUNDS):
+            journal = self._begin()
+            try:
+                self._announce()  # steps 1 to 3
+                self._upload(journal)  # step 4
+                commit = self._commit(failed)  # step 5
+            except _IntentGoneError:
+                self._draft.rethink(())
+                continue
+            lost = self._draft.ledger.find_lost(commit.packs().values())  # step 6
+            key = commit_key(commit.project, commit.session)
+            if not lost:
+                return self._finish(key, commit)
+            failed.append(key)
+            self._draft.rethink(lost)
+        raise RemoteUnavailableError(
+            f"{self._transport.url} does not keep what is pushed to it: packs were gone or doomed as soon as they"
+            f" were written, {_MOST_ROUNDS} times over",
+            url=self._transport.url,
+        )
+
+    def _begin(self) -> Journal:
+        """Begin a round.  Every round is a session of its own, so that commits never change."""
+        self._session = new_session()
+        self._rounds.append(self._session)
+        return self._stack.enter_context(self._site.mirror.open_journal(self._session))
+
+    def _announce(self) -> None:
+        """Name what we rely upon, then look whether it is there; again with what is left until it is."""
+        while True:
+            relied = self._draft.relied()
+            self._put_intent(relied)
+            lost = self._draft.ledger.find_lost(
+                pack for key, pack in self._draft.catalog.usable().items() if key in relied
+            )
+            if not lost:
+                return
+            self._draft.rethink(lost)
+
+    def _put_intent(self, relied: set[Key]) -> None:
+        intent = intent_to_bytes(self._session, self._site.project, self._site.author, _now(), relied)
+        self._transport.write(intent_key(self._session), intent)
+        self._relied, self._renewed_s = relied, time.time()
+
+    def _renew_intent(self) -> None:
+        """Keep the intent from expiring; intents are given up for dead after seven days."""
+        if time.time() - self._renewed_s > _RENEW_AFTER_S:
+            if self._transport.find_size(intent_key(self._session)) is None:
+                raise _IntentGoneError
+            self._put_intent(self._relied)
+
+    def _upload(self, journal: Journal) -> None:
+        """Upload the records that are not there, then the index of all packs that have none."""
+        uploads = Uploads(self._draft, self._source, self._session)
+        # While one batch is collected, the others are built and uploaded.
+        ahead = max(1, self._site.in_flight_bytes // PACK_BYTES)
+
+        def put(batch: Batch) -> tuple[PackRef, Table]:
+            self._renew_intent()
+            return self._put_pack(build_pack(batch), journal)
+
+        def batches() -> Iterator[Batch]:
+            for batch in uploads.iter_batches():
+                self._reporter.advance(uploads.take_progress())
+                yield batch
+
+        uploaded = []
+        total = sum(content.size_bytes for content in self._draft.new_contents())
+        self._reporter.begin("pushing", total=total, unit="bytes")
+        try:
+            for pack, table in map_ordered(put, batches(), workers=min(self._site.jobs, ahead), ahead=ahead):
+                uploaded.append((pack, table))
+                self._packs += 1
+                self._records += len(table)
+                self._uploaded_bytes += pack.size_bytes
+            self._reporter.advance(uploads.take_progress())
+        finally:
+            self._reporter.end()
+            # A later round, if there is one, relies upon them.
+            for pack, table in uploaded:
+                self._draft.learn_pack(pack, table)
+        if uploads.missing:
+            self._refuse(uploads.missing)
+        self._put_indexes()
+
+    def _put_pack(self, pack: BuiltPack, journal: Journal) -> tuple[PackRef, Table]:
+        journal.note(pack.ref)
+        self._transport.write(pack.ref.key, pack.data)
+        return pack.ref, pack.table
+
+    def _put_indexes(self) -> None:
+        used = self._pins_of(self._draft.new_roots())
+        tables = [entry for key, entry in self._draft.unindexed.items() if key in used]
+        for number, run in enumerate(split_tables(tables, _INDEX_RECORDS)):
+            key, data = index_key(self._session, number), index_to_bytes(run)
+            self._renew_intent()
+            self._transport.write(key, data)
+            self._site.mirror.keep(key, data)
+            for pack, _ in run:
+                del self._draft.unindexed[pack.key]
+
+    def _pins_of(self, roots: list[Root]) -> set[Key]:
+        blobs, large = self._draft.blobs, self._draft.large
+        pins: set[Key] = set()
+        for root in roots:
+            pins.update([blobs[content.digest] for content in root.contents if content.is_small])
+            pins.update(*[large[content.digest] for content in root.contents if not content.is_small])
+        return pins
+
+    def _commit(self, failed: list[Key]) -> Commit:
+        packs = self._draft.catalog.usable()
+        roots = []
+        for root in self._draft.roots.values():
+            pins = self._draft.kept.get(root.digest) or self._pins_of([root])
+            size = sum(content.size_bytes for content in root.contents)
+            refs = tuple(packs[key] for key in sorted(pins))
+            roots.append(CommittedRoot(root.digest, root.kind, root.path, size, root.git_commit, refs))
+        commit = Commit(
+            self._site.project, self._session, self._site.author, _now(), tuple(roots), supersedes=tuple(failed)
+        )
+        self._renew_intent()
+        self._transport.write(commit_key(commit.project, commit.session), commit.to_bytes())
+        return commit
+
+    def _finish(self, key: Key, commit: Commit) -> PushReport:
+        """Step 7: withdraw the intents, and remember what we know now."""
+        for session in self._rounds:
+            try:
+                self._transport.delete(intent_key(session))
+            except UnavailableError as error:
+                self._reporter.warn(f"the push is complete, but its intent could not be withdrawn: {error.message}")
+        mirror = self._site.mirror
+        mirror.keep(key, commit.to_bytes())
+        mirror.keep_whole([key], among=[key, *self._draft.commits])
+        mirror.forget_sessions(self._draft.unfinished)
+        present = tuple(self._draft.kept)
+        committed = tuple(root.digest for root in self._draft.new_roots())
+        return PushReport(self._packs, self._records, self._uploaded_bytes, present, committed, key)
+
+    def _refuse(self, missing: set[Digest]) -> None:
+        paths = sorted(
+            root.path
+            for root in self._draft.new_roots()
+            if any(content.digest in missing for content in root.contents)
+        )
+        raise ObjectMissingError(
+            f"{len(missing)} objects that {', '.join(paths)} needs are neither in the cache nor at"
+            f" {self._transport.url}",
+            digests=sorted(missing),
+            paths=paths,
+        )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

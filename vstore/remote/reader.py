@@ -1,0 +1,158 @@
+"""Reading records wherever they are good: from one pack after another, and then from all that we know of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import TypeVar
+
+from vstore.errors import CorruptError, ObjectMissingError
+from vstore.objects.digest import Digest, algorithm_of, hash_bytes
+from vstore.objects.recipe import Chunk, resolve_recipe
+from vstore.objects.table import BLOB, RECIPE, Location
+from vstore.progress import Reporter
+from vstore.remote.catalog import Catalog, Place, has_proof
+from vstore.remote.commits import Commit
+from vstore.remote.layout import PackRef
+from vstore.remote.ledger import Ledger, Site
+from vstore.remote.spans import Failure, Take, read_places
+from vstore.remote.transport import Key
+
+Result = TypeVar("Result")
+
+
+class Reader:
+    """Reads records that some roots need.
+
+    It looks first into the packs that the roots are pinned to and, for what is not good there, into all packs
+    of the project's commits and trash; for digests that prove what they name, into other projects' as well.
+    """
+
+    def __init__(self, site: Site, roots: Collection[Digest], reporter: Reporter) -> None:
+        self.site = site
+        self.damaged: list[tuple[Digest, Key]] = []
+        """Every record that was not good where it should be."""
+        self._reporter = reporter
+        self._ledger = Ledger(site, reporter)
+        self._roots = roots
+        self._catalog: Catalog | None = None
+        self._wide = False
+        self._tried: dict[tuple[int, Digest], set[Key]] = {}
+
+    @property
+    def catalog(self) -> Catalog:
+        """What the packs looked into so far hold."""
+        if self._catalog is None:
+            self._catalog = self._open(self._iter_pinning())
+        return self._catalog
+
+    def _iter_pinning(self) -> Iterator[tuple[str, PackRef]]:
+        """Yield the packs of the newest commit (or trash entry) of each root, with the session that pins them."""
+        unpinned = set(self._roots)
+        for commits in (self._ledger.iter_commits, self._ledger.iter_retired):
+            if unpinned:
+                for _, commit in commits():
+                    for root in commit.roots:
+                        if root.digest in unpinned:
+                            unpinned.discard(root.digest)
+                            yield from ((commit.session, pack) for pack in root.pins)
+                    if not unpinned:
+                        return
+
+    def _iter_all(self) -> Iterator[tuple[str, PackRef]]:
+        commits: list[Callable[[], Iterator[tuple[Key, Commit]]]] = [
+            self._ledger.iter_commits,
+            self._ledger.iter_retired,
+        ]
+        if has_proof(self._roots):
+            commits.append(self._ledger.iter_foreign)
+        for each in commits:
+            for _, commit in each():
+                yield from ((commit.session, pack) for pack in commit.packs().values())
+
+    def _open(self, pins: Iterable[tuple[str, PackRef]]) -> Catalog:
+        sessions: set[str] = set()
+        packs: dict[Key, PackRef] = {}
+        for session, pack in pins:
+            sessions.add(session)
+            packs[pack.key] = pack
+        catalog = Catalog(packs.values())
+        self._ledger.learn(catalog, sessions)
+        return catalog
+
+    def _widen(self) -> bool:
+        """Look into everything there is; False if that was done before."""
+        if self._wide:
+            return False
+        self._wide = True
+        self._ledger.has_format()  # what we do not find may be there in a newer format: that is an error of its own
+        self._catalog = self._open(self._iter_all())
+        return True
+
+    def read(
+        self, kind: int, digests: Iterable[Digest], take: Take[Result]
+    ) -> Iterator[tuple[Location, Result]]:
+        """Yield what ``take`` makes of each record that is good somewhere; the others are left out.
+
+        ``take`` is called in worker threads.  Raises what it raises, and UnavailableError.
+        """
+        wanted = dict.fromkeys(digests)
+        while wanted:
+            found = self.catalog.locate(kind, wanted)
+            places = [found[digest] for digest in wanted if digest in found]  # in the order that was asked
+            while places:
+                retry: list[Digest] = []
+                failures: Counter[Key] = Counter()
+                for location, result in read_places(self.site, places, take):
+                    if isinstance(result, Failure):
+                        failures[result.pack] += 1
+                        self.damaged.append((location.digest, result.pack))
+                        self._tried.setdefault((kind, location.digest), set()).add(result.pack)
+                        retry.append(location.digest)
+                    else:
+                        del wanted[location.digest]
+                        yield location, result
+                for pack, count in failures.items():
+                    self._reporter.warn(f"{count} records in {pack} are damaged or gone")
+                places = [place for digest in retry if (place := self._next_place(kind, digest))]
+            if not wanted or not self._widen():
+                return
+
+    def _next_place(self, kind: int, digest: Digest) -> Place | None:
+        tried = self._tried[kind, digest]
+        return next((p for p in self.catalog.find_anywhere(kind, digest) if p.pack.key not in tried), None)
+
+    def read_blob(self, digest: Digest) -> bytes:
+        """Return the content of one blob.  Raises ObjectMissingError, UnavailableError."""
+        for _, content in self.read(BLOB, [digest], _content):
+            return content
+        raise ObjectMissingError(f"{self.site.transport.url} does not hold {digest}", digests=[digest])
+
+    def covers(self, roots: Collection[Digest]) -> bool:
+        """Tell whether the reader was made for all of these roots."""
+        return set(roots) <= set(self._roots)
+
+    def read_content(self, digest: Digest) -> bytes:
+        """Return a content of any size, verified as a whole.  Raises ObjectMissingError, UnavailableError."""
+        for _, content in self.read(BLOB, [digest], _content):
+            return content
+        for _, chunks in self.read_chunks([digest]):
+            content = b"".join([self.read_blob(chunk.digest) for chunk in chunks])
+            if hash_bytes(content, algorithm_of(digest).name) == digest:
+                return content
+        raise ObjectMissingError(f"{self.site.transport.url} does not hold {digest}", digests=[digest])
+
+    def read_chunks(self, contents: Iterable[Digest]) -> Iterator[tuple[Digest, list[Chunk]]]:
+        """Yield the chunks of each large content whose recipe is good, in the order of the content."""
+        recipes = {location.digest: recipe for location, recipe in self.read(RECIPE, contents, _content)}
+        for digest, recipe in recipes.items():
+            try:
+                yield digest, resolve_recipe(recipe, self.read_blob)
+            except (CorruptError, ObjectMissingError) as error:
+                self._reporter.warn(f"the recipe of {digest} is of no use: {error.message}")
+
+
+def _content(_location: Location, _record: memoryview, content: bytes) -> bytes:
+    return content
+
+

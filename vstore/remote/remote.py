@@ -1,0 +1,98 @@
+"""One remote in terms of digests: what the verbs work with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from vstore import __version__
+from vstore.objects.digest import Digest
+from vstore.progress import SILENT, Reporter
+from vstore.remote.check import Lack, ProbeStep, check_roots, probe
+from vstore.remote.content import Content, Root, Sink, Source
+from vstore.remote.draft import PushPlan, find_missing_roots, plan_push
+from vstore.remote.fetch import Fetch, FetchReport
+from vstore.remote.ledger import Site
+from vstore.remote.push import PushReport, push
+from vstore.remote.reader import Reader
+
+_NO_BASES: Mapping[Digest, Digest] = {}
+
+
+class Remote:
+    """A remote as one project sees it.
+
+    Every method but ``read_blob`` asks the remote anew.  All of them raise RemoteUnavailableError,
+    RemoteDeniedError and, where a newer vstore wrote the remote, NewerFormatError.
+    """
+
+    def __init__(self, site: Site, *, name: str) -> None:
+        self.name = name
+        self.url = site.transport.url
+        self.project = site.project
+        self._site = site
+        self._reader: Reader | None = None
+
+    def plan_push(self, roots: Sequence[Root], *, reporter: Reporter = SILENT) -> PushPlan:
+        """Find out what a push would do; changes nothing.  Two requests where the remote holds everything."""
+        return plan_push(self._site, roots, reporter)
+
+    def push(self, plan: PushPlan, source: Source, *, reporter: Reporter = SILENT) -> PushReport:
+        """Carry out a plan, once; when it returns, the remote holds all of its roots.
+
+        Where it stops, whatever was uploaded is found by the next push.  Raises ObjectMissingError (no commit
+        is then written) where something is held neither by ``source`` nor at the remote, CorruptError where a
+        large content of ``source`` is damaged.
+        """
+        return push(plan, source, f"vstore {__version__}", reporter)
+
+    def missing_roots(self, roots: Collection[Digest], *, reporter: Reporter = SILENT) -> set[Digest]:
+        """Return the roots that the remote does not hold whole; two requests."""
+        return find_missing_roots(self._site, roots, reporter)
+
+    def fetch(
+        self,
+        wanted: Sequence[Content],
+        sink: Sink,
+        *,
+        roots: Collection[Digest],
+        bases: Mapping[Digest, Digest] = _NO_BASES,
+        reporter: Reporter = SILENT,
+    ) -> FetchReport:
+        """Bring contents into ``sink``, each verified; what is good nowhere is named in the report.
+
+        ``roots`` are those that the contents belong to.  ``bases`` names, for large contents, an older version
+        that the sink holds: what they have in common is copied instead of downloaded.
+        """
+        return Fetch(self._site, sink, roots, bases, reporter).run(wanted)
+
+    def read_blob(self, digest: Digest, *, roots: Collection[Digest] = ()) -> bytes:
+        """Return a content of any size, verified as a whole, for reading a little without a cache.
+
+        ``roots`` are those it belongs to, by default itself.  What was read about the remote is kept for the
+        next call.  Raises ObjectMissingError.
+        """
+        if self._reader is None or not self._reader.covers(roots or {digest}):
+            self._reader = Reader(self._site, roots or {digest}, SILENT)
+        return self._reader.read_content(digest)
+
+    def check(self, roots: Sequence[Root], *, reporter: Reporter = SILENT) -> list[Lack]:
+        """Return what the remote lacks of some roots, judged by what is there now and never from memory."""
+        return check_roots(self._site, roots, reporter)
+
+    def probe(self) -> list[ProbeStep]:
+        """Try to list, write, read and delete, and say how each went."""
+        return probe(self._site.transport)
+
+    def close(self) -> None:
+        """Give back connections."""
+        self._site.transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -14,6 +14,7 @@ from vstore.config import Config, load_config
 from vstore.durable import FileLock, os_errors
 from vstore.errors import InvalidError, RemoteNotFoundError, RepositoryNotFoundError
 from vstore.git import GitRepo, find_git_repo
+from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath, is_reserved
 from vstore.objects.pointer import POINTER_SUFFIX
 from vstore.progress import SILENT, Reporter
@@ -34,13 +35,18 @@ class Repo:
     """A work tree with its git repository, configuration, cache and state.
 
     ``private`` is this work tree's own directory for what git does not see, ``shared`` that of all work trees of one
-    git repository.  Use it as a context manager, or call ``close``.
+    git repository.  Relative paths that a user names begin at ``start``; ``reporter`` hears what goes on.
+    Use it as a context manager, or call ``close``.
     """
 
-    def __init__(self, work_tree: Path, git: GitRepo | None, config: Config) -> None:
+    def __init__(
+        self, work_tree: Path, git: GitRepo | None, config: Config, *, start: Path, reporter: Reporter = SILENT
+    ) -> None:
         self.work_tree = work_tree
         self.git = git
         self.config = config
+        self.start = start
+        self.reporter = reporter
         self.directory = work_tree / VSTORE_DIRECTORY
         self.private = self.directory / "private" if git is None else git.git_dir / "vstore"
         self.shared = self.private if git is None else git.common_dir / "vstore"
@@ -76,12 +82,12 @@ class Repo:
 
     # paths
 
-    def relative(self, path: str | Path, start: Path) -> RelPath:
-        """Return a path that the user named, standing in ``start``, relative to the work tree; "" is the work tree.
+    def relative(self, path: str | Path) -> RelPath:
+        """Return a path that the user named, relative to the work tree; "" is the work tree.
 
         A pointer file stands for its data.  Raises InvalidError for paths outside, or inside .git or .vstore.
         """
-        named = os.path.normpath(start / path)
+        named = os.path.normpath(self.start / path)
         # Links above the last component lead where they lead; the last one is meant itself.
         parent, name = os.path.split(named)
         real = os.path.join(os.path.realpath(parent), name)
@@ -101,50 +107,54 @@ class Repo:
         """Tell whether git ignores a directory, so that pointers in it could not be committed."""
         return self.git is not None and self.git.is_ignored(path, directory=True)
 
+    def warn_of_damage(self, digest: Digest) -> None:
+        """Tell that an object of the cache was damaged and is being replaced."""
+        self.reporter.warn(f"the cached object {digest} was damaged and is replaced")
+
     # services
 
-    def snapshotter(self, reporter: Reporter = SILENT) -> Snapshotter:
+    def snapshotter(self) -> Snapshotter:
         """Return what takes snapshots of this work tree's files."""
         self.private.mkdir(parents=True, exist_ok=True)
-        return Snapshotter(self.state, self.cache, self.algorithm, jobs=min(4, self.jobs), reporter=reporter)
+        return Snapshotter(self.state, self.cache, self.algorithm, jobs=min(4, self.jobs), reporter=self.reporter)
 
-    def link_type(self, reporter: Reporter = SILENT) -> str:
+    def link_type(self) -> str:
         """Return how large files are linked here; says so once if the first choice does not work."""
         self.cache.create()
         with os_errors(self.work_tree, "write to"):
             link_type, failed = probe_link_type(self.config.cache_type, self.cache.path, self.directory)
         wanted = [kind for kind in failed if kind != "reflink" or self.config.cache_type_is_set]
         if wanted:
-            reporter.note(f"{' and '.join(wanted)} does not work here, using {link_type}")
+            self.reporter.note(f"{' and '.join(wanted)} does not work here, using {link_type}")
         return link_type
 
-    def materializer(self, reporter: Reporter = SILENT) -> Materializer:
+    def materializer(self) -> Materializer:
         """Return what writes files of this work tree."""
-        return Materializer(
-            self.work_tree, self.cache, self.state, link_type=self.link_type(reporter), reporter=reporter
-        )
+        return Materializer(self.work_tree, self.cache, self.state, link_type=self.link_type(), reporter=self.reporter)
 
     @contextlib.contextmanager
-    def writing(self, reporter: Reporter = SILENT) -> Iterator[None]:
+    def writing(self) -> Iterator[None]:
         """Hold this work tree's lock alone, and the cache's with other writers.  Raises LockedError."""
         with os_errors(self.private, "lock"):
             self.private.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(wait_s=self.config.lock_wait_s, on_wait=lambda: reporter.note(_WAITING))
+            self._lock.acquire(wait_s=self.config.lock_wait_s, on_wait=lambda: self.reporter.note(_WAITING))
         try:
-            with self.using_cache(reporter):
+            with self.using_cache():
                 yield
         finally:
             self._lock.release()
 
     @contextlib.contextmanager
-    def using_cache(self, reporter: Reporter = SILENT) -> Iterator[None]:
+    def using_cache(self) -> Iterator[None]:
         """Keep collectors out of the cache; other writers share it.  Raises LockedError."""
         self.cache.create()
         lock = self.cache.lock()
         with os_errors(self.cache.path, "lock"):
-            held = lock.acquire(shared=True, wait_s=self.config.lock_wait_s, on_wait=lambda: reporter.note(_WAITING))
+            held = lock.acquire(
+                shared=True, wait_s=self.config.lock_wait_s, on_wait=lambda: self.reporter.note(_WAITING)
+            )
         if not held:
-            reporter.warn(f"{self.cache.path} is on a file system without locks")
+            self.reporter.warn(f"{self.cache.path} is on a file system without locks")
         try:
             yield
         finally:
@@ -187,7 +197,7 @@ def find_root(start: Path) -> Path | None:
     return None
 
 
-def open_repo(start: Path, environ: Mapping[str, str] | None = None) -> Repo:
+def open_repo(start: Path, *, environ: Mapping[str, str] | None = None, reporter: Reporter = SILENT) -> Repo:
     """Open the repository at or above ``start``.  Raises RepositoryNotFoundError."""
     root = find_root(start)
     if root is None:
@@ -196,4 +206,4 @@ def open_repo(start: Path, environ: Mapping[str, str] | None = None) -> Repo:
     git = find_git_repo(root) if not config.no_git else None
     if git is not None and Path(os.path.realpath(git.work_tree)) != root:
         git = None
-    return Repo(root, git, config)
+    return Repo(root, git, config, start=Path(os.path.realpath(start)), reporter=reporter)

@@ -20,7 +20,6 @@ from vstore.objects.tree import EXECUTABLE, FILE, Entry, Tree, diff_trees
 from vstore.ops.relink import relink
 from vstore.ops.resolve import find_targets, list_artifacts
 from vstore.ops.trees import find_tree, load_tree
-from vstore.progress import SILENT, Reporter
 from vstore.repo import Repo
 from vstore.state import Placed
 from vstore.workspace.pointers import find_artifact, find_owner, write_pointer
@@ -86,12 +85,10 @@ def add(
     repo: Repo,
     paths: Sequence[str | Path],
     *,
-    start: Path,
     update: bool = False,
     force: bool = False,
     labels: Labels = Labels(),
     dry_run: bool = False,
-    reporter: Reporter = SILENT,
 ) -> AddResult:
     """Track paths, or with ``update`` take over what changed in those (or all) that are tracked.
 
@@ -100,41 +97,43 @@ def add(
 
     Raises AddRefusedError, PathNotFoundError, PartialError naming files that cannot be read, NameRefusedError.
     """
-    wanted = _find_tracked(repo, paths, start) if update else _expand(repo, paths, start)
+    wanted = _find_tracked(repo, paths) if update else _expand(repo, paths)
     for path in wanted:
         _check(repo, path, force=force)
     if dry_run:
-        return AddResult([_add_one(repo, path, None, labels, reporter) for path in wanted], 0, 0, dry_run=True)
+        return AddResult([_add_one(repo, path, None, labels) for path in wanted], 0, 0, dry_run=True)
     added: list[Added] = []
-    with repo.writing(reporter):
-        with open_writer(repo.cache, lambda digest: reporter.warn(f"the cached object {digest} was damaged")) as writer:
+    with repo.writing():
+        with open_writer(
+            repo.cache, lambda digest: repo.reporter.warn(f"the cached object {digest} was damaged")
+        ) as writer:
             for path in wanted:
-                added.append(_add_one(repo, path, writer, labels, reporter))
+                added.append(_add_one(repo, path, writer, labels))
             counts = writer.added, writer.added_bytes
         return AddResult(added, *counts, dry_run=False)
 
 
-def _find_tracked(repo: Repo, paths: Sequence[str | Path], start: Path) -> list[RelPath]:
-    targets = find_targets(repo, paths, start)
+def _find_tracked(repo: Repo, paths: Sequence[str | Path]) -> list[RelPath]:
+    targets = find_targets(repo, paths)
     return [target.path for target in targets if os.path.lexists(repo.work_tree / target.path)]
 
 
-def _expand(repo: Repo, paths: Sequence[str | Path], start: Path) -> list[RelPath]:
+def _expand(repo: Repo, paths: Sequence[str | Path]) -> list[RelPath]:
     """Return the paths meant, each once, without those inside another."""
     if not paths:
         raise PathNotFoundError("no paths were given", path="")
     found: dict[RelPath, None] = {}
     for named in paths:
-        path = repo.relative(named, start)
+        path = repo.relative(named)
         if os.path.lexists(repo.work_tree / path):
             found[path] = None
             continue
-        matches = [match for match in sorted(glob.glob(str(start / named))) if not match.endswith(POINTER_SUFFIX)]
+        matches = [match for match in sorted(glob.glob(str(repo.start / named))) if not match.endswith(POINTER_SUFFIX)]
         if not matches:
             owner = find_owner(repo.work_tree, path)
             what = f", but {owner.path} tracks it" if owner is not None else ""
             raise PathNotFoundError(f"there is no {named}{what}", path=str(named))
-        found.update((repo.relative(match, start), None) for match in matches)
+        found.update((repo.relative(match), None) for match in matches)
     return [path for path in found if not any(path.startswith(other + "/") for other in found)]
 
 
@@ -175,7 +174,7 @@ def _check(repo: Repo, path: RelPath, *, force: bool) -> None:
         raise refuse("ignored", f"git ignores {pointer_path}, so it could not be committed")
 
 
-def _add_one(repo: Repo, path: RelPath, writer: CacheWriter | None, labels: Labels, reporter: Reporter) -> Added:
+def _add_one(repo: Repo, path: RelPath, writer: CacheWriter | None, labels: Labels) -> Added:
     owner = find_owner(repo.work_tree, path)
     old: Pointer | None = None
     if owner is not None:
@@ -184,11 +183,11 @@ def _add_one(repo: Repo, path: RelPath, writer: CacheWriter | None, labels: Labe
         old = owner.pointer
     root = path if owner is None else owner.path
     inner = path[len(root) + 1 :]
-    snapshot = repo.snapshotter(reporter).take(repo.work_tree / path, path, writer=writer, remember=writer is not None)
+    snapshot = repo.snapshotter().take(repo.work_tree / path, path, writer=writer, remember=writer is not None)
     if snapshot.kind == "absent":
         raise PathNotFoundError(f"{path} vanished", path=path)
     for skipped in snapshot.scan.skipped:
-        reporter.note(f"{path}/{skipped} was skipped: it belongs to git or vstore")
+        repo.reporter.note(f"{path}/{skipped} was skipped: it belongs to git or vstore")
     before = None
     if old is not None and old.is_tree and (inner or old.digest != snapshot.digest):
         before = load_tree(repo, old, root) if inner else find_tree(repo, old.digest)
@@ -208,9 +207,9 @@ def _add_one(repo: Repo, path: RelPath, writer: CacheWriter | None, labels: Labe
             writer.add_bytes(tree, repo.algorithm)
         writer.commit()
         _publish(repo, root, inner, pointer)
-        relink(repo, path, snapshot, reporter)
+        relink(repo, path, snapshot)
     if pointer.is_tree and snapshot.digests is not None:
-        _warn_of_names(snapshot, reporter)
+        _warn_of_names(repo, snapshot)
     change = NEW if old is None else UNCHANGED if pointer == old else UPDATED
     return Added(
         root,
@@ -298,11 +297,11 @@ def _count(old: Pointer | None, before: bytes | None, pointer: Pointer, tree: by
     return len(difference.added), len(difference.modified), len(difference.deleted)
 
 
-def _warn_of_names(snapshot: Snapshot, reporter: Reporter) -> None:
+def _warn_of_names(repo: Repo, snapshot: Snapshot) -> None:
     """Tell of names that other systems cannot hold."""
     paths = [directory.file_path(row) for directory, row in iter_rows(snapshot.scan.directories)]
     found = find_portability_warnings(paths)
     for path, reason in found[:_MOST_WARNINGS]:
-        reporter.warn(f"{path!r} {reason}")
+        repo.reporter.warn(f"{path!r} {reason}")
     if len(found) > _MOST_WARNINGS:
-        reporter.warn(f"{len(found) - _MOST_WARNINGS} more names are not portable")
+        repo.reporter.warn(f"{len(found) - _MOST_WARNINGS} more names are not portable")

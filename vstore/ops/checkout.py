@@ -17,7 +17,6 @@ from vstore.objects.tree import EMPTY_DIRECTORY, EXECUTABLE, FILE, Entry, Tree, 
 from vstore.ops.placing import place
 from vstore.ops.resolve import Target, find_targets, list_artifacts
 from vstore.ops.trees import find_tree, load_tree
-from vstore.progress import SILENT, Reporter
 from vstore.repo import Repo
 from vstore.state import Placed
 from vstore.workspace.materialize import Materializer
@@ -77,12 +76,10 @@ def checkout(
     repo: Repo,
     paths: Sequence[str | Path] = (),
     *,
-    start: Path,
     rev: str | None = None,
     force: bool = False,
     relink: bool = False,
     dry_run: bool = False,
-    reporter: Reporter = SILENT,
 ) -> CheckoutResult:
     """Make the data at ``paths`` (all, if none) equal their pointers, or those of ``rev``; pointers stay.
 
@@ -90,21 +87,20 @@ def checkout(
     left alone and they are listed.  What can be restored is, also when something else is missing.  ``relink`` writes
     large files anew with the link type of the configuration.
     """
-    targets = find_targets(repo, paths, start, rev=rev)
-    checkout = _Checkout(repo, force=force, relink=relink, dry_run=dry_run, reporter=reporter)
+    targets = find_targets(repo, paths, rev=rev)
+    checkout = _Checkout(repo, force=force, relink=relink, dry_run=dry_run)
     if dry_run:
         return checkout.run(targets, remove_gone=not paths and rev is None)
-    with repo.writing(reporter):
+    with repo.writing():
         return checkout.run(targets, remove_gone=not paths and rev is None)
 
 
 class _Checkout:
-    def __init__(self, repo: Repo, *, force: bool, relink: bool, dry_run: bool, reporter: Reporter) -> None:
+    def __init__(self, repo: Repo, *, force: bool, relink: bool, dry_run: bool) -> None:
         self._repo = repo
         self._force = force
         self._relink = relink
         self._dry_run = dry_run
-        self._reporter = reporter
         self._materializer: Materializer | None = None
         self._result = CheckoutResult([], [], [], [], dry_run)
 
@@ -125,7 +121,7 @@ class _Checkout:
 
     def _one(self, target: Target) -> CheckedOut:
         pointer, path = target.pointer, target.artifact.path
-        before = self._repo.snapshotter(self._reporter).take(self._repo.work_tree / path, path)
+        before = self._repo.snapshotter().take(self._repo.work_tree / path, path)
         placed = self._repo.state.find_placed(path)
         if (
             before.digest == pointer.digest
@@ -148,7 +144,7 @@ class _Checkout:
         after = Snapshot(
             before.scan, pointer.kind, pointer.digest, pointer.size_bytes, pointer.files, pointer.executable, tree
         )
-        self._reporter.begin("writing", total=len(change.write))
+        self._repo.reporter.begin("writing", total=len(change.write))
         result = place(
             self._repo,
             self._get_materializer(),
@@ -159,7 +155,7 @@ class _Checkout:
             after=after if is_whole else dataclasses.replace(after, tree=None),
             force=self._force,
         )
-        self._reporter.end()
+        self._repo.reporter.end()
         self._result.missing.extend(result.missing)
         self._result.damaged.extend(result.damaged)
         self._result.failed.extend((failed, error.message) for failed, error in result.failed)
@@ -170,7 +166,7 @@ class _Checkout:
 
     def _get_materializer(self) -> Materializer:
         if self._materializer is None:
-            self._materializer = self._repo.materializer(self._reporter)
+            self._materializer = self._repo.materializer()
         return self._materializer
 
     def _remember(self, target: Target, old: Placed | None, new: Placed) -> None:
@@ -252,11 +248,11 @@ class _Checkout:
         for path, known in placed.items():
             if path in present or any(path.startswith(other + "/") for other in present):
                 continue
-            snapshot = self._repo.snapshotter(self._reporter).take(self._repo.work_tree / path, path)
+            snapshot = self._repo.snapshotter().take(self._repo.work_tree / path, path)
             if snapshot.kind != "absent":
                 entries = self._entries_to_remove(snapshot, known)
                 if entries is None:
-                    self._reporter.note(f"{path} has no pointer any more and was changed, so it stays")
+                    self._repo.reporter.note(f"{path} has no pointer any more and was changed, so it stays")
                     continue
                 if not self._dry_run:
                     place(

@@ -14,7 +14,6 @@ from vstore.objects.names import RelPath
 from vstore.objects.tree import Tree
 from vstore.ops.transfer import Scope, Version, group_by_remote, list_contents, list_versions
 from vstore.ops.trees import find_tree, load_tree
-from vstore.progress import SILENT, Reporter
 from vstore.remote.content import Content
 from vstore.remote.fetch import FetchReport
 from vstore.remote.remote import Remote
@@ -48,24 +47,22 @@ def fetch(
     repo: Repo,
     paths: Sequence[str | Path] = (),
     *,
-    start: Path,
     remote: str | None = None,
     scope: Scope = Scope(),  # noqa: B008 - frozen
     dry_run: bool = False,
-    reporter: Reporter = SILENT,
 ) -> FetchResult:
     """Fetch what the cache lacks of artifacts, or of paths inside their trees; every byte is verified.
 
     What can be fetched is, also when something else is missing.
     """
-    versions, broken = list_versions(repo, paths, start, scope, reporter)
+    versions, broken = list_versions(repo, paths, scope)
     done: list[Fetched] = []
     missing: list[tuple[RelPath, Digest]] = []
-    with repo.using_cache(reporter):
+    with repo.using_cache():
         lacking = [version for version in versions if _is_lacking(repo, version)]
-        for name, group in group_by_remote(repo, lacking, remote, reporter).items():
+        for name, group in group_by_remote(repo, lacking, remote).items():
             with repo.open_remote(name) as opened:
-                fetched, absent = _fetch_from(repo, opened, group, dry_run=dry_run, reporter=reporter)
+                fetched, absent = _fetch_from(repo, opened, group, dry_run=dry_run)
             done.append(fetched)
             missing += absent
     return FetchResult(done, broken, missing, dry_run)
@@ -88,7 +85,7 @@ def _wanted(version: Version, tree: bytes | None) -> list[Content]:
 
 
 def _fetch_from(
-    repo: Repo, remote: Remote, versions: Sequence[Version], *, dry_run: bool, reporter: Reporter
+    repo: Repo, remote: Remote, versions: Sequence[Version], *, dry_run: bool
 ) -> tuple[Fetched, list[tuple[RelPath, Digest]]]:
     absent: list[tuple[RelPath, Digest]] = []
     trees: dict[Digest, bytes | None] = {}
@@ -107,8 +104,8 @@ def _fetch_from(
     if dry_run or not contents:
         size = sum(content.size_bytes for content in contents)
         return Fetched(remote.name, remote.url, len(contents), size, 0), absent
-    with open_writer(repo.cache, lambda digest: reporter.warn(f"the cached object {digest} was damaged")) as writer:
-        report = _run(repo, remote, writer, known, contents, trees, reporter)
+    with open_writer(repo.cache, repo.warn_of_damage) as writer:
+        report = _run(repo, remote, writer, known, contents, trees)
     if report.missing:
         absent += _name(known, trees, set(report.missing))
     return Fetched(remote.name, remote.url, report.contents, report.read_bytes, report.reused_bytes), absent
@@ -121,12 +118,11 @@ def _run(
     versions: Sequence[Version],
     contents: Sequence[Content],
     trees: dict[Digest, bytes | None],
-    reporter: Reporter,
 ) -> FetchReport:
     large = {content.digest for content in contents if content.size_bytes > SMALL_BYTES}
     bases = _find_bases(repo, versions, trees, large) if large else {}
     roots = {version.pointer.digest for version in versions}
-    return remote.fetch(contents, writer, roots=roots, bases=bases, reporter=reporter)
+    return remote.fetch(contents, writer, roots=roots, bases=bases)
 
 
 def _find_bases(

@@ -9,7 +9,6 @@ from pathlib import Path
 from vstore.ops.checkout import CheckoutResult, checkout
 from vstore.ops.fetch import FetchResult, fetch
 from vstore.ops.transfer import Scope
-from vstore.progress import SILENT, Reporter
 from vstore.repo import Repo
 
 
@@ -25,14 +24,12 @@ def pull(
     repo: Repo,
     paths: Sequence[str | Path] = (),
     *,
-    start: Path,
     remote: str | None = None,
     rev: str | None = None,
     force: bool = False,
     dry_run: bool = False,
-    reporter: Reporter = SILENT,
 ) -> PullResult:
     """Fetch what pointers (or those of ``rev``) name and make the work tree match; see ``fetch`` and ``checkout``."""
-    fetched = fetch(repo, paths, start=start, remote=remote, scope=Scope(rev=rev), dry_run=dry_run, reporter=reporter)
-    written = checkout(repo, paths, start=start, rev=rev, force=force, dry_run=dry_run, reporter=reporter)
+    fetched = fetch(repo, paths, remote=remote, scope=Scope(rev=rev), dry_run=dry_run)
+    written = checkout(repo, paths, rev=rev, force=force, dry_run=dry_run)
     return PullResult(fetched, written)

@@ -12,7 +12,6 @@ from vstore.objects.names import RelPath
 from vstore.objects.tree import Tree
 from vstore.ops.transfer import Scope, Version, group_by_remote, list_contents, list_versions
 from vstore.ops.trees import load_tree
-from vstore.progress import SILENT, Reporter
 from vstore.remote.content import Root
 from vstore.repo import Repo
 
@@ -48,31 +47,29 @@ def push(
     repo: Repo,
     paths: Sequence[str | Path] = (),
     *,
-    start: Path,
     remote: str | None = None,
     scope: Scope = Scope(),  # noqa: B008 - frozen
     check: bool = False,
     dry_run: bool = False,
-    reporter: Reporter = SILENT,
 ) -> PushResult:
     """Push artifacts whole (a path inside a tree means its artifact), then the remote holds all they need.
 
     ``check`` pushes nothing and looks, object by object, whether the remote really holds everything.
     Raises ObjectMissingError, before anything is committed, naming paths that neither the cache nor the remote has.
     """
-    versions, broken = list_versions(repo, paths, start, scope, reporter)
+    versions, broken = list_versions(repo, paths, scope)
     done: list[Pushed] = []
     lacking: list[tuple[RelPath, str]] = []
-    with repo.using_cache(reporter):
-        for name, group in group_by_remote(repo, versions, remote, reporter).items():
+    with repo.using_cache():
+        for name, group in group_by_remote(repo, versions, remote).items():
             roots = _make_roots(repo, group, name)
             with repo.open_remote(name) as opened:
                 if check:
-                    lacks = opened.check(roots, reporter=reporter)
+                    lacks = opened.check(roots)
                     lacking += [(lack.path, lack.reason) for lack in lacks]
                     done.append(Pushed(name, opened.url, [], len(roots) - len({lack.root for lack in lacks}), 0, 0, 0))
                     continue
-                plan = opened.plan_push(roots, reporter=reporter)
+                plan = opened.plan_push(roots)
                 present = set(plan.present)
                 new = [root.path for root in roots if root.digest not in present]
                 if dry_run or not new:
@@ -81,7 +78,7 @@ def push(
                     )
                     continue
                 try:
-                    report = opened.push(plan, repo.cache, reporter=reporter)
+                    report = opened.push(plan, repo.cache)
                 except ObjectMissingError as error:
                     raise _with_paths(repo, error, group) from error
                 done.append(

@@ -10,12 +10,11 @@ from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.names import RelPath
 from vstore.objects.tree import FILE, Entry
 from vstore.ops.placing import place
-from vstore.progress import SILENT, Reporter
 from vstore.repo import Repo
 from vstore.workspace.snapshot import Snapshot
 
 
-def relink(repo: Repo, path: RelPath, snapshot: Snapshot, reporter: Reporter = SILENT) -> int:
+def relink(repo: Repo, path: RelPath, snapshot: Snapshot) -> int:
     """Replace large files that are copies by links to the cache; returns how many.
 
     Does nothing unless ``cache.type`` asks for hardlinks or symlinks.  A file that was touched since the snapshot
@@ -27,7 +26,7 @@ def relink(repo: Repo, path: RelPath, snapshot: Snapshot, reporter: Reporter = S
         candidates = [Entry("", FILE, snapshot.size_bytes, snapshot.digest)] if not snapshot.executable else []
     else:
         candidates = [entry for entry in snapshot.iter_entries() if entry.kind == FILE]
-    link_type = repo.link_type(reporter)
+    link_type = repo.link_type()
     write = [
         entry
         for entry in candidates
@@ -35,7 +34,7 @@ def relink(repo: Repo, path: RelPath, snapshot: Snapshot, reporter: Reporter = S
     ]
     if not write or link_type not in (HARDLINK, SYMLINK):
         return 0
-    result = place(repo, repo.materializer(reporter), path, snapshot, write=write, delete=[], after=snapshot)
+    result = place(repo, repo.materializer(), path, snapshot, write=write, delete=[], after=snapshot)
     return len(result.written)
 
 

@@ -43,7 +43,7 @@ def list_artifacts(repo: Repo, *, rev: str | None = None, below: RelPath = "") -
     return [parse_artifact(path, data) for path, data in git.iter_files(git.resolve(rev), POINTER_SUFFIX, below)]
 
 
-def find_targets(repo: Repo, paths: Sequence[str | Path], start: Path, *, rev: str | None = None) -> list[Target]:
+def find_targets(repo: Repo, paths: Sequence[str | Path], *, rev: str | None = None) -> list[Target]:
     """Return what ``paths``, named standing in ``start``, mean; all artifacts if there are none.
 
     A path is an artifact, its pointer file, something inside its tree, a directory with artifacts below it, or a
@@ -54,7 +54,7 @@ def find_targets(repo: Repo, paths: Sequence[str | Path], start: Path, *, rev: s
     at_revision = None if rev is None else {artifact.path: artifact for artifact in list_artifacts(repo, rev=rev)}
     targets: dict[tuple[RelPath, RelPath], Target] = {}
     for named in paths:
-        path = repo.relative(named, start)
+        path = repo.relative(named)
         found = _find(repo, path, at_revision) or _match(repo, path, at_revision)
         if not found:
             raise _not_found(repo, path, str(named), rev)

@@ -13,7 +13,6 @@ from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.objects.tree import Entry, diff_trees, find_contents
 from vstore.ops.resolve import Target, find_targets
 from vstore.ops.trees import find_tree
-from vstore.progress import SILENT, Reporter
 from vstore.repo import Repo
 from vstore.state import Placed
 from vstore.workspace.pointers import parse_artifact
@@ -72,15 +71,13 @@ def status(
     repo: Repo,
     paths: Sequence[str | Path] = (),
     *,
-    start: Path,
     remote: str | None = None,
-    reporter: Reporter = SILENT,
 ) -> StatusResult:
     """Compare artifacts with their files; with ``remote`` (a name, or "" for the default) also with a remote."""
-    targets = find_targets(repo, paths, start)
+    targets = find_targets(repo, paths)
     placed = repo.state.load_placed()
     committed = _committed(repo)
-    artifacts = [_one(repo, target, placed, committed, reporter) for target in targets]
+    artifacts = [_one(repo, target, placed, committed) for target in targets]
     if remote is None:
         return StatusResult(artifacts)
     name = repo.remote_name(remote or None)
@@ -111,14 +108,13 @@ def _one(
     target: Target,
     placed: dict[RelPath, Placed],
     committed: dict[RelPath, bytes] | None,
-    reporter: Reporter,
 ) -> ArtifactStatus:
     artifact = target.artifact
     pointer = artifact.pointer
     if isinstance(pointer, VstoreError):
         return ArtifactStatus(target.path, BROKEN, "changed", error=pointer.message)
     state = _pointer_state(artifact.pointer_path, pointer, committed)
-    snapshot = repo.snapshotter(reporter).take(repo.work_tree / artifact.path, artifact.path)
+    snapshot = repo.snapshotter().take(repo.work_tree / artifact.path, artifact.path)
     selected = _selection(target, placed)
     tree = find_tree(repo, pointer.digest) if pointer.is_tree else None
     missing = _count_missing(repo, pointer, tree)

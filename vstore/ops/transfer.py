@@ -13,7 +13,6 @@ from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.objects.tree import find_contents
 from vstore.ops.resolve import Target, find_targets, get_git
-from vstore.progress import Reporter
 from vstore.remote.content import Content
 from vstore.repo import Repo
 from vstore.workspace.pointers import parse_artifact
@@ -47,17 +46,17 @@ class Version(NamedTuple):
 
 
 def list_versions(
-    repo: Repo, paths: Sequence[str | Path], start: Path, scope: Scope, reporter: Reporter
+    repo: Repo, paths: Sequence[str | Path], scope: Scope
 ) -> tuple[list[Version], list[tuple[RelPath, str]]]:
     """Return each version meant, once, and the pointers that are broken, with the reason."""
     if scope.rev is not None and scope.is_history:
         raise InvalidError("one revision and many were asked for at once")
     if scope.is_history:
-        found = _list_history(repo, paths, start, scope)
+        found = _list_history(repo, paths, scope)
     else:
         commit = None if scope.rev is None else get_git(repo).resolve(scope.rev)
         head = commit or (repo.git.head() if repo.git is not None else None)
-        found = [Version(target, head) for target in find_targets(repo, paths, start, rev=commit)]
+        found = [Version(target, head) for target in find_targets(repo, paths, rev=commit)]
     good: dict[tuple[RelPath, Digest], Version] = {}
     broken: dict[RelPath, str] = {}
     for version in found:
@@ -67,11 +66,11 @@ def list_versions(
         else:
             broken[version.target.artifact.pointer_path] = pointer.message
     for path, reason in broken.items():
-        reporter.warn(f"{path} was passed over: {reason}")
+        repo.reporter.warn(f"{path} was passed over: {reason}")
     return list(good.values()), list(broken.items())
 
 
-def _list_history(repo: Repo, paths: Sequence[str | Path], start: Path, scope: Scope) -> list[Version]:
+def _list_history(repo: Repo, paths: Sequence[str | Path], scope: Scope) -> list[Version]:
     git = get_git(repo)
     tips: dict[str, None] = {}
     if scope.all_branches or scope.all_commits:
@@ -82,7 +81,7 @@ def _list_history(repo: Repo, paths: Sequence[str | Path], start: Path, scope: S
     if scope.all_commits and head is not None:
         tips[head] = None
     commits = [commit.id for commit in git.iter_commits(tips)] if scope.all_commits else list(tips)
-    wanted = [repo.relative(path, start) for path in paths]
+    wanted = [repo.relative(path) for path in paths]
     versions: list[Version] = []
     for commit in commits:
         for pointer_path, data in git.iter_files(commit, POINTER_SUFFIX):
@@ -95,9 +94,7 @@ def _list_history(repo: Repo, paths: Sequence[str | Path], start: Path, scope: S
     return versions
 
 
-def group_by_remote(
-    repo: Repo, versions: Sequence[Version], remote: str | None, reporter: Reporter
-) -> dict[str, list[Version]]:
+def group_by_remote(repo: Repo, versions: Sequence[Version], remote: str | None) -> dict[str, list[Version]]:
     """Return the versions by the name of the remote they belong to.
 
     A pointer that names a remote belongs there and nowhere else.  Raises RemoteNotFoundError.
@@ -106,7 +103,7 @@ def group_by_remote(
     for version in versions:
         own = version.pointer.remote
         if remote is not None and own is not None and own != remote:
-            reporter.note(f"{version.target.artifact.path} belongs to the remote {own} and was passed over")
+            repo.reporter.note(f"{version.target.artifact.path} belongs to the remote {own} and was passed over")
             continue
         groups.setdefault(repo.remote_name(own or remote), []).append(version)
     return groups

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import PROJECT
+from tests.remote.world import Machine, noise, small_files
 from vstore.objects.chunking import SMALL_BYTES, iter_chunks
 from vstore.objects.digest import ALGORITHMS, Digest, hash_bytes
 from vstore.objects.pack import pack_to_bytes
@@ -20,6 +21,7 @@ from vstore.objects.pointer import Pointer, pointer_to_bytes
 from vstore.objects.recipe import Chunk, build_recipe
 from vstore.objects.table import BLOB, RECIPE
 from vstore.objects.tree import EMPTY_DIRECTORY, EXECUTABLE, FILE, SYMLINK, TREE_HEADER, Entry, Tree
+from vstore.remote.directory_transport import DirectoryTransport
 
 _SCRIPT = PROJECT / "docs/formats/restore.py"
 _BARE = """
@@ -44,7 +46,8 @@ def _stored(data: bytes, algorithm: str) -> dict[tuple[int, Digest], bytes]:
 
 
 def _files() -> dict[str, bytes]:
-    small = {f"small/{i:04}.bin": random.Random(i).randbytes(i % 50) for i in range(4000)}  # their tree is chunked
+    # Long names, so that the tree is chunked too.
+    small = {f"small/{i:04}-{'x' * 150}": random.Random(i).randbytes(i % 50) for i in range(1500)}
     big = random.Random(0).randbytes(2_000_000)
     return {
         **small,
@@ -69,6 +72,7 @@ class _Bucket:
             Entry("dangling", SYMLINK, 0, target="nowhere"),
         ]
         self.tree = Tree(entries)
+        assert len(self.tree.to_bytes()) > SMALL_BYTES
         records: dict[tuple[int, Digest], bytes] = {}
         for data in (*self.files.values(), self.tree.to_bytes()):
             records.update(_stored(data, algorithm))
@@ -172,6 +176,21 @@ def test_hostile_tree(path: str, tmp_path: Path) -> None:
     done = _restore(tmp_path / "bucket", tmp_path / "out/deep/er")
     assert done.returncode == 1
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".vpack"]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_what_was_pushed(algorithm: str, tmp_path: Path) -> None:
+    """What a push left at a directory remote comes back without vstore."""
+    (tmp_path / "bucket").mkdir()
+    machine = Machine(tmp_path / "machine", DirectoryTransport(tmp_path / "bucket"), algorithm=algorithm)
+    files = {**small_files(), "big.bin": noise(3_000_000)}
+    root = machine.add(files)
+    machine.push(root)
+    done = _restore(tmp_path / "bucket", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    out = tmp_path / "out" / root.digest.replace(":", "-")
+    found = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert found == files
 
 
 def test_the_script_stands_alone() -> None:

@@ -1,0 +1,77 @@
+"""Opening what a URL names: a directory here, or a store that fsspec speaks to."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from vstore.errors import InvalidError
+from vstore.remote.directory_transport import DirectoryTransport
+from vstore.remote.fsspec_transport import open_fsspec
+from vstore.remote.layout import check_project
+from vstore.remote.ledger import Site
+from vstore.remote.mirror import Mirror
+from vstore.remote.remote import Remote
+from vstore.remote.transport import Transport
+from vstore.remote.wrappers import RetryingTransport
+
+DEFAULT_JOBS = 8
+IN_FLIGHT_BYTES = 128 * 1024 * 1024
+"""How much data may be in memory for requests under way."""
+
+
+def open_transport(url: str, options: Mapping[str, str], *, root: Path) -> Transport:
+    """Open the place that a URL names; a path, or a ``file://`` URL, is a directory.
+
+    A relative path starts at ``root``, and ``~`` is a home directory.  Nothing is read or made yet.
+    ``options`` are those of the driver.  Raises InvalidError, RemoteExtraMissingError, and what a transport
+    raises if its driver connects at once.
+    """
+    if "://" in url and not url.startswith("file://"):
+        return open_fsspec(url, options)
+    if options:
+        option = min(options)
+        raise InvalidError(f"the directory {url} knows no option {option}", url=url, option=option)
+    return DirectoryTransport(_directory(url, root))
+
+
+def _directory(url: str, root: Path) -> Path:
+    path = url
+    if url.startswith("file://"):
+        parts = urlsplit(url)
+        path = unquote(parts.path)
+        if parts.netloc not in ("", "localhost") or not path:
+            raise InvalidError(f"{url} names no directory of this machine", url=url)
+    if not path or "\0" in path:
+        raise InvalidError(f"{url!r} names no directory", url=url)
+    try:
+        expanded = Path(path).expanduser()
+    except RuntimeError as error:
+        raise InvalidError(f"{url} names a home directory that is not known", url=url) from error
+    return Path(os.path.abspath(root / expanded))
+
+
+def open_remote(
+    transport: Transport, name: str, *, project: str, mirror: Path, jobs: int = DEFAULT_JOBS
+) -> Remote:
+    """Return a remote over an open transport, which it closes; passing failures are tried again.
+
+    ``mirror`` is a directory for hints about this place alone.  ``jobs`` is how many
+    requests may be under way.  Raises InvalidError for a project id that cannot stand in keys.
+    """
+    author = f"{_user_name()}@{socket.gethostname()}"
+    site = Site(
+        RetryingTransport(transport), Mirror(mirror), check_project(project), author, max(1, jobs), IN_FLIGHT_BYTES
+    )
+    return Remote(site, name=name)
+
+
+def _user_name() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())

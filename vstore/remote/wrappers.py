@@ -1,0 +1,194 @@
+"""Transports around a transport: one that tries again, one that refuses to write, one that keeps a log."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeVar
+
+from vstore.errors import RemoteDeniedError, UnavailableError
+from vstore.remote.transport import Buffer, Key, Listed, Transport
+
+Result = TypeVar("Result")
+
+_LONGEST_PAUSE_S = 30.0
+
+
+class Wrapper(Transport):
+    """Passes everything on to ``inner``, which it closes; others override what they change."""
+
+    def __init__(self, inner: Transport) -> None:
+        self.inner = inner
+        self.url = inner.url
+        self.can_write_if_absent = inner.can_write_if_absent
+
+    def has_place(self) -> bool:
+        return self.inner.has_place()
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        return self.inner.list(prefix)
+
+    def find_size(self, key: Key) -> int | None:
+        return self.inner.find_size(key)
+
+    def read(self, key: Key) -> bytes:
+        return self.inner.read(key)
+
+    def read_range(self, key: Key, start: int, length: int) -> bytes:
+        return self.inner.read_range(key, start, length)
+
+    def write(self, key: Key, data: Buffer) -> None:
+        self.inner.write(key, data)
+
+    def write_if_absent(self, key: Key, data: Buffer) -> bool:
+        return self.inner.write_if_absent(key, data)
+
+    def delete(self, key: Key) -> None:
+        self.inner.delete(key)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class RetryingTransport(Wrapper):
+    """Tries again, up to ``attempts`` times in all, what failed and is ``retryable``; the rest fails at once.
+
+    The pause doubles from ``pause_s`` up to 30 seconds; each is shortened at random by up to a half, so that
+    many clients do not come back at the same moment.  A listing is read whole before it is handed on.
+    """
+
+    def __init__(
+        self,
+        inner: Transport,
+        *,
+        attempts: int = 5,
+        pause_s: float = 0.5,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(inner)
+        self._attempts = attempts
+        self._pause_s = pause_s
+        self._sleep = sleep
+
+    def has_place(self) -> bool:
+        return self._try(self.inner.has_place)
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        return iter(self._try(lambda: tuple(self.inner.list(prefix))))
+
+    def find_size(self, key: Key) -> int | None:
+        return self._try(lambda: self.inner.find_size(key))
+
+    def read(self, key: Key) -> bytes:
+        return self._try(lambda: self.inner.read(key))
+
+    def read_range(self, key: Key, start: int, length: int) -> bytes:
+        return self._try(lambda: self.inner.read_range(key, start, length))
+
+    def write(self, key: Key, data: Buffer) -> None:
+        self._try(lambda: self.inner.write(key, data))
+
+    def write_if_absent(self, key: Key, data: Buffer) -> bool:
+        """Write if absent; after a lost acknowledgement, the same bytes in place count as written by us."""
+        begun = False
+
+        def attempt() -> bool:
+            nonlocal begun
+            again, begun = begun, True
+            return self.inner.write_if_absent(key, data) or (again and self.inner.read(key) == data)
+
+        return self._try(attempt)
+
+    def delete(self, key: Key) -> None:
+        self._try(lambda: self.inner.delete(key))
+
+    def _try(self, call: Callable[[], Result]) -> Result:
+        pause_s = self._pause_s
+        for _ in range(self._attempts - 1):
+            try:
+                return call()
+            except UnavailableError as error:
+                if not error.retryable:
+                    raise
+            self._sleep(pause_s * random.uniform(0.5, 1.0))
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        return call()
+
+
+class ReadOnlyTransport(Wrapper):
+    """Refuses to write or delete, with RemoteDeniedError."""
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner)
+        self.can_write_if_absent = False
+
+    def write(self, key: Key, data: Buffer) -> None:
+        raise self._denied("write")
+
+    def write_if_absent(self, key: Key, data: Buffer) -> bool:
+        raise self._denied("write")
+
+    def delete(self, key: Key) -> None:
+        raise self._denied("delete")
+
+    def _denied(self, action: str) -> RemoteDeniedError:
+        message = f"{self.url} is configured as read-only: cannot {action} there"
+        return RemoteDeniedError(message, url=self.url, action=action)
+
+
+class Request(NamedTuple):
+    """One call of a transport: ``operation`` is the name of the method, ``key`` the key or prefix.
+
+    ``size_bytes`` counts the content that was read or written; 0 for a call that failed.
+    """
+
+    operation: str
+    key: str
+    size_bytes: int
+
+
+class LoggedTransport(Wrapper):
+    """Keeps every call in ``requests``, failed ones too, in the order in which they ended (listings: began)."""
+
+    def __init__(self, inner: Transport) -> None:
+        super().__init__(inner)
+        self.requests: list[Request] = []
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        self.requests.append(Request("list", prefix, 0))
+        return self.inner.list(prefix)
+
+    def find_size(self, key: Key) -> int | None:
+        return self._log("find_size", key, call=lambda: self.inner.find_size(key))
+
+    def read(self, key: Key) -> bytes:
+        return self._log("read", key, call=lambda: self.inner.read(key), count=len)
+
+    def read_range(self, key: Key, start: int, length: int) -> bytes:
+        return self._log("read_range", key, call=lambda: self.inner.read_range(key, start, length), count=len)
+
+    def write(self, key: Key, data: Buffer) -> None:
+        self._log("write", key, call=lambda: self.inner.write(key, data), count=lambda _: len(data))
+
+    def write_if_absent(self, key: Key, data: Buffer) -> bool:
+        return self._log(
+            "write_if_absent",
+            key,
+            call=lambda: self.inner.write_if_absent(key, data),
+            count=lambda written: len(data) if written else 0,
+        )
+
+    def delete(self, key: Key) -> None:
+        self._log("delete", key, call=lambda: self.inner.delete(key))
+
+    def _log(
+        self, operation: str, key: Key, *, call: Callable[[], Result], count: Callable[[Result], int] = lambda _: 0
+    ) -> Result:
+        size_bytes = 0
+        try:
+            result = call()
+            size_bytes = count(result)
+            return result
+        finally:
+            self.requests.append(Request(operation, key, size_bytes))

@@ -15,11 +15,12 @@ from vstore.cache.loose import find_digest, hash_file, object_path
 from vstore.cache.packs import PackStore
 from vstore.durable import FileLock, os_errors, temporary_name, write_atomic
 from vstore.errors import CorruptError, NewerFormatError, ObjectMissingError
-from vstore.objects.digest import Digest, algorithm_of
+from vstore.objects.digest import Buffer, Digest, algorithm_of
 from vstore.objects.pack import read_record
 from vstore.objects.table import Location
 
 CACHE_VERSION = 1
+_FEW = 1000
 _FORMAT = f"vstore-cache {CACHE_VERSION}\n"
 
 
@@ -75,7 +76,7 @@ class Cache:
 
     def loose_path(self, digest: Digest) -> Path:
         """Return where a large content would lie."""
-        return object_path(self.objects, digest)
+        return Path(object_path(self.objects, digest))
 
     def partial_path(self, digest: Digest) -> Path:
         """Return where a large content is put together while it is fetched."""
@@ -88,23 +89,26 @@ class Cache:
 
     def has(self, digest: Digest) -> bool:
         """Tell whether a content is there, without reading it."""
-        return self.packs.find(digest) is not None or self.loose_path(digest).is_file()
+        return self.packs.find(digest) is not None or os.path.isfile(object_path(self.objects, digest))
 
     def find_missing(self, digests: Iterable[Digest]) -> set[Digest]:
         """Return those that are not there; a million asked in about two seconds."""
         wanted = set(digests)
-        if len(wanted) > 100:
-            wanted -= self.packs.digests()
-        return {digest for digest in wanted if not self.has(digest)}
+        if len(wanted) <= _FEW:
+            return {digest for digest in wanted if not self.has(digest)}
+        wanted -= self.packs.digests()
+        if len(wanted) <= _FEW:
+            return {digest for digest in wanted if not os.path.isfile(object_path(self.objects, digest))}
+        return wanted.difference(digest for digest, _ in self.iter_loose())
 
     # reading
 
-    def find_record(self, digest: Digest) -> tuple[Location, bytes] | None:
+    def find_record(self, digest: Digest) -> tuple[Location, Buffer] | None:
         """Return the stored record of a small blob, verified, or None if no pack holds it undamaged."""
         found = self._find_content(digest)
         return None if found is None else found[:2]
 
-    def _find_content(self, digest: Digest) -> tuple[Location, bytes, bytes] | None:
+    def _find_content(self, digest: Digest) -> tuple[Location, Buffer, bytes] | None:
         held = self.packs.find(digest)
         if held is not None:
             for pack, location in itertools.chain((held,), self.packs.iter_all(digest)):

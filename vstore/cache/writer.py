@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from vstore.cache.cache import Cache
-from vstore.cache.loose import OBJECT_MODE, copy_hashing, hash_file, object_path, same_content
+from vstore.cache.loose import OBJECT_MODE, copy_hashing, hash_file, same_content
 from vstore.cache.packs import new_pack_name
 from vstore.durable import flush_directory, os_errors, temporary_name
 from vstore.errors import CollisionError, CorruptError
@@ -208,7 +208,7 @@ class CacheWriter:
 
     def _publish_loose(self, digest: Digest, temporary: Path, descriptor: int, size: int) -> None:
         """Rename a finished file into place once it is durable; drop it if the same object is there."""
-        final = object_path(self._cache.objects, digest)
+        final = self._cache.loose_path(digest)
         with os_errors(final, "write"):
             try:
                 if final.exists() and self._is_same_object(digest, temporary, final):

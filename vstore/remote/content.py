@@ -38,7 +38,7 @@ class Root(NamedTuple):
 class Source(Protocol):
     """Where a push takes contents from: the local cache.  Called from one thread."""
 
-    def find_record(self, digest: Digest) -> tuple[Location, bytes] | None:
+    def find_record(self, digest: Digest) -> tuple[Location, Buffer] | None:
         """Return the whole stored record of a small content, verified, or None if it is not held undamaged."""
 
     def open_large(self, digest: Digest) -> BinaryIO | None:

@@ -27,7 +27,8 @@ class Presence:
     def __init__(self, site: Site, wanted: Collection[Digest], reporter: Reporter) -> None:
         self.wanted = wanted
         self.ledger = Ledger(site, reporter)
-        self.commits: dict[Key, Commit] = dict(self.ledger.iter_commits())
+        # Where nothing was ever pushed there need not even be a directory.
+        self.commits: dict[Key, Commit] = dict(self.ledger.iter_commits() if site.transport.has_place() else ())
         self.catalog = Catalog(pack for commit in self.commits.values() for pack in commit.packs().values())
         self.kept: dict[Digest, frozenset[Key]] = {}
         """Those roots, with their pins."""
@@ -105,6 +106,14 @@ class Draft:
         self.unindexed[pack.key] = (pack, table)
         self.catalog.allow(pack)
         self.catalog.add(index_of_pack(pack, table))
+
+    def finished_sessions(self) -> list[str]:
+        """Return those sessions of ours that died of which nothing is left to adopt."""
+        return [
+            session
+            for session, packs in self.unfinished.items()
+            if not any(pack.key in self.unindexed for pack in packs)
+        ]
 
     def rethink(self, lost: Iterable[Key]) -> None:
         """Choose anew what to rely upon, now that some packs turned out lost."""

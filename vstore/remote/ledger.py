@@ -109,8 +109,6 @@ class Ledger:
         return self._iter_commits(COMMITS, ours=False)
 
     def _iter_commits(self, prefix: str, *, ours: bool) -> Iterator[tuple[Key, Commit]]:
-        if not self.site.transport.has_place():
-            return
         listed = [
             found
             for found in self.site.transport.list(prefix)

@@ -214,7 +214,7 @@ class _Push:
         mirror = self._site.mirror
         mirror.keep(key, commit.to_bytes())
         mirror.keep_whole([key], among=[key, *self._draft.commits])
-        mirror.forget_sessions(self._draft.unfinished)
+        mirror.forget_sessions(self._draft.finished_sessions())
         present = tuple(self._draft.kept)
         committed = tuple(root.digest for root in self._draft.new_roots())
         return PushReport(self._packs, self._records, self._uploaded_bytes, present, committed, key)

@@ -98,8 +98,10 @@ class Reader:
         """
         wanted = dict.fromkeys(digests)
         while wanted:
-            found = self.catalog.locate(kind, wanted)
-            places = [found[digest] for digest in wanted if digest in found]  # in the order that was asked
+            fresh = [digest for digest in wanted if (kind, digest) not in self._tried]
+            found = self.catalog.locate(kind, fresh)
+            places = [found[digest] for digest in fresh if digest in found]  # in the order that was asked
+            places += [place for digest in wanted if (place := self._next_place(kind, digest))]
             while places:
                 retry: list[Digest] = []
                 failures: Counter[Key] = Counter()
@@ -119,7 +121,10 @@ class Reader:
                 return
 
     def _next_place(self, kind: int, digest: Digest) -> Place | None:
-        tried = self._tried[kind, digest]
+        """Return another place for a record that was not good where it was looked for."""
+        tried = self._tried.get((kind, digest))
+        if tried is None:
+            return None
         return next((p for p in self.catalog.find_anywhere(kind, digest) if p.pack.key not in tried), None)
 
     def read_blob(self, digest: Digest) -> bytes:

@@ -1,0 +1,70 @@
+"""Running the git program, for the few things that libgit2 does not do or does less well."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from vstore.errors import GitFailedError
+
+# What `git rev-parse --local-env-vars` lists: inside a hook they name the hook's repository,
+# which need not be the one that is meant here.
+_REPOSITORY_VARIABLES = frozenset(
+    {
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_CONFIG",
+        "GIT_CONFIG_COUNT",
+        "GIT_CONFIG_PARAMETERS",
+        "GIT_DIR",
+        "GIT_GRAFT_FILE",
+        "GIT_IMPLICIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_INTERNAL_SUPER_PREFIX",
+        "GIT_NO_REPLACE_OBJECTS",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_PREFIX",
+        "GIT_REPLACE_REF_BASE",
+        "GIT_SHALLOW_FILE",
+        "GIT_WORK_TREE",
+    }
+)
+# English, so that its words can be recognised; no lock for refreshing what is only read; no questions.
+_OUR_VARIABLES = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+
+
+def has_git() -> bool:
+    """Tell whether the git program is installed."""
+    return shutil.which("git") is not None
+
+
+def run_git(directory: Path, *arguments: str, stdin: bytes = b"") -> bytes:
+    """Run git in a directory and return what it printed.
+
+    The environment passes through, except what would point git at another repository.
+    Raises GitFailedError with git's own words.
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in _REPOSITORY_VARIABLES}
+    try:
+        done = subprocess.run(
+            ["git", "-C", directory, *arguments],
+            input=stdin,
+            capture_output=True,
+            env=environment | _OUR_VARIABLES,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise GitFailedError("the git program is not installed", path=str(directory)) from error
+    except OSError as error:
+        raise GitFailedError(f"the git program did not start: {error.strerror}", path=str(directory)) from error
+    if done.returncode:
+        raise GitFailedError(f"git failed in {directory}: {_complaint(done.stderr)}", path=str(directory))
+    return done.stdout
+
+
+def _complaint(stderr: bytes) -> str:
+    lines = os.fsdecode(stderr).splitlines() or ["it did not say why"]
+    fatal = (line for line in lines if line.startswith(("fatal: ", "error: ")))
+    return next(fatal, lines[0]).partition(": ")[2] or lines[0]

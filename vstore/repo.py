@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
@@ -118,6 +119,7 @@ class Repo:
         self.private.mkdir(parents=True, exist_ok=True)
         return Snapshotter(self.state, self.cache, self.algorithm, jobs=min(4, self.jobs), reporter=self.reporter)
 
+    @functools.cached_property
     def link_type(self) -> str:
         """Return how large files are linked here; says so once if the first choice does not work."""
         self.cache.create()
@@ -128,9 +130,10 @@ class Repo:
             self.reporter.note(f"{' and '.join(wanted)} does not work here, using {link_type}")
         return link_type
 
+    @functools.cached_property
     def materializer(self) -> Materializer:
         """Return what writes files of this work tree."""
-        return Materializer(self.work_tree, self.cache, self.state, link_type=self.link_type(), reporter=self.reporter)
+        return Materializer(self.work_tree, self.cache, self.state, link_type=self.link_type, reporter=self.reporter)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from vstore.cache.writer import CacheWriter, open_writer
 from vstore.errors import AddRefusedError, NotTrackedError, PathNotFoundError
@@ -18,11 +19,11 @@ from vstore.objects.names import RelPath, find_portability_warnings, find_refusa
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.objects.tree import EXECUTABLE, FILE, Entry, Tree, diff_trees
 from vstore.ops.relink import relink
-from vstore.ops.resolve import find_targets, list_artifacts
+from vstore.ops.resolve import find_selection, find_targets, is_inside, list_artifacts
 from vstore.ops.trees import find_tree, load_tree
 from vstore.repo import Repo
 from vstore.state import Placed
-from vstore.workspace.pointers import find_artifact, find_owner, write_pointer
+from vstore.workspace.pointers import Artifact, find_artifact, find_owner, write_pointer
 from vstore.workspace.scan import iter_rows
 from vstore.workspace.snapshot import Snapshot
 
@@ -101,16 +102,18 @@ def add(
     for path in wanted:
         _check(repo, path, force=force)
     if dry_run:
-        return AddResult([_add_one(repo, path, None, labels) for path in wanted], 0, 0, dry_run=True)
-    added: list[Added] = []
+        changes = _Changes(repo, None, labels)
+        return AddResult([changes.prepare(path).added for path in wanted], 0, 0, dry_run=True)
     with repo.writing():
-        with open_writer(
-            repo.cache, lambda digest: repo.reporter.warn(f"the cached object {digest} was damaged")
-        ) as writer:
-            for path in wanted:
-                added.append(_add_one(repo, path, writer, labels))
-            counts = writer.added, writer.added_bytes
-        return AddResult(added, *counts, dry_run=False)
+        with open_writer(repo.cache, repo.warn_of_damage) as writer:
+            changes = _Changes(repo, writer, labels)
+            done = [changes.prepare(path) for path in wanted]
+        # Every object is durable now, so the pointers may name them.
+        staged = [path for change in done for path in _publish(repo, change)]
+        stage(repo, staged)
+        for change in done:
+            relink(repo, change.path, change.snapshot)
+    return AddResult([change.added for change in done], writer.added, writer.added_bytes, dry_run=False)
 
 
 def _find_tracked(repo: Repo, paths: Sequence[str | Path]) -> list[RelPath]:
@@ -174,57 +177,93 @@ def _check(repo: Repo, path: RelPath, *, force: bool) -> None:
         raise refuse("ignored", f"git ignores {pointer_path}, so it could not be committed")
 
 
-def _add_one(repo: Repo, path: RelPath, writer: CacheWriter | None, labels: Labels) -> Added:
-    owner = find_owner(repo.work_tree, path)
-    old: Pointer | None = None
-    if owner is not None:
+class _Change(NamedTuple):
+    """What adding one path comes to: ``inner`` is it inside the tree of the artifact at ``root``."""
+
+    path: RelPath
+    root: RelPath
+    inner: RelPath
+    snapshot: Snapshot
+    pointer: Pointer
+    added: Added
+
+
+class _Changes:
+    """Takes in one path after another; two paths inside one tree build on each other."""
+
+    def __init__(self, repo: Repo, writer: CacheWriter | None, labels: Labels) -> None:
+        self._repo = repo
+        self._writer = writer
+        self._labels = labels
+        self._pending: dict[RelPath, tuple[Pointer, bytes | None]] = {}
+
+    def prepare(self, path: RelPath) -> _Change:
+        """Put the contents at a path into the cache and return the pointer that should stand for it."""
+        repo = self._repo
+        owner = find_owner(repo.work_tree, path)
+        root = path if owner is None else owner.path
+        old = self._old(owner)
+        inner = path[len(root) + 1 :]
+        snapshot = repo.snapshotter().take(
+            repo.work_tree / path, path, writer=self._writer, remember=self._writer is not None
+        )
+        if snapshot.kind == "absent":
+            raise PathNotFoundError(f"{path} vanished", path=path)
+        for skipped in snapshot.scan.skipped:
+            repo.reporter.note(f"{path}/{skipped} was skipped: it belongs to git or vstore")
+        before = self._tree_before(root, inner, old, snapshot)
+        pointer, tree = _make_pointer(repo, root, inner, snapshot, before)
+        if old is not None:
+            pointer = dataclasses.replace(
+                old,
+                kind=pointer.kind,
+                digest=pointer.digest,
+                size_bytes=pointer.size_bytes,
+                files=pointer.files,
+                executable=pointer.executable,
+            )
+        pointer = self._labels.apply(pointer)
+        if self._writer is not None and tree is not None:
+            self._writer.add_bytes(tree, repo.algorithm)
+        self._pending[root] = pointer, tree
+        if snapshot.tree is not None and snapshot.digests is not None:
+            _warn_of_names(repo, snapshot)
+        change = NEW if old is None else UNCHANGED if pointer == old else UPDATED
+        counts = _count(old, before, pointer, tree)
+        added = Added(root, change, pointer.kind, pointer.digest, pointer.size_bytes, pointer.files, *counts)
+        return _Change(path, root, inner, snapshot, pointer, added)
+
+    def _old(self, owner: Artifact | None) -> Pointer | None:
+        if owner is None:
+            return None
+        if owner.path in self._pending:
+            return self._pending[owner.path][0]
         if not isinstance(owner.pointer, Pointer):
             raise owner.pointer
-        old = owner.pointer
-    root = path if owner is None else owner.path
-    inner = path[len(root) + 1 :]
-    snapshot = repo.snapshotter().take(repo.work_tree / path, path, writer=writer, remember=writer is not None)
-    if snapshot.kind == "absent":
-        raise PathNotFoundError(f"{path} vanished", path=path)
-    for skipped in snapshot.scan.skipped:
-        repo.reporter.note(f"{path}/{skipped} was skipped: it belongs to git or vstore")
-    before = None
-    if old is not None and old.is_tree and (inner or old.digest != snapshot.digest):
-        before = load_tree(repo, old, root) if inner else find_tree(repo, old.digest)
-    pointer, tree = _make_pointer(repo, inner, snapshot, before)
-    if old is not None:
-        pointer = dataclasses.replace(
-            old,
-            kind=pointer.kind,
-            digest=pointer.digest,
-            size_bytes=pointer.size_bytes,
-            files=pointer.files,
-            executable=pointer.executable,
-        )
-    pointer = labels.apply(pointer)
-    if writer is not None:
-        if tree is not None:
-            writer.add_bytes(tree, repo.algorithm)
-        writer.commit()
-        _publish(repo, root, inner, pointer)
-        relink(repo, path, snapshot)
-    if pointer.is_tree and snapshot.digests is not None:
-        _warn_of_names(repo, snapshot)
-    change = NEW if old is None else UNCHANGED if pointer == old else UPDATED
-    return Added(
-        root,
-        change,
-        pointer.kind,
-        pointer.digest,
-        pointer.size_bytes,
-        pointer.files,
-        *_count(old, before, pointer, tree),
-    )
+        return owner.pointer
+
+    def _tree_before(self, root: RelPath, inner: RelPath, old: Pointer | None, snapshot: Snapshot) -> bytes | None:
+        """Return the tree that the pointer stands for now, where it matters or can be had cheaply."""
+        if old is None or not old.is_tree or (not inner and old.digest == snapshot.digest):
+            return None
+        if root in self._pending:
+            return self._pending[root][1]
+        if inner or find_selection(self._repo, root):
+            return load_tree(self._repo, old, root)
+        return find_tree(self._repo, old.digest)
 
 
-def _make_pointer(repo: Repo, inner: RelPath, snapshot: Snapshot, before: bytes | None) -> tuple[Pointer, bytes | None]:
+def _make_pointer(
+    repo: Repo, root: RelPath, inner: RelPath, snapshot: Snapshot, before: bytes | None
+) -> tuple[Pointer, bytes | None]:
     """Return the pointer for a snapshot and the encoding of its tree, if it is one."""
-    if not inner:
+    if inner:
+        if before is None:
+            raise NotTrackedError(f"{root} is a file, so {inner} cannot be in it", path=inner)
+        tree = replace_entries(before, inner, entries_of(snapshot, inner))
+    elif snapshot.tree is not None and before is not None and (selected := find_selection(repo, root)):
+        tree = _keep_absent(before, snapshot.tree, selected)
+    else:
         pointer = Pointer(
             kind=snapshot.kind,
             digest=snapshot.digest,
@@ -233,11 +272,21 @@ def _make_pointer(repo: Repo, inner: RelPath, snapshot: Snapshot, before: bytes 
             executable=snapshot.executable,
         )
         return pointer, snapshot.tree
-    if before is None:
-        raise NotTrackedError(f"{inner} is below a tracked file", path=inner)
-    tree = replace_entries(before, inner, entries_of(snapshot, inner))
     data = tree.to_bytes()
     return tree_pointer(tree, data, repo.algorithm), data
+
+
+def _keep_absent(before: bytes, now: bytes, selected: Sequence[RelPath]) -> Tree:
+    """Return the tree of a directory of which only the selected paths were ever checked out: the rest stays."""
+    here = Tree.from_bytes(now).entries
+    present = {entry.path for entry in here}
+    parents = {path[:i] for path in present for i, character in enumerate(path) if character == "/"}
+    kept = [
+        entry
+        for entry in Tree.from_bytes(before).entries
+        if entry.path not in present and entry.path not in parents and not is_inside(entry.path, selected)
+    ]
+    return Tree([*kept, *here])
 
 
 def entries_of(snapshot: Snapshot, inner: RelPath) -> list[Entry]:
@@ -264,19 +313,21 @@ def tree_pointer(tree: Tree, data: bytes, algorithm: str) -> Pointer:
     return Pointer(kind="tree", digest=hash_bytes(data, algorithm), size_bytes=tree.size_bytes, files=tree.files)
 
 
-def _publish(repo: Repo, root: RelPath, inner: RelPath, pointer: Pointer) -> None:
-    """Write pointer and ignore rule, stage them, and remember what lies in the work tree."""
+def _publish(repo: Repo, change: _Change) -> list[RelPath]:
+    """Write pointer and ignore rule, remember what lies in the work tree; returns what is to be staged."""
+    root, pointer = change.root, change.pointer
     write_pointer(repo.work_tree, root, pointer)
     directory, _, name = root.rpartition("/")
-    if repo.git is not None:
-        staged = [root + POINTER_SUFFIX]
-        if not repo.git.is_ignored(root, directory=pointer.is_tree) and add_rule(repo.work_tree / directory, name):
-            staged.append(f"{directory}/.gitignore".lstrip("/"))
-        stage(repo, staged)
-    placed = Placed(pointer.kind, pointer.digest)
+    staged = [root + POINTER_SUFFIX]
+    if repo.git is not None and not repo.git.is_ignored(root, directory=pointer.is_tree):
+        add_rule(repo.work_tree / directory, name)
+        staged.append(f"{directory}/.gitignore".lstrip("/"))
     # Of a directory that was never checked out as a whole only this path counts as being here.
-    is_whole = not inner or repo.state.find_placed(root) is not None
-    repo.state.save_placed(root if is_whole else f"{root}/{inner}", placed)
+    is_partial = find_selection(repo, root) or (change.inner and repo.state.find_placed(root) is None)
+    placed_path = change.path if is_partial else root
+    if change.inner or not is_partial:
+        repo.state.save_placed(placed_path, Placed(pointer.kind, pointer.digest))
+    return staged
 
 
 def stage(repo: Repo, paths: Sequence[RelPath]) -> None:

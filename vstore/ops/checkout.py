@@ -14,12 +14,11 @@ from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import Pointer
 from vstore.objects.tree import EMPTY_DIRECTORY, EXECUTABLE, FILE, Entry, Tree, diff_trees, find_contents
-from vstore.ops.placing import place
+from vstore.ops.placing import Edits, place
 from vstore.ops.resolve import Target, find_targets, list_artifacts
 from vstore.ops.trees import find_tree, load_tree
 from vstore.repo import Repo
 from vstore.state import Placed
-from vstore.workspace.materialize import Materializer
 from vstore.workspace.snapshot import Snapshot
 
 
@@ -101,7 +100,6 @@ class _Checkout:
         self._force = force
         self._relink = relink
         self._dry_run = dry_run
-        self._materializer: Materializer | None = None
         self._result = CheckoutResult([], [], [], [], dry_run)
 
     def run(self, targets: Sequence[Target], *, remove_gone: bool) -> CheckoutResult:
@@ -147,11 +145,9 @@ class _Checkout:
         self._repo.reporter.begin("writing", total=len(change.write))
         result = place(
             self._repo,
-            self._get_materializer(),
             path,
-            before,
-            write=change.write,
-            delete=change.delete,
+            Edits(change.write, change.delete),
+            before=before,
             after=after if is_whole else dataclasses.replace(after, tree=None),
             force=self._force,
         )
@@ -163,11 +159,6 @@ class _Checkout:
             self._remember(target, placed, Placed(pointer.kind, pointer.digest))
         written = [entry for entry in change.write if entry.path in result.written]
         return CheckedOut(target.path, len(written), len(result.deleted), _size(written), kept)
-
-    def _get_materializer(self) -> Materializer:
-        if self._materializer is None:
-            self._materializer = self._repo.materializer()
-        return self._materializer
 
     def _remember(self, target: Target, old: Placed | None, new: Placed) -> None:
         """Note what is at an artifact's path; of one never checked out as a whole, only the path asked for."""
@@ -255,15 +246,8 @@ class _Checkout:
                     self._repo.reporter.note(f"{path} has no pointer any more and was changed, so it stays")
                     continue
                 if not self._dry_run:
-                    place(
-                        self._repo,
-                        self._get_materializer(),
-                        path,
-                        snapshot,
-                        write=[],
-                        delete=entries,
-                        after=Snapshot(snapshot.scan, "absent", Digest(""), 0, 0),
-                    )
+                    after = Snapshot(snapshot.scan, "absent", Digest(""), 0, 0)
+                    place(self._repo, path, Edits([], entries), before=snapshot, after=after)
                     self._remove_directory(path)
                 self._result.artifacts.append(CheckedOut(path, deleted=len(entries), removed=True))
             if not self._dry_run:

@@ -7,35 +7,38 @@ import time
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from vstore.durable import file_system_time_ns, os_errors
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.tree import Entry
 from vstore.repo import Repo
-from vstore.workspace.materialize import Materialized, Materializer
+from vstore.workspace.materialize import Materialized
 from vstore.workspace.scan import ScannedDirectory, Stat, rescan
 from vstore.workspace.snapshot import Snapshot, match, save, state_path
 
 
+class Edits(NamedTuple):
+    """Entries to write and entries to delete."""
+
+    write: Sequence[Entry]
+    delete: Sequence[Entry]
+
+
 def place(
-    repo: Repo,
-    materializer: Materializer,
-    path: RelPath,
-    before: Snapshot,
-    *,
-    write: Sequence[Entry],
-    delete: Sequence[Entry],
-    after: Snapshot,
-    force: bool = False,
+    repo: Repo, path: RelPath, edits: Edits, *, before: Snapshot, after: Snapshot, force: bool = False
 ) -> Materialized:
     """Write and delete entries at an artifact's path, which holds ``before``, and remember the outcome.
 
     ``after`` says what is there if everything works; its scan and digests are not used.  ``force`` also replaces
     what was touched since ``before`` was taken.
     """
+    write, delete = edits
     expected = None if force else find_stats(before, [*write, *delete])
-    result = materializer.apply(path, write=write, delete=delete, make_root=after.kind == "tree", expected=expected)
+    result = repo.materializer.apply(
+        path, write=write, delete=delete, make_root=after.kind == "tree", expected=expected
+    )
     affected = {entry.path.rpartition("/")[0] for entry in (*write, *delete)}
     wanted = {entry.path: entry.digest for entry in write}
     scan = rescan(before.scan, repo.work_tree / path, affected)

@@ -9,7 +9,7 @@ from vstore.cache.link import HARDLINK, SYMLINK
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.names import RelPath
 from vstore.objects.tree import FILE, Entry
-from vstore.ops.placing import place
+from vstore.ops.placing import Edits, place
 from vstore.repo import Repo
 from vstore.workspace.snapshot import Snapshot
 
@@ -26,7 +26,7 @@ def relink(repo: Repo, path: RelPath, snapshot: Snapshot) -> int:
         candidates = [Entry("", FILE, snapshot.size_bytes, snapshot.digest)] if not snapshot.executable else []
     else:
         candidates = [entry for entry in snapshot.iter_entries() if entry.kind == FILE]
-    link_type = repo.link_type()
+    link_type = repo.link_type
     write = [
         entry
         for entry in candidates
@@ -34,7 +34,7 @@ def relink(repo: Repo, path: RelPath, snapshot: Snapshot) -> int:
     ]
     if not write or link_type not in (HARDLINK, SYMLINK):
         return 0
-    result = place(repo, repo.materializer(), path, snapshot, write=write, delete=[], after=snapshot)
+    result = place(repo, path, Edits(write, []), before=snapshot, after=snapshot)
     return len(result.written)
 
 

@@ -100,3 +100,19 @@ def get_git(repo: Repo) -> GitRepo:
             f"{repo.work_tree} is not in git, so it has no revisions", path=str(repo.work_tree)
         )
     return repo.git
+
+
+def find_selection(repo: Repo, root: RelPath) -> list[RelPath]:
+    """Return the paths inside a tree that were checked out or added, where the whole never was; else nothing.
+
+    What was not asked for is not deleted, only because it is not here.
+    """
+    placed = repo.state.load_placed()
+    if root in placed:
+        return []
+    return [path[len(root) + 1 :] for path in placed if path.startswith(root + "/")]
+
+
+def is_inside(path: RelPath, directories: Sequence[RelPath]) -> bool:
+    """Tell whether a path is one of some, or below one."""
+    return any(path == directory or path.startswith(directory + "/") for directory in directories)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,16 +12,16 @@ from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.objects.tree import Entry, diff_trees, find_contents
-from vstore.ops.resolve import Target, find_targets
+from vstore.ops.resolve import Target, find_selection, find_targets, is_inside
 from vstore.ops.trees import find_tree
 from vstore.repo import Repo
-from vstore.state import Placed
 from vstore.workspace.pointers import parse_artifact
 from vstore.workspace.snapshot import Snapshot
 
 UNCHANGED = "unchanged"
 MODIFIED = "modified"
 DELETED = "deleted"
+ABSENT = "absent"
 BROKEN = "broken"
 
 
@@ -28,7 +29,8 @@ BROKEN = "broken"
 class ArtifactStatus:
     """One artifact.
 
-    ``data``: "unchanged", "modified", "deleted" (nothing is there) or "broken" (the pointer is).
+    ``data``: "unchanged", "modified", "deleted" (it was there), "absent" (it was never checked out here) or "broken"
+    (the pointer is).
     ``pointer``: against git's HEAD "committed", "new", "changed", or "untracked" without git.
     """
 
@@ -75,9 +77,8 @@ def status(
 ) -> StatusResult:
     """Compare artifacts with their files; with ``remote`` (a name, or "" for the default) also with a remote."""
     targets = find_targets(repo, paths)
-    placed = repo.state.load_placed()
     committed = _committed(repo)
-    artifacts = [_one(repo, target, placed, committed) for target in targets]
+    artifacts = [_one(repo, target, committed) for target in targets]
     if remote is None:
         return StatusResult(artifacts)
     name = repo.remote_name(remote or None)
@@ -88,8 +89,6 @@ def status(
 
 
 def _with_remote(artifact: ArtifactStatus, target: Target, missing: set[Digest]) -> ArtifactStatus:
-    import dataclasses
-
     if not isinstance(target.artifact.pointer, Pointer):
         return artifact
     return dataclasses.replace(artifact, not_in_remote=target.artifact.pointer.digest in missing)
@@ -106,7 +105,6 @@ def _committed(repo: Repo) -> dict[RelPath, bytes] | None:
 def _one(
     repo: Repo,
     target: Target,
-    placed: dict[RelPath, Placed],
     committed: dict[RelPath, bytes] | None,
 ) -> ArtifactStatus:
     artifact = target.artifact
@@ -115,14 +113,14 @@ def _one(
         return ArtifactStatus(target.path, BROKEN, "changed", error=pointer.message)
     state = _pointer_state(artifact.pointer_path, pointer, committed)
     snapshot = repo.snapshotter().take(repo.work_tree / artifact.path, artifact.path)
-    selected = _selection(target, placed)
+    selected = [target.inner] if target.inner else find_selection(repo, artifact.path)
     tree = find_tree(repo, pointer.digest) if pointer.is_tree else None
     missing = _count_missing(repo, pointer, tree)
     if snapshot.digest == pointer.digest and snapshot.executable == pointer.executable:
         return ArtifactStatus(target.path, UNCHANGED, state, pointer.size_bytes, pointer.files, not_in_cache=missing)
-    added, modified, deleted = _compare(snapshot, pointer, tree, selected)
+    added, modified, deleted = _compare(snapshot, tree, selected, target.inner)
     if snapshot.kind == "absent" and not selected:
-        data = DELETED
+        data = DELETED if repo.state.find_placed(artifact.path) is not None else ABSENT
     elif added or modified or deleted or (snapshot.digest != pointer.digest and not selected):
         data = MODIFIED
     else:
@@ -150,16 +148,6 @@ def _pointer_state(pointer_path: RelPath, pointer: Pointer, committed: dict[RelP
     return "committed" if parse_artifact(pointer_path, committed[pointer_path]).pointer == pointer else "changed"
 
 
-def _selection(target: Target, placed: dict[RelPath, Placed]) -> list[RelPath]:
-    """Return the paths inside a tree to look at; none means all of it."""
-    if target.inner:
-        return [target.inner]
-    root = target.artifact.path
-    if root in placed:
-        return []
-    return [path[len(root) + 1 :] for path in placed if path.startswith(root + "/")]
-
-
 def _count_missing(repo: Repo, pointer: Pointer, tree: bytes | None) -> int:
     if not pointer.is_tree:
         return int(not repo.cache.has(pointer.digest))
@@ -169,7 +157,7 @@ def _count_missing(repo: Repo, pointer: Pointer, tree: bytes | None) -> int:
 
 
 def _compare(
-    snapshot: Snapshot, pointer: Pointer, tree: bytes | None, selected: list[RelPath]
+    snapshot: Snapshot, tree: bytes | None, selected: list[RelPath], inner: RelPath
 ) -> tuple[list[RelPath], list[RelPath], list[RelPath]]:
     """Return the files added, modified and deleted, as far as both sides are known."""
     if snapshot.tree is None or tree is None:
@@ -177,10 +165,8 @@ def _compare(
     difference = diff_trees(tree, snapshot.tree)
 
     def chosen(entries: Sequence[Entry]) -> list[RelPath]:
-        return [
-            entry.path
-            for entry in entries
-            if not selected or any(entry.path == inner or entry.path.startswith(inner + "/") for inner in selected)
-        ]
+        return [entry.path for entry in entries if not selected or is_inside(entry.path, selected)]
 
-    return chosen(difference.added), chosen([new for _, new in difference.modified]), chosen(difference.deleted)
+    # What is new is new wherever it lies; what is not here counts only where it was asked for.
+    added = [entry.path for entry in difference.added] if not inner else chosen(difference.added)
+    return added, chosen([new for _, new in difference.modified]), chosen(difference.deleted)

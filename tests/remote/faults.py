@@ -45,6 +45,9 @@ class Hooked(Wrapper):
     def write(self, key: Key, data: Buffer) -> None:
         self._around("write", key, lambda: self.inner.write(key, data))
 
+    def write_if_absent(self, key: Key, data: Buffer) -> bool:
+        return self._around("write_if_absent", key, lambda: self.inner.write_if_absent(key, data))
+
     def delete(self, key: Key) -> None:
         self._around("delete", key, lambda: self.inner.delete(key))
 

@@ -75,15 +75,10 @@ class DirectoryTransport(Transport):
 
     def find_size(self, key: Key) -> int | None:
         check_key(key)
-        with self._os_errors(f"look for {key}"):
-            try:
-                status = os.stat(self._root / key)
-            except OSError as error:
-                if error.errno not in _ABSENT:
-                    raise
-                self._check_place()
-                return None
-        return status.st_size if stat.S_ISREG(status.st_mode) else None
+        with self._os_errors(f"look for {key}"), self._absences():
+            status = os.stat(self._root / key)
+            return status.st_size if stat.S_ISREG(status.st_mode) else None
+        return None
 
     def read(self, key: Key) -> bytes:
         check_key(key)
@@ -116,15 +111,12 @@ class DirectoryTransport(Transport):
     def delete(self, key: Key) -> None:
         check_key(key)
         path = self._root / key
-        with self._os_errors(f"delete {key}"):
-            try:
-                folder = path.parent
-                while folder != self._root:
-                    self._check_plain(folder, "delete")
-                    folder = folder.parent
-                os.unlink(path)
-            except (FileNotFoundError, NotADirectoryError):
-                self._check_place()
+        with self._os_errors(f"delete {key}"), self._absences():
+            folder = path.parent
+            while folder != self._root:
+                self._check_plain(folder, "delete")
+                folder = folder.parent
+            os.unlink(path)
 
     def _publish(self, key: Key, data: Buffer, *, replace: bool) -> bool:
         check_key(key)
@@ -172,33 +164,43 @@ class DirectoryTransport(Transport):
 
     def _scan(self, folder: str) -> Sequence[tuple[Key, os.stat_result]]:
         found = []
-        try:
-            with os.scandir(self._root / folder) as entries:
-                for entry in entries:
-                    if is_key(key := folder + entry.name):
-                        with contextlib.suppress(FileNotFoundError):  # deleted since, or a dangling symlink
-                            found.append((key, entry.stat()))
-        except (FileNotFoundError, NotADirectoryError):
-            self._check_place()
+        with self._absences(), os.scandir(self._root / folder) as entries:
+            for entry in entries:
+                # What is deleted meanwhile is absent, and so is where a dangling symlink leads.
+                if is_key(key := folder + entry.name):
+                    with self._absences():
+                        found.append((key, entry.stat()))
         return found
 
     @contextlib.contextmanager
     def _open(self, key: Key) -> Iterator[tuple[int, int]]:
-        """Open a plain file; yields its descriptor and size."""
+        """Open a plain file; yields its descriptor and size.  Raises KeyNotFoundError."""
+        descriptor = self._descriptor(key)
         try:
-            descriptor = os.open(self._root / key, _READ_FLAGS)
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise self._no_key(key)
+            yield descriptor, status.st_size
+        finally:
+            os.close(descriptor)
+
+    def _descriptor(self, key: Key) -> int:
+        with self._absences():
+            return os.open(self._root / key, _READ_FLAGS)
+        raise self._no_key(key)
+
+    def _no_key(self, key: Key) -> KeyNotFoundError:
+        return KeyNotFoundError(f"{self.url} has no {key}", key=key)
+
+    @contextlib.contextmanager
+    def _absences(self) -> Iterator[None]:
+        """Pass over what is absent, as long as the root is there."""
+        try:
+            yield
         except OSError as error:
             if error.errno not in _ABSENT:
                 raise
             self._check_place()
-            raise KeyNotFoundError(f"{self.url} has no {key}", key=key) from error
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise KeyNotFoundError(f"{self.url} has no {key}", key=key)
-            yield descriptor, status.st_size
-        finally:
-            os.close(descriptor)
 
     def _check_place(self) -> None:
         if not self.has_place():

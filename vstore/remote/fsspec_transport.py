@@ -95,9 +95,6 @@ def open_fsspec(url: str, options: Mapping[str, str]) -> Transport:
     scheme = url.partition("://")[0].lower()
     place = public_url(url)
     extra = _EXTRAS.get(scheme)
-    # A chain such as simplecache::s3://... would answer from its memory instead of the store.
-    if "::" in url:
-        raise InvalidError(f"{place} chains several protocols: a remote has one", url=place)
     if extra and (unknown := sorted(set(options) - _OPTIONS[extra])):
         raise InvalidError(f"{place} knows no option {unknown[0]}", url=place, option=unknown[0])
     kind = _find_driver(scheme, place, extra)
@@ -239,6 +236,7 @@ def _find_driver(scheme: str, place: str, extra: str | None) -> Any:
         if extra == "ssh":
             # By name: an installed sshfs takes the protocol over, with other options and without ranges.
             return importlib.import_module("fsspec.implementations.sftp").SFTPFileSystem
+        # Of one protocol, not of a chain: simplecache::s3 would answer from its memory instead of the store.
         return importlib.import_module("fsspec").get_filesystem_class(scheme)
     except ImportError as error:
         message = f"the driver for {scheme}:// is not installed"
@@ -269,6 +267,8 @@ def _driver_arguments(extra: str | None, options: Mapping[str, str]) -> dict[str
             "response_checksum_validation": "when_required",
             "connect_timeout": 10,
             "read_timeout": 60,
+            # RetryingTransport tries again: one who does is enough.
+            "retries": {"total_max_attempts": 1},
         }
     return arguments
 
@@ -278,7 +278,7 @@ def _from_foreign(error: Exception, url: str, action: str, key: str) -> VstoreEr
     types = {kind.__name__ for kind in type(error).__mro__}
     if code in _NO_PLACE:
         return _no_place(url)
-    if isinstance(error, FileNotFoundError) or status == 404:
+    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError) or status == 404:
         return KeyNotFoundError(f"{url} has no {key}", key=key)
     # The words of the error stay out: some drivers put signed URLs into them.
     message = f"could not {action} at {url}: {code or status or type(error).__name__}"

@@ -14,7 +14,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from types import TracebackType
 from typing import NamedTuple, Self, TypeAlias
-from urllib.parse import urlsplit, urlunsplit
 
 from vstore.errors import (
     CorruptError,
@@ -176,13 +175,11 @@ def check_covers(key: Key, size_bytes: int, start: int, length: int) -> None:
 
 
 def public_url(url: str) -> str:
-    """Return a URL without what may be secret in it: a password, a query, a fragment.  Raises InvalidError."""
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise InvalidError("the URL of a remote cannot be understood") from error
-    user, at, host = parts.netloc.rpartition("@")
-    return urlunsplit((parts.scheme, user.partition(":")[0] + at + host, parts.path, "", ""))
+    """Return a URL without what may be secret in it: a password, a query, a fragment."""
+    scheme, mark, rest = url.partition("://")
+    place, slash, path = re.split("[?#]", rest, maxsplit=1)[0].partition("/")
+    user, at, host = place.rpartition("@")
+    return scheme + mark + user.partition(":")[0] + at + host + slash + path
 
 
 def from_os_error(error: OSError, url: str, action: str) -> VstoreError:

@@ -91,14 +91,14 @@ class RetryingTransport(Wrapper):
 
     def write_if_absent(self, key: Key, data: Buffer) -> bool:
         """Write if absent; after a lost acknowledgement, the same bytes in place count as written by us."""
-        begun = False
+        attempts = 0
 
         def attempt() -> bool:
-            nonlocal begun
-            again, begun = begun, True
-            return self.inner.write_if_absent(key, data) or (again and self.inner.read(key) == data)
+            nonlocal attempts
+            attempts += 1
+            return self.inner.write_if_absent(key, data)
 
-        return self._try(attempt)
+        return self._try(attempt) or (attempts > 1 and self.read(key) == data)
 
     def delete(self, key: Key) -> None:
         self._try(lambda: self.inner.delete(key))

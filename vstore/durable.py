@@ -80,9 +80,8 @@ def flush_files(descriptors: Sequence[int]) -> None:
     Many are flushed by one call for the whole file system where its errors are reported (Linux 5.8): 10 us a file
     where a flush of each costs 250.
     """
-    if len(descriptors) >= _WORTH_SYNCFS and _can_syncfs():
-        if ctypes.CDLL(None, use_errno=True).syncfs(descriptors[0]) == 0:
-            return
+    if len(descriptors) >= _WORTH_SYNCFS and _can_syncfs() and ctypes.CDLL(None).syncfs(descriptors[0]) == 0:
+        return
     for descriptor in descriptors:
         os.fsync(descriptor)
 

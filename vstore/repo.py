@@ -25,7 +25,7 @@ from vstore.remote.transport import Transport
 from vstore.remote.wrappers import ReadOnlyTransport
 from vstore.state import State
 from vstore.workspace.materialize import Materializer
-from vstore.workspace.snapshot import Snapshotter
+from vstore.workspace.snapshotter import Snapshotter
 
 VSTORE_DIRECTORY = ".vstore"
 _MAX_JOBS = 16

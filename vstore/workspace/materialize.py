@@ -30,9 +30,9 @@ from vstore.objects.tree import SYMLINK as SYMLINK_ENTRY
 from vstore.parallel import map_ordered
 from vstore.progress import SILENT, Reporter
 from vstore.state import State, Verified
+from vstore.workspace.cursor import Cursor
 from vstore.workspace.scan import Stat, take_stat
 
-_DIRECTORY_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_WORKERS = 4
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -106,7 +106,7 @@ class Materializer:
         self._expected = expected
         self._verified = self._state.load_verified() if self._link_type != COPY else set()
         result = Materialized()
-        with _Cursor(self._work_tree) as cursor:
+        with Cursor(self._work_tree) as cursor:
             obstacles = {entry.path for entry in delete}
             try:
                 if make_root:
@@ -142,7 +142,7 @@ class Materializer:
 
     def _write_batch(self, batch: _Batch) -> _Batch:
         """Write the entries of one directory.  Runs in several threads."""
-        with _Cursor(self._work_tree) as cursor:
+        with Cursor(self._work_tree) as cursor:
             try:
                 cursor.open_for_writing(batch.directory)
             except OSError as error:
@@ -161,7 +161,7 @@ class Materializer:
                 batch.result.failed.append((batch.directory, from_os_error(error, batch.directory, "create")))
         return batch
 
-    def _write(self, cursor: _Cursor, batch: _Batch, entry: Entry) -> None:
+    def _write(self, cursor: Cursor, batch: _Batch, entry: Entry) -> None:
         path, result = _join(batch.root, entry.path), batch.result
         try:
             if entry.kind == EMPTY_DIRECTORY:
@@ -198,7 +198,7 @@ class Materializer:
         if not stat.S_ISDIR(now.st_mode) and take_stat(now) != self._expected.get(entry_path):
             raise UnsavedError(f"{path} was changed meanwhile", paths=[path])
 
-    def _place(self, cursor: _Cursor, path: RelPath, entry: Entry) -> Stat:
+    def _place(self, cursor: Cursor, path: RelPath, entry: Entry) -> Stat:
         """Write one file or link, by its final name in a directory that is not yet visible, else by a rename."""
         directory, name = cursor.descriptor, path.rpartition("/")[2]
         target = name if cursor.is_staged else temporary_name()
@@ -313,7 +313,7 @@ class Materializer:
 
     # deleting
 
-    def _delete_all(self, cursor: _Cursor, root: RelPath, entries: Sequence[Entry], result: Materialized) -> None:
+    def _delete_all(self, cursor: Cursor, root: RelPath, entries: Sequence[Entry], result: Materialized) -> None:
         directories: set[RelPath] = set()
         for entry in entries:
             path = _join(root, entry.path)
@@ -341,100 +341,6 @@ class Materializer:
             with contextlib.suppress(OSError):
                 cursor.open_existing(parent)
                 os.rmdir(name, dir_fd=cursor.descriptor)
-
-
-class _Cursor:
-    """A descriptor of one directory of the work tree after another, opened without following links."""
-
-    def __init__(self, work_tree: Path) -> None:
-        self._top = os.open(work_tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._open: list[tuple[str, int]] = []
-        self._staged: tuple[int, str, str] | None = None
-        """Of a directory not yet visible: its parent's descriptor, temporary name and final name."""
-
-    def __enter__(self) -> _Cursor:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._abandon()
-        self._leave(0)
-        os.close(self._top)
-
-    @property
-    def descriptor(self) -> int:
-        """The directory at hand."""
-        return self._open[-1][1] if self._open else self._top
-
-    @property
-    def is_staged(self) -> bool:
-        """Whether the directory at hand is new and not yet visible."""
-        return self._staged is not None
-
-    def open_existing(self, path: RelPath) -> None:
-        """Go to a directory.  Raises OSError: NotADirectoryError or ELOOP where a file or link is in the way."""
-        self._go(path, create=False)
-
-    def enter(self, path: RelPath) -> None:
-        """Go to a directory, making it and those above it if they are not there."""
-        self._go(path, create=True)
-
-    def open_for_writing(self, path: RelPath) -> None:
-        """Go to a directory; if it is not there, to a new one that ``publish`` gives its name."""
-        parent, _, name = path.rpartition("/")
-        if not name:
-            self.enter("")
-            return
-        self.enter(parent)
-        try:
-            self.enter_child(name)
-        except FileNotFoundError:
-            staged = temporary_name()
-            above = self.descriptor
-            os.mkdir(staged, dir_fd=above)
-            self._open.append((name, os.open(staged, _DIRECTORY_FLAGS, dir_fd=above)))
-            self._staged = (above, staged, name)
-
-    def enter_child(self, name: str) -> None:
-        """Go one directory down.  Raises FileNotFoundError if it is not there."""
-        self._open.append((name, os.open(name, _DIRECTORY_FLAGS, dir_fd=self.descriptor)))
-
-    def publish(self) -> None:
-        """Give the directory at hand, if it is new, its name."""
-        if self._staged is not None:
-            above, staged, name = self._staged
-            os.rename(staged, name, src_dir_fd=above, dst_dir_fd=above)
-            self._staged = None
-
-    def _abandon(self) -> None:
-        if self._staged is None:
-            return
-        above, staged, _ = self._staged
-        self._staged = None
-        with contextlib.suppress(OSError):
-            for name in os.listdir(self.descriptor):
-                os.unlink(name, dir_fd=self.descriptor)
-            os.rmdir(staged, dir_fd=above)
-
-    def _go(self, path: RelPath, *, create: bool) -> None:
-        self._abandon()
-        wanted = path.split("/") if path else []
-        shared = 0
-        while shared < min(len(wanted), len(self._open)) and self._open[shared][0] == wanted[shared]:
-            shared += 1
-        self._leave(shared)
-        for name in wanted[shared:]:
-            try:
-                self.enter_child(name)
-            except FileNotFoundError:
-                if not create:
-                    raise
-                with contextlib.suppress(FileExistsError):  # another thread was as quick
-                    os.mkdir(name, dir_fd=self.descriptor)
-                self.enter_child(name)
-
-    def _leave(self, depth: int) -> None:
-        while len(self._open) > depth:
-            os.close(self._open.pop()[1])
 
 
 def _depth(directory: RelPath) -> int:

@@ -1,0 +1,251 @@
+"""Reading the files of a scan whose contents are not known, each as it was at one moment."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from vstore.cache.cache import Cache
+from vstore.cache.loose import hash_file
+from vstore.cache.writer import CacheWriter, LargeCopy
+from vstore.errors import ChangedWhileReadError, VstoreError
+from vstore.objects.chunking import SMALL_BYTES
+from vstore.objects.digest import Digest, hash_bytes
+from vstore.objects.names import RelPath, find_refused_names
+from vstore.objects.tree import EMPTY_DIRECTORY, FILE, SYMLINK, Entry, Tree, find_target_refusal
+from vstore.parallel import map_ordered
+from vstore.progress import Reporter
+from vstore.workspace.scan import KINDS, STAT_NUMBERS, Scan, ScannedDirectory, take_stat
+from vstore.workspace.snapshot import UNKNOWN, Snapshot
+
+_ATTEMPTS = 3
+_LINK = 3
+
+
+class _Job(NamedTuple):
+    """A file to read."""
+
+    number: int
+    """Of its directory in the scan."""
+    row: int
+
+
+class Reading:
+    """Reads the files of a scan whose digests are not known."""
+
+    def __init__(
+        self, found: Scan, digests: list[list[Digest]], cache: Cache, algorithm: str, writer: CacheWriter | None
+    ) -> None:
+        self._scan = found
+        self._digests = digests
+        self._cache = cache
+        self._algorithm = algorithm
+        self._writer = writer
+        self._targets: dict[tuple[int, int], str] = {}
+        self._linked_sizes: dict[tuple[int, int], int] = {}
+        self.failed: list[tuple[RelPath, str]] = []
+
+    def run(self, jobs: int, reporter: Reporter) -> None:
+        """Read them: small ones here one after the other, large ones in ``jobs`` threads.
+
+        Nothing is read if there are names that a tree must not hold and the contents are wanted.
+        """
+        self.failed += find_refused_names(self._paths())
+        if self.failed and self._writer is not None:
+            return
+        large: list[_Job] = []
+        directories = self._scan.directories
+        wanted = sum([column.count(UNKNOWN) for column in self._digests])
+        reporter.begin("hashing", total=wanted)
+        for number, (directory, column) in enumerate(zip(directories, self._digests, strict=True)):
+            if UNKNOWN not in column:
+                continue
+            descriptor = self._open_directory(directory)
+            if descriptor is None:
+                continue
+            try:
+                for row, digest in enumerate(column):
+                    if digest:
+                        continue
+                    kind, size = directory.stats[row * STAT_NUMBERS], directory.stats[row * STAT_NUMBERS + 1]
+                    if kind == _LINK:
+                        self._read_link(number, row, descriptor)
+                    elif size > SMALL_BYTES:
+                        large.append(_Job(number, row))
+                        continue
+                    else:
+                        self._read_small(number, row, descriptor)
+                    reporter.advance()
+            finally:
+                os.close(descriptor)
+        for job, result in zip(large, map_ordered(self._try_large, large, workers=jobs), strict=True):
+            self._take_large(job, result)
+            reporter.advance()
+        reporter.end()
+
+    def _paths(self) -> list[RelPath]:
+        """Return the paths of all files and of the directories without any."""
+        paths: list[RelPath] = []
+        for directory in self._scan.directories:
+            prefix = directory.path + "/" if directory.path else ""
+            paths += [prefix + name for name in directory.names] if directory.names else [directory.path]
+        return [path for path in paths if path]
+
+    def _open_directory(self, directory: ScannedDirectory) -> int | None:
+        root = self._scan.root if self._scan.is_directory else self._scan.root.parent
+        try:
+            return os.open(root / directory.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            self._fail(directory.path, error)
+            return None
+
+    def _fail(self, path: RelPath, error: OSError | VstoreError) -> None:
+        if isinstance(error, FileNotFoundError):
+            reason = "vanished while it was read"
+        elif isinstance(error, OSError):
+            reason = f"cannot be read: {os.strerror(error.errno or 0).lower()}"
+        else:
+            reason = error.message
+        self.failed.append((path, reason))
+
+    def _read_small(self, number: int, row: int, directory_descriptor: int) -> None:
+        directory = self._scan.directories[number]
+        name, expected = directory.names[row], directory.stat(row)
+        try:
+            for _ in range(_ATTEMPTS):
+                descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory_descriptor)
+                try:
+                    data = os.read(descriptor, expected[1] + 1)
+                    after = take_stat(os.fstat(descriptor))
+                finally:
+                    os.close(descriptor)
+                if after == expected and len(data) == expected[1]:
+                    digest = hash_bytes(data, self._algorithm)
+                    if self._writer is not None:
+                        self._writer.add_small(digest, data)
+                    self._digests[number][row] = digest
+                    return
+                if after is None or after[1] > SMALL_BYTES:
+                    break
+                expected = after
+                directory.stats[row * STAT_NUMBERS : (row + 1) * STAT_NUMBERS] = array("q", after)
+        except OSError as error:
+            self._fail(directory.file_path(row), error)
+            return
+        self.failed.append((directory.file_path(row), "kept changing while it was read"))
+
+    def _try_large(self, job: _Job) -> LargeCopy | tuple[Digest, int] | OSError | VstoreError:
+        """Copy or hash one large file.  Runs in several threads."""
+        directory = self._scan.directories[job.number]
+        path = (self._scan.root if self._scan.is_directory else self._scan.root.parent) / directory.file_path(job.row)
+        expected = directory.stat(job.row)
+        try:
+            for _ in range(_ATTEMPTS):
+                descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    if self._writer is None:
+                        result: LargeCopy | tuple[Digest, int] = hash_file(descriptor, self._algorithm)
+                    else:
+                        result = self._writer.copy_large(descriptor, self._algorithm)
+                    after = take_stat(os.fstat(descriptor))
+                finally:
+                    os.close(descriptor)
+                if after == expected:
+                    return result
+                if isinstance(result, LargeCopy) and self._writer is not None:
+                    self._writer.drop_large(result)
+                if after is None:
+                    break
+                expected = after
+                directory.stats[job.row * STAT_NUMBERS : (job.row + 1) * STAT_NUMBERS] = array("q", after)
+        except OSError as error:
+            return error
+        return ChangedWhileReadError("kept changing while it was read", path=str(path))
+
+    def _take_large(self, job: _Job, result: LargeCopy | tuple[Digest, int] | OSError | VstoreError) -> None:
+        if isinstance(result, (OSError, VstoreError)):
+            self._fail(self._scan.directories[job.number].file_path(job.row), result)
+            return
+        if isinstance(result, LargeCopy):
+            assert self._writer is not None
+            self._writer.add_large(result)
+            self._digests[job.number][job.row] = result.digest
+        else:
+            self._digests[job.number][job.row] = result[0]
+
+    def _read_link(self, number: int, row: int, directory_descriptor: int) -> None:
+        """Take a link's target, or the digest of the cached object that it stands for."""
+        directory = self._scan.directories[number]
+        try:
+            target = os.readlink(directory.names[row], dir_fd=directory_descriptor)
+        except OSError as error:
+            self._fail(directory.file_path(row), error)
+            return
+        linked = self._cache.find_linked(target)
+        if linked is None:
+            self._targets[number, row] = target
+            path = directory.file_path(row)
+            if reason := find_target_refusal(Entry(path, SYMLINK, 0, target=target)):
+                self.failed.append((path, reason))
+            elif not self._scan.is_directory:
+                self.failed.append((directory.file_path(row), "is a symlink"))
+            return
+        try:
+            self._linked_sizes[number, row] = os.stat(target).st_size
+        except OSError:
+            self.failed.append((directory.file_path(row), f"is a link to {linked}, which the cache does not hold"))
+            return
+        self._digests[number][row] = linked
+
+    def snapshot(self) -> Snapshot:
+        """Return what was read and what was known before."""
+        if not self._scan.is_directory:
+            return self._file_snapshot()
+        entries = list(self._iter_entries())
+        tree = Tree(entries)
+        data = tree.to_bytes()
+        return Snapshot(
+            self._scan,
+            "tree",
+            hash_bytes(data, self._algorithm),
+            tree.size_bytes,
+            tree.files,
+            tree=data,
+            digests=self._digests,
+        )
+
+    def _file_snapshot(self) -> Snapshot:
+        directory = self._scan.directories[0]
+        kind, size, *_ = directory.stat(0)
+        size = self._linked_sizes.get((0, 0), size)
+        digest = self._digests[0][0]
+        kind_name = "file" if digest else "absent"
+        return Snapshot(self._scan, kind_name, digest, size, 1, executable=kind == 2, digests=self._digests)
+
+    def _iter_entries(self) -> Iterator[Entry]:
+        skipped = {path for path, _ in self.failed}
+        parents = {directory.path.rpartition("/")[0] for directory in self._scan.directories if directory.path}
+        for number, (directory, column) in enumerate(zip(self._scan.directories, self._digests, strict=True)):
+            prefix = directory.path + "/" if directory.path else ""
+            kinds, sizes = directory.stats[0::STAT_NUMBERS], directory.stats[1::STAT_NUMBERS]
+            if _LINK not in kinds and not skipped:
+                yield from [
+                    Entry(prefix + name, KINDS[kind], size, digest)
+                    for name, kind, size, digest in zip(directory.names, kinds, sizes, column, strict=True)
+                ]
+            else:
+                for row, (name, kind, size, digest) in enumerate(
+                    zip(directory.names, kinds, sizes, column, strict=True)
+                ):
+                    if prefix + name in skipped:
+                        continue
+                    if kind == _LINK and digest:
+                        yield Entry(prefix + name, FILE, self._linked_sizes[number, row], digest)
+                    elif kind == _LINK:
+                        yield Entry(prefix + name, SYMLINK, 0, target=self._targets[number, row])
+                    else:
+                        yield Entry(prefix + name, KINDS[kind], size, digest)
+            if not directory.names and directory.path not in parents and directory.path not in {"", *skipped}:
+                yield Entry(directory.path, EMPTY_DIRECTORY, 0)

@@ -1,0 +1,85 @@
+"""Taking snapshots, reading only the files that were touched since they were last read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vstore.cache.cache import Cache
+from vstore.cache.writer import CacheWriter
+from vstore.durable import file_system_time_ns
+from vstore.errors import PartialError, VstoreError
+from vstore.objects.names import RelPath
+from vstore.objects.tree import find_contents, paused_collector
+from vstore.progress import SILENT, Reporter
+from vstore.state import RootRecord, State
+from vstore.workspace.reading import Reading
+from vstore.workspace.scan import Scan, scan
+from vstore.workspace.snapshot import UNKNOWN, Snapshot, match, save, state_path
+
+
+class Snapshotter:
+    """Takes snapshots in one work tree, remembering in its state what it read."""
+
+    def __init__(
+        self, state: State, cache: Cache, algorithm: str, *, jobs: int = 1, reporter: Reporter = SILENT
+    ) -> None:
+        self._state = state
+        self._cache = cache
+        self._algorithm = algorithm
+        self._jobs = jobs
+        self._reporter = reporter
+
+    def take(self, root: Path, key: RelPath, *, writer: CacheWriter | None = None, remember: bool = True) -> Snapshot:
+        """Return what lies at ``root``; ``key`` names it in the state.
+
+        With ``writer`` every content of it is in the cache afterwards (at the latest when the writer commits).
+        Raises PartialError naming every file that cannot be tracked or read, NameRefusedError.
+        """
+        found = scan(root, reporter=self._reporter)
+        if found.refused:
+            # Without a writer only the rest is looked at: nothing is going to be recorded.
+            if writer is not None:
+                message = f"{len(found.refused)} of the paths below {root.name} cannot be tracked"
+                raise PartialError(message, done=0, failed=found.refused)
+            remember = False
+        if not found.is_directory and not found.files:
+            return Snapshot(found, "absent", UNKNOWN, 0, 0)
+        known = self._state.find_root(key) if found.is_directory else None
+        if known is not None and known.fingerprint == found.fingerprint():
+            snapshot = self._unchanged(found, known, writer)
+            if snapshot is not None:
+                return snapshot
+        with paused_collector():
+            return self._read(found, key, writer, remember)
+
+    def _unchanged(self, found: Scan, known: RootRecord, writer: CacheWriter | None) -> Snapshot | None:
+        """Return the snapshot of a directory in which nothing was touched, if the cache still has what it must."""
+        try:
+            tree = self._cache.read(known.digest)
+        except VstoreError:
+            return None
+        if writer is not None and self._cache.find_missing(digest for digest, _ in find_contents(tree)):
+            return None
+        return Snapshot(found, "tree", known.digest, known.size_bytes, known.files, tree=tree)
+
+    def _read(self, found: Scan, key: RelPath, writer: CacheWriter | None, remember: bool) -> Snapshot:
+        records = self._state.load_directories(key)
+        digests = [match(directory, records.get(state_path(key, directory.path))) for directory in found.directories]
+        if writer is not None:
+            missing = self._cache.find_missing(digest for column in digests for digest in column if digest)
+            if missing:
+                digests = [[UNKNOWN if digest in missing else digest for digest in column] for column in digests]
+        started_ns, granularity_ns = file_system_time_ns(self._state.path.parent)
+        reading = Reading(found, digests, self._cache, self._algorithm, writer)
+        reading.run(self._jobs, self._reporter)
+        if reading.failed:
+            if writer is not None:
+                message = f"{len(reading.failed)} of the files of {found.root.name} cannot be read or tracked"
+                raise PartialError(message, done=found.files - len(reading.failed), failed=reading.failed)
+            remember = False
+        snapshot = reading.snapshot()
+        if writer is not None and snapshot.tree is not None:
+            writer.add_bytes(snapshot.tree, self._algorithm)
+        if remember:
+            save(self._state, key, snapshot, records, before_ns=started_ns - granularity_ns)
+        return snapshot

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import xxhash
 
 from tests.remote.world import PROJECT, Machine, noise, small_files
 from vstore.errors import NewerFormatError, ObjectMissingError, RemoteUnavailableError
@@ -170,6 +171,19 @@ def test_damaged_index_and_end_are_replaced_by_the_records(ada: Machine, bob: Ma
     flip(log, keys(log, "index/")[0], 50)
     flip(log, keys(log, "packs/")[0], -1)
     bob.fetch(root)
+    assert bob.holds(root)
+
+
+@pytest.mark.parametrize("lie", [b"\xff" * 8, bytes(8), b"\0\1" + bytes(6)], ids=["far away", "the start", "nearby"])
+def test_lying_index_is_found_out(ada: Machine, bob: Machine, log: LoggedTransport, lie: bytes) -> None:
+    """An index whose checksum fits but whose offsets are wrong costs requests, not data."""
+    root = ada.add({f"{i}": noise(1000, i) for i in range(5)})
+    ada.push(root)
+    key = keys(log, "index/")[0]
+    body = bytearray(log.inner.read(key)[:-16])
+    body[-6 * 16 : -6 * 8] = lie * 6
+    log.inner.write(key, body + xxhash.xxh3_128_digest(body))
+    assert bob.fetch(root).missing == ()
     assert bob.holds(root)
 
 

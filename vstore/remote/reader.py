@@ -37,7 +37,8 @@ class Reader:
         self._roots = roots
         self._catalog: Catalog | None = None
         self._wide = False
-        self._tried: dict[tuple[int, Digest], set[Key]] = {}
+        self._tried: dict[tuple[int, Digest], set[tuple[Key, int]]] = {}
+        """Of records that were not good where they should be, the packs and offsets that were looked at."""
 
     @property
     def catalog(self) -> Catalog:
@@ -87,6 +88,12 @@ class Reader:
         self._wide = True
         self._ledger.has_format()  # what we do not find may be there in a newer format: that is an error of its own
         self._catalog = self._open(self._iter_all())
+        # An index may have been wrong about a pack; its own end is not.
+        failed = {pack for tried in self._tried.values() for pack, _ in tried}
+        for pack in [self._catalog.packs[key] for key in sorted(failed & self._catalog.packs.keys())]:
+            end = self._ledger.read_end(pack)
+            if end is not None:
+                self._catalog.add(end)
         return True
 
     def read(
@@ -109,7 +116,9 @@ class Reader:
                     if isinstance(result, Failure):
                         failures[result.pack] += 1
                         self.damaged.append((location.digest, result.pack))
-                        self._tried.setdefault((kind, location.digest), set()).add(result.pack)
+                        self._tried.setdefault((kind, location.digest), set()).add(
+                            (result.pack, location.offset)
+                        )
                         retry.append(location.digest)
                     else:
                         del wanted[location.digest]
@@ -125,7 +134,8 @@ class Reader:
         tried = self._tried.get((kind, digest))
         if tried is None:
             return None
-        return next((p for p in self.catalog.find_anywhere(kind, digest) if p.pack.key not in tried), None)
+        places = self.catalog.find_anywhere(kind, digest)
+        return next((place for place in places if (place.pack.key, place.location.offset) not in tried), None)
 
     def read_blob(self, digest: Digest) -> bytes:
         """Return the content of one blob.  Raises ObjectMissingError, UnavailableError."""

@@ -1,0 +1,117 @@
+"""The mirror: hints that are kept, and everything that may happen to them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.remote.world import Machine, small_files
+from vstore.remote.layout import PackRef, new_session, pack_key
+from vstore.remote.memory_transport import MemoryTransport
+from vstore.remote.mirror import Mirror
+
+_PACK = PackRef(pack_key("ab" * 16, 3), 1234, "0" * 32)
+
+
+def die(mirror: Mirror, session: str) -> None:
+    """Begin a session and die."""
+    with mirror.open_journal(session) as journal:
+        journal.note(_PACK)
+        raise KeyboardInterrupt
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Mirror:
+    """An empty mirror, whose directory does not exist yet."""
+    return Mirror(tmp_path / "mirror")
+
+
+def test_empty_mirror_knows_nothing(mirror: Mirror) -> None:
+    """Asking a mirror that does not exist is no error."""
+    assert mirror.find_commit(f"commits/p/{'0' * 32}.json") is None
+    assert mirror.find_index(f"index/{'0' * 32}-0.vidx") is None
+    assert mirror.find_end(_PACK) is None
+    assert mirror.index_keys() == []
+    assert mirror.whole_commits() == set()
+    assert mirror.unfinished_sessions() == {}
+
+
+def test_whole_commits_are_remembered_among_those_that_exist(mirror: Mirror) -> None:
+    """Commits are remembered until they are gone."""
+    mirror.keep_whole(["a", "b"], among=["a", "b", "c"])
+    mirror.keep_whole(["c"], among=["b", "c"])
+    assert mirror.whole_commits() == {"b", "c"}
+
+
+def test_journal_stays_only_after_a_death(mirror: Mirror) -> None:
+    """What a session meant to upload is known to the next one if it died, and forgotten if it did not."""
+    session = new_session()
+    with pytest.raises(KeyboardInterrupt):
+        die(mirror, session)
+    assert mirror.unfinished_sessions() == {session: [_PACK]}
+    with mirror.open_journal(new_session()) as journal:
+        journal.note(_PACK)
+    assert mirror.unfinished_sessions() == {session: [_PACK]}
+    mirror.forget_sessions([session])
+    assert mirror.unfinished_sessions() == {}
+
+
+def test_journal_of_a_running_session_is_not_forgotten(mirror: Mirror) -> None:
+    """A session that still runs keeps its journal whatever another one thinks."""
+    session = new_session()
+    with mirror.open_journal(session) as journal:
+        journal.note(_PACK)
+        Mirror(mirror.path).forget_sessions([session])
+        assert mirror.unfinished_sessions() == {session: [_PACK]}
+
+
+def test_torn_journal_lines_are_ignored(mirror: Mirror) -> None:
+    """A line that was not finished, or that names no pack, is nothing."""
+    path = mirror.path / "journals" / "x"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"{_PACK.key} 1234 {'0' * 32}\npacks/../../x 1 {'0' * 32}\n\xff\n{_PACK.key} 99", "latin-1")
+    assert mirror.unfinished_sessions() == {"x": [_PACK]}
+
+
+@pytest.mark.parametrize("damage", ["truncate", "garbage", "empty", "directory", "gone"])
+def test_damaged_mirror_costs_only_requests(tmp_path: Path, damage: str) -> None:
+    """Whatever happens to the files of a mirror, pushes and fetches go on."""
+    remote = MemoryTransport()
+    ada = Machine(tmp_path / "ada", remote)
+    files = small_files()
+    root = ada.add(files)
+    ada.push(root)
+    ada.mirror.keep("journals/dead", b"dead")
+    for path in [path for path in ada.mirror.path.rglob("*") if path.is_file()]:
+        data = path.read_bytes()
+        path.unlink()
+        if damage == "truncate":
+            path.write_bytes(data[: len(data) // 2])
+        elif damage == "garbage":
+            path.write_bytes(bytes(reversed(data)))
+        elif damage == "empty":
+            path.touch()
+        elif damage == "directory":
+            path.mkdir()
+    assert ada.push(root).commit is None
+    more = ada.add(files | {"new": b"new"})
+    assert ada.push(more).records == 2
+    ada.shelf.contents.clear()
+    ada.fetch(more)
+    assert ada.holds(more)
+
+
+def test_mirror_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    """Where no mirror can be made, a push and a fetch work without one."""
+    blocked = tmp_path / "ada"
+    blocked.mkdir()
+    (blocked / "mirror").write_bytes(b"not a directory")
+    ada = Machine(blocked, MemoryTransport())
+    root = ada.add(small_files())
+    ada.push(root)
+    ada.shelf.contents.clear()
+    ada.fetch(root)
+    assert ada.holds(root)
+    assert os.path.isfile(ada.mirror.path)

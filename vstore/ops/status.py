@@ -11,7 +11,7 @@ from vstore.errors import VstoreError
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
-from vstore.objects.tree import Entry, diff_trees, find_contents
+from vstore.objects.tree import Entry, Tree, diff_trees, find_contents
 from vstore.ops.resolve import Target, find_selection, find_targets, is_inside
 from vstore.ops.trees import find_tree
 from vstore.repo import Repo
@@ -115,7 +115,7 @@ def _one(
     snapshot = repo.snapshotter().take(repo.work_tree / artifact.path, artifact.path)
     selected = [target.inner] if target.inner else find_selection(repo, artifact.path)
     tree = find_tree(repo, pointer.digest) if pointer.is_tree else None
-    missing = _count_missing(repo, pointer, tree)
+    missing = _count_missing(repo, pointer, tree, selected)
     if snapshot.digest == pointer.digest and snapshot.executable == pointer.executable:
         return ArtifactStatus(target.path, UNCHANGED, state, pointer.size_bytes, pointer.files, not_in_cache=missing)
     added, modified, deleted = _compare(snapshot, tree, selected, target.inner)
@@ -148,12 +148,16 @@ def _pointer_state(pointer_path: RelPath, pointer: Pointer, committed: dict[RelP
     return "committed" if parse_artifact(pointer_path, committed[pointer_path]).pointer == pointer else "changed"
 
 
-def _count_missing(repo: Repo, pointer: Pointer, tree: bytes | None) -> int:
+def _count_missing(repo: Repo, pointer: Pointer, tree: bytes | None, selected: list[RelPath]) -> int:
+    """Return how many of the contents that are asked for the cache lacks."""
     if not pointer.is_tree:
         return int(not repo.cache.has(pointer.digest))
     if tree is None:
         return pointer.files + 1
-    return len(repo.cache.find_missing([digest for digest, _ in find_contents(tree)]))
+    if not selected:
+        return len(repo.cache.find_missing([digest for digest, _ in find_contents(tree)]))
+    entries = Tree.from_bytes(tree).entries
+    return len(repo.cache.find_missing([e.digest for e in entries if e.is_file and is_inside(e.path, selected)]))
 
 
 def _compare(

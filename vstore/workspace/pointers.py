@@ -96,7 +96,11 @@ def iter_artifacts(
             continue
         data = {name.removesuffix(POINTER_SUFFIX) for name in pointers}
         for name in sorted(pointers):
-            artifact = find_artifact(work_tree, prefix + name.removesuffix(POINTER_SUFFIX))
+            path = prefix + name.removesuffix(POINTER_SUFFIX)
+            try:
+                artifact = find_artifact(work_tree, path)
+            except VstoreError as error:
+                artifact = Artifact(path, error)
             if artifact is not None:
                 yield artifact
         for name in sorted(directories, reverse=True):

@@ -1,0 +1,37 @@
+"""vstore doctor: what works here, what does not, and what is slow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vstore import api
+from vstore.cli import options, render
+from vstore.cli.session import Session, pass_session
+
+
+@options.verb("doctor")
+@options.json
+@pass_session
+def command(session: Session) -> None:
+    """Tell what works here, what does not, and what is slow."""
+    result = api.doctor(directory=session.directory, reporter=session.reporter)
+    session.show(result, _words, always=True)
+
+
+def _words(result: api.DoctorResult) -> Iterator[str]:
+    rows = [("platform", result.platform)]
+    rows += [(name, version or "not installed") for name, version in result.versions.items()]
+    found = result.repository
+    if found is not None:
+        rows += [
+            ("repository", render.path(found.path)),
+            ("cache", f"{render.path(found.cache)}, {found.hash}, {render.count(found.packs, 'pack')}"),
+            ("link types", ", ".join(found.link_types) or "none"),
+            ("artifacts", f"{found.artifacts:,}"),
+        ]
+        for remote in found.remotes:
+            state = render.paint("works", "green") if remote.error is None else render.paint(remote.error, "red")
+            rows.append((f"remote {remote.name}", f"{render.path(remote.url)}: {state}"))
+    yield from render.columns(rows)
+    for remark in result.remarks:
+        yield f"{render.paint('!', 'yellow')} {remark}"

@@ -1,0 +1,120 @@
+"""vstore remote: name the places that contents are pushed to and fetched from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from vstore import api
+from vstore.cli import options, outcome, render
+from vstore.cli.session import Session, pass_session
+
+
+@click.group("remote", cls=options.VerbGroup)
+def command() -> None:
+    """Name the places that contents are pushed to and fetched from.
+
+    A remote is a directory or a bucket: /mnt/share/data, ../store, s3://bucket/path, gs://..., az://..., ssh://...
+    """
+
+
+@command.command("add")
+@click.argument("name")
+@click.argument("url")
+@click.option("-d", "--default", is_flag=True, help="Make it the remote that is meant when none is named.")
+@options.layer
+@options.json
+@pass_session
+def add(session: Session, name: str, url: str, default: bool, layer: str | None) -> None:
+    """Name a place."""
+    result = api.remote_add(name, url, directory=session.directory, default=default, layer=options.to_layer(layer))
+    session.show(result, lambda result: _named(name, result))
+
+
+@command.command("list")
+@options.json
+@pass_session
+def list_(session: Session) -> None:
+    """List the remotes."""
+    session.show(api.remote_list(directory=session.directory), _all, always=True)
+
+
+@command.command("set")
+@click.argument("name", shell_complete=options.complete_remote)
+@click.argument("key")
+@click.argument("value")
+@options.layer
+@options.json
+@pass_session
+def set_(session: Session, name: str, key: str, value: str, layer: str | None) -> None:
+    """Set an option, as url, read_only or one of the driver; secrets go to .vstore/config.local."""
+    result = api.remote_set(name, key, value, directory=session.directory, layer=options.to_layer(layer))
+    session.show(result, lambda result: _named(name, result))
+
+
+@command.command("rename")
+@click.argument("old", shell_complete=options.complete_remote)
+@click.argument("new")
+@options.json
+@pass_session
+def rename(session: Session, old: str, new: str) -> None:
+    """Give a remote another name, also in pointers."""
+    result = api.remote_rename(old, new, directory=session.directory, reporter=session.reporter)
+    session.show(result, lambda result: _named(new, result))
+
+
+@command.command("remove")
+@click.argument("name", shell_complete=options.complete_remote)
+@options.json
+@pass_session
+def remove(session: Session, name: str) -> None:
+    """Forget a remote; what it holds stays there."""
+    result = api.remote_remove(name, directory=session.directory)
+    session.show(result, lambda result: [f"{name} is forgotten; what it holds stays there."])
+
+
+@command.command("default")
+@click.argument("name", required=False, shell_complete=options.complete_remote)
+@options.layer
+@options.json
+@pass_session
+def default(session: Session, name: str | None, layer: str | None) -> None:
+    """Tell which remote is meant when none is named, or choose it."""
+    result = api.remote_default(name, directory=session.directory, layer=options.to_layer(layer))
+    session.show(result, _default, always=name is None)
+
+
+@command.command("check")
+@click.argument("name", required=False, shell_complete=options.complete_remote)
+@options.json
+@pass_session
+def check(session: Session, name: str | None) -> None:
+    """Try to list, write, read and delete, and say what is wrong."""
+    result = api.remote_check(name, directory=session.directory)
+    session.show(result, _steps, always=True)
+    outcome.check_remote(result)
+
+
+def _line(remote: api.RemoteInfo) -> tuple[str, str, str]:
+    remarks = ["default"] * remote.default + ["read-only"] * remote.read_only
+    remarks += [f"{key}={value}" for key, value in remote.options.items()]
+    return remote.name, render.path(remote.url), ", ".join(remarks)
+
+
+def _all(result: api.RemotesResult) -> Iterator[str]:
+    yield from render.columns([_line(remote) for remote in result.remotes]) if result.remotes else ()
+
+
+def _named(name: str, result: api.RemotesResult) -> Iterator[str]:
+    yield from render.columns([_line(remote) for remote in result.remotes if remote.name == name])
+
+
+def _default(result: api.RemotesResult) -> Iterator[str]:
+    yield from (remote.name for remote in result.remotes if remote.default)
+
+
+def _steps(result: api.CheckResult) -> Iterator[str]:
+    yield f"{result.name} ({render.path(result.url)})"
+    for step in result.steps:
+        yield f"  {step.action}: " + (render.paint("works", "green") if step.error is None else step.error)

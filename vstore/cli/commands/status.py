@@ -1,0 +1,103 @@
+"""vstore status: what differs between files, pointers, git, cache and remote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import click
+
+from vstore import api
+from vstore.cli import failure, options, render
+from vstore.cli.session import Session, pass_session
+
+_MOST_FILES = 20
+_COLOURS = {"modified": "yellow", "absent": "yellow", "deleted": "red", "broken": "red", "unchanged": "white"}
+
+
+@options.verb("status")
+@options.paths()
+@click.option(
+    "-r",
+    "--remote",
+    is_flag=False,
+    flag_value="",
+    metavar="[NAME]",
+    shell_complete=options.complete_remote,
+    help="Also say what is not in the remote.",
+)
+@click.option("--check", is_flag=True, help="End with exit code 4 if anything differs.")
+@options.json
+@pass_session
+def command(session: Session, paths: tuple[str, ...], remote: str | None, check: bool) -> int:
+    """Show what differs between files, pointers, git, cache and remote."""
+    result = api.status(paths, directory=session.directory, remote=remote, reporter=session.reporter)
+    session.show(result, lambda result: _words(session, result))
+    return failure.DIFFERENT if check and not result.is_clean else 0
+
+
+def _words(session: Session, result: api.StatusResult) -> Iterator[str]:
+    artifacts = result.artifacts
+    if not artifacts:
+        yield "Nothing is tracked here yet.  Next: vstore add PATH"
+        return
+    shown = [artifact for artifact in artifacts if _remarks(artifact) or artifact.data != "unchanged"]
+    lines = render.columns(
+        [
+            (render.paint(artifact.data, _COLOURS[artifact.data]), session.path(artifact.path), _remarks(artifact))
+            for artifact in shown
+        ]
+    )
+    for artifact, line in zip(shown, lines, strict=True):
+        yield line
+        yield from _files("+", "green", artifact.added)
+        yield from _files("~", "yellow", artifact.modified)
+        yield from _files("-", "red", artifact.deleted)
+        for path, reason in artifact.refused[:_MOST_FILES]:
+            yield f"    ! {render.path(path)} {reason}"
+    unchanged = sum(artifact.data == "unchanged" for artifact in artifacts)
+    files = render.count(sum(artifact.files for artifact in artifacts), "file")
+    size = render.size(sum(artifact.size_bytes for artifact in artifacts))
+    if unchanged == len(artifacts):
+        yield f"{render.count(len(artifacts), 'artifact')} with {files}, {size}: unchanged."
+    else:
+        yield f"{render.count(len(artifacts) - unchanged, 'artifact')} of {len(artifacts):,} changed."
+    yield from _next(artifacts)
+
+
+def _remarks(artifact: api.ArtifactStatus) -> str:
+    """Return what there is to say about an artifact besides its data."""
+    remarks = []
+    if artifact.error:
+        remarks.append(artifact.error)
+    if artifact.added or artifact.modified or artifact.deleted:
+        remarks.append(render.changes(len(artifact.added), len(artifact.modified), len(artifact.deleted)))
+    if artifact.pointer in ("new", "changed"):
+        remarks.append(f"{artifact.pointer} pointer, not committed")
+    if artifact.partial:
+        remarks.append("checked out in part")
+    if artifact.not_in_cache:
+        remarks.append(f"{render.count(artifact.not_in_cache, 'object')} not in the cache")
+    if artifact.not_in_remote:
+        remarks.append("not in the remote")
+    return "; ".join(remarks)
+
+
+def _files(sign: str, colour: str, paths: Sequence[str]) -> Iterator[str]:
+    for path in paths[:_MOST_FILES]:
+        yield f"    {render.paint(sign, colour)} {render.path(path)}"
+    if len(paths) > _MOST_FILES:
+        yield f"    {sign} and {len(paths) - _MOST_FILES:,} more"
+
+
+def _next(artifacts: Sequence[api.ArtifactStatus]) -> Iterator[str]:
+    kinds = {artifact.data for artifact in artifacts}
+    if "modified" in kinds:
+        yield "Next: vstore add -u (keep the changes) or vstore checkout --force (drop them)"
+    elif any(artifact.not_in_cache for artifact in artifacts):
+        yield "Next: vstore pull"
+    elif "deleted" in kinds:
+        yield "Next: vstore checkout (bring the data back)"
+    elif any(artifact.not_in_remote for artifact in artifacts):
+        yield "Next: vstore push"
+    elif any(artifact.pointer in ("new", "changed") for artifact in artifacts):
+        yield "Next: git commit"

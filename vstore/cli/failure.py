@@ -1,0 +1,274 @@
+"""Failures: what went wrong, in words: the fact, its causes, one hint, and the exit code.
+
+The only place that knows hints and exit codes:
+
+    0 done  1 failed  2 usage  3 partly done  4 differences found  10 no repository  11 locked or conflict
+    12 object missing everywhere  13 corrupt  14 remote unavailable  130 interrupted  141 broken pipe  255 our bug
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import re
+import shlex
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any, TextIO
+
+import click
+
+from vstore import __version__, errors
+from vstore.cli import render
+from vstore.errors import VstoreError
+
+USAGE, DIFFERENT, INTERRUPTED, BROKEN_PIPE, OUR_BUG = 2, 4, 130, 141, 255
+_MOST_LINES = 10
+
+_EXIT_CODES: dict[type[VstoreError], int] = {
+    VstoreError: 1,
+    errors.PartialError: 3,
+    errors.RepositoryNotFoundError: 10,
+    errors.GitRepositoryNotFoundError: 10,
+    errors.ConflictError: 11,
+    errors.ObjectMissingError: 12,
+    errors.CorruptError: 13,
+    errors.RemoteUnavailableError: 14,
+    errors.RemoteDeniedError: 14,
+    errors.RemoteExtraMissingError: 14,
+}
+
+Hint = Callable[[dict[str, Any]], str | None]
+
+
+def exit_code(error_class: type[VstoreError]) -> int:
+    """Return the exit code of a class of errors: its own, or that of its family."""
+    return next(_EXIT_CODES[cls] for cls in error_class.__mro__ if cls in _EXIT_CODES)
+
+
+# Hints.  Each takes the fields of its error.
+
+
+def _hint_revision(fields: dict[str, Any]) -> str | None:
+    return "see which there are with `git log --oneline --all`, or get new ones with `git fetch --all --tags`"
+
+
+def _hint_remote_name(fields: dict[str, Any]) -> str | None:
+    known = fields.get("known")
+    if not known:
+        return "name one with `vstore remote add -d NAME URL`"
+    if fields.get("name"):
+        return f"known are {', '.join(known)}; see `vstore remote list`"
+    return f"choose one with `vstore remote default {_quote(known[0])}`, or name one with -r"
+
+
+_REFUSALS = {
+    "git-tracked": "stop git tracking it with `git rm -r --cached{path}`, commit, then add it",
+    "parent": "stop tracking what is inside with `vstore rm`, then add it",
+    "ignored": "see which rule it is with `git check-ignore -v{pointer}`, or add it with --force",
+    "symlink": "name the file or directory that is meant",
+    "repository": "move its .git elsewhere, or make it a submodule with `git submodule add`",
+}
+
+
+def _hint_refused(fields: dict[str, Any]) -> str | None:
+    path = fields.get("path") or ""
+    hint = _REFUSALS.get(str(fields.get("reason")))
+    return hint and hint.format(path=f" {_quote(path)}", pointer=f" {_quote(path + '.vstore')}")
+
+
+def _hint_unsaved(fields: dict[str, Any]) -> str | None:
+    return f"save them with `vstore add{_arguments(fields)}`, or give them up with --force"
+
+
+def _hint_pointer(fields: dict[str, Any]) -> str | None:
+    path = fields.get("path")
+    return f"take one side with `git checkout --ours -- {_quote(path)}` (or --theirs)" if path else None
+
+
+def _hint_remote(fields: dict[str, Any]) -> str | None:
+    return "see what is wrong with `vstore remote check`"
+
+
+def _hint_extra(fields: dict[str, Any]) -> str | None:
+    extra = fields.get("extra")
+    return f"install it with `pip install 'vstore[{extra}]'`" if extra else None
+
+
+def _hint_space(fields: dict[str, Any]) -> str | None:
+    return f"see how full the disk is with `df -h{_arguments(fields)}`"
+
+
+def _hint_permission(fields: dict[str, Any]) -> str | None:
+    return f"see who may use it with `ls -ld{_arguments(fields)}`"
+
+
+def _hint_corrupt(fields: dict[str, Any]) -> str | None:
+    return "get an undamaged copy with `vstore fetch`" if "digest" in fields else None
+
+
+def _hint_invalid(fields: dict[str, Any]) -> str | None:
+    return f"for the path, write ./{fields['argument']}" if "argument" in fields else None
+
+
+def _hint_partial(fields: dict[str, Any]) -> str | None:
+    if fields.get("absent"):
+        return "where the data was added, `vstore push` shares it; then run this again"
+    return "get what is missing with `vstore pull`" if fields.get("missing") else None
+
+
+_HINTS: dict[type[VstoreError], Hint] = {
+    errors.RepositoryNotFoundError: lambda fields: "make one here with `vstore init`",
+    errors.GitRepositoryNotFoundError: lambda fields: "make one with `git init`, or do without: `vstore init --no-git`",
+    errors.PathNotFoundError: lambda fields: "see what is tracked with `vstore ls`",
+    errors.NotTrackedError: lambda fields: f"track it with `vstore add{_arguments(fields)}`",
+    errors.RevisionNotFoundError: _hint_revision,
+    errors.RemoteNotFoundError: _hint_remote_name,
+    errors.SettingNotFoundError: lambda fields: "see all settings with `vstore config list`",
+    errors.ObjectMissingError: lambda fields: "where the data was added, `vstore push` shares it; then run this again",
+    errors.UnsavedError: _hint_unsaved,
+    errors.LockedError: lambda fields: "run the same command again when the other one has finished",
+    errors.ChangedWhileReadError: lambda fields: f"when nothing writes to it, run `vstore add{_arguments(fields)}`",
+    errors.CollisionError: lambda fields: "use a cryptographic hash: `vstore init --hash blake3` in a new repository",
+    errors.CorruptError: _hint_corrupt,
+    errors.NewerFormatError: lambda fields: "get a newer vstore with `pip install --upgrade vstore`",
+    errors.PointerInvalidError: _hint_pointer,
+    errors.InvalidError: _hint_invalid,
+    errors.AddRefusedError: _hint_refused,
+    errors.NameRefusedError: lambda fields: "rename what is listed, then run the same command again",
+    errors.RemoteUnavailableError: _hint_remote,
+    errors.RemoteDeniedError: _hint_remote,
+    errors.RemoteExtraMissingError: _hint_extra,
+    errors.PartialError: _hint_partial,
+    errors.NoSpaceError: _hint_space,
+    errors.PermissionDeniedError: _hint_permission,
+}
+
+
+def hint_for(error: VstoreError) -> str | None:
+    """Return what to do next, in one sentence with one command; None where there is nothing to say."""
+    for cls in type(error).__mro__:
+        if cls in _HINTS:
+            return _HINTS[cls](error.fields)
+    return None
+
+
+def report(failed: BaseException, stream: TextIO, *, as_json: bool, verbose: bool, verb: str) -> int:
+    """Say on ``stream`` what happened and return the exit code; ``verb`` names the command.
+
+    A traceback is shown if it is our bug, or with ``verbose``.
+    """
+    if isinstance(failed, click.UsageError):
+        return _report_usage(failed, stream, as_json)
+    if isinstance(failed, click.ClickException):
+        failed = errors.InvalidError(failed.format_message())
+    if isinstance(failed, OSError):
+        failed = _from_os_error(failed)
+    if verbose or not isinstance(failed, VstoreError):
+        stream.write(_redact("".join(traceback.format_exception(failed))))
+    if isinstance(failed, VstoreError):
+        code = exit_code(type(failed))
+        facts = {"code": failed.code, "message": failed.message, "hint": hint_for(failed), "fields": failed.fields}
+    else:
+        code = OUR_BUG
+        platform_facts = f"vstore {__version__}, Python {platform.python_version()}, {platform.platform()}"
+        facts = {
+            "code": "bug",
+            "message": f"this is a bug in vstore: {type(failed).__name__}: {failed}",
+            "hint": f"report it to the project with the lines above, `vstore {verb}` and: {platform_facts}",
+            "fields": {},
+        }
+    _write(stream, facts | {"causes": list(_iter_causes(failed)), "exit_code": code}, as_json)
+    return code
+
+
+def _report_usage(failed: click.UsageError, stream: TextIO, as_json: bool) -> int:
+    path = failed.ctx.command_path if failed.ctx is not None else "vstore"
+    message = failed.format_message()
+    facts = {"code": "usage", "message": message[:1].lower() + message[1:].rstrip("."), "hint": f"see `{path} --help`"}
+    _write(stream, facts | {"fields": {}, "causes": [], "exit_code": USAGE}, as_json)
+    return USAGE
+
+
+def _write(stream: TextIO, facts: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        order = ("code", "message", "causes", "hint", "exit_code", "fields")
+        document = {"error": {key: facts[key] for key in order}}
+        stream.write(_redact(render.to_json(document, pretty=stream.isatty())) + "\n")
+        return
+    lines = [f"{render.paint('Error:', 'red', stream)} {_one_line(facts['message'])}"]
+    lines += _list_failed(facts["fields"])
+    lines += [f"Caused by: {cause}" for cause in facts["causes"]]
+    if facts["hint"]:
+        lines.append(f"{render.paint('Hint:', 'cyan', stream)} {facts['hint']}")
+    stream.write(_redact("\n".join(lines)) + "\n")
+
+
+def _list_failed(fields: dict[str, Any]) -> Iterator[str]:
+    """Yield lines for what a message only counts: paths, or (path, reason)."""
+    listed = fields.get("failed") or fields.get("names") or fields.get("paths") or ()
+    for item in list(listed)[:_MOST_LINES]:
+        yield f"  {render.path(str(item))}" if isinstance(item, str) else f"  {render.path(item[0])}: {item[1]}"
+    if len(listed) > _MOST_LINES:
+        yield f"  and {len(listed) - _MOST_LINES:,} more"
+
+
+def _iter_causes(error: BaseException) -> Iterator[str]:
+    """Yield each cause that adds something to what was already said, outermost first."""
+    said = str(error)
+    cause = error.__cause__
+    while cause is not None:
+        if isinstance(cause, VstoreError):
+            text = cause.message
+        elif isinstance(cause, OSError) and cause.errno:
+            text = os.strerror(cause.errno)
+        else:
+            # Only its kind: the words of a foreign error may hold a signed URL or a key.
+            text = type(cause).__name__
+        text = _one_line(text)
+        if text not in said and str(cause) not in said:
+            yield text
+        said += text
+        cause = cause.__cause__
+
+
+def _from_os_error(error: OSError) -> VstoreError:
+    """Turn an error of the operating system that nobody expected into ours."""
+    path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else None
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    message = f"{path}: {reason}" if path else reason
+    kind: type[VstoreError] = errors.UnavailableError
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        kind = errors.NoSpaceError
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        kind = errors.PermissionDeniedError
+    ours = kind(message, path=path)
+    ours.__cause__ = error
+    return ours
+
+
+def _arguments(fields: dict[str, Any]) -> str:
+    """Return the path or paths of an error as arguments of a command, with a space before each."""
+    named = fields.get("paths") or [fields.get("path")]
+    if len(named) > 3:
+        return " PATH..."
+    return "".join(f" {_quote(path)}" for path in named if path)
+
+
+def _quote(text: str) -> str:
+    """Quote an argument for a shell, on one line whatever it holds."""
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$" + repr(os.fsencode(text))[1:]
+
+
+def _one_line(text: str) -> str:
+    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
+    return re.sub(r"[\0-\x1f\x7f]", "?", "; ".join(lines))
+
+
+def _redact(text: str) -> str:
+    """Return text without what looks like a secret in a URL."""
+    text = re.sub(r"(\w+://)[^/@\s]+@", r"\1***@", text)
+    return re.sub(r"(?i)([?&](?:[\w-]*(?:signature|token|credential|secret|key)|sig)=)[^&\s\"']+", r"\1***", text)

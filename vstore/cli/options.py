@@ -1,0 +1,155 @@
+"""Options that several verbs share, and the decorator that makes a function a verb."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from vstore import api, errors
+from vstore.cli.session import Session
+
+Function = Callable[..., Any]
+
+
+class Verb(click.Command):
+    """A command that also takes the global options which make sense behind it."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the parameters of the verb and, hidden, the global ones."""
+        return [*super().get_params(ctx), *_GLOBAL]
+
+
+class VerbGroup(click.Group):
+    """A verb with verbs of its own, as ``remote``."""
+
+    command_class = Verb
+
+
+def _note_global(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    session = ctx.find_object(Session)
+    if session is not None and value is not None and parameter.name is not None:
+        setattr(session, parameter.name, value)
+
+
+def _global_flag(*names: str, field: str) -> click.Option:
+    return click.Option(
+        [*names, field], is_flag=True, default=None, hidden=True, expose_value=False, callback=_note_global
+    )
+
+
+_GLOBAL = (
+    _global_flag("-q", "--quiet", field="quiet"),
+    _global_flag("-v", "--verbose", field="verbose"),
+    _global_flag("--progress/--no-progress", field="progress"),
+)
+
+
+def verb(name: str) -> Callable[[Function], click.Command]:
+    """Make a function the verb ``name``; its docstring is the help text."""
+    return click.command(name, cls=Verb)
+
+
+# What a shell completes.
+
+
+def _complete(ctx: click.Context, find: Callable[..., list[str]], incomplete: str) -> list[CompletionItem]:
+    """Return what a function of the api finds and begins right; a shell must never see an error."""
+    directory = ctx.find_root().params.get("directory")
+    try:
+        return [CompletionItem(value) for value in find(directory=directory) if value.startswith(incomplete)]
+    except (errors.VstoreError, OSError):
+        return []
+
+
+def complete_path(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete tracked paths; files of the disk where none fits."""
+    found = _complete(ctx, api.list_tracked, incomplete)
+    return found or [CompletionItem(incomplete, type="file")]
+
+
+def complete_remote(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete names of remotes."""
+    return _complete(ctx, api.list_remote_names, incomplete)
+
+
+def complete_revision(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete branches and tags."""
+    return _complete(ctx, api.list_revisions, incomplete)
+
+
+def complete_revision_or_path(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete branches, tags and tracked paths."""
+    return [*complete_revision(ctx, parameter, incomplete), *complete_path(ctx, parameter, incomplete)]
+
+
+# Options.
+
+
+def _answer_json(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:
+    session = ctx.find_object(Session)
+    if session is not None and value:
+        session.json = True
+
+
+json = click.option(
+    "--json", is_flag=True, expose_value=False, callback=_answer_json, help="Print the result as one JSON document."
+)
+dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+remote = click.option(
+    "-r", "--remote", metavar="NAME", shell_complete=complete_remote, help="This remote instead of the default one."
+)
+jobs = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="How many transfers at once (default: by the machine).",
+)
+revision = click.option(
+    "--rev", "revision", metavar="REV", shell_complete=complete_revision, help="As of this git commit, branch or tag."
+)
+
+
+_HISTORY = (
+    click.option("--all-branches", is_flag=True, help="As of every branch."),
+    click.option("--all-tags", is_flag=True, help="As of every tag."),
+    click.option("--all-commits", is_flag=True, help="As of every commit."),
+)
+
+
+def history(function: Function) -> Function:
+    """Add the options that name many commits at once."""
+    for option in reversed(_HISTORY):
+        function = option(function)
+    return function
+
+
+def layer(function: Function) -> Function:
+    """Add the options that choose a configuration file; ``to_layer`` reads them."""
+    user = click.option("--global", "layer", flag_value="user", help="In the user's own file, for all repositories.")
+    local = click.option("--local", "layer", flag_value="local", help="In .vstore/config.local, which stays here.")
+    return user(local(function))
+
+
+def to_layer(name: str | None) -> api.Layer | None:
+    """Return the layer that was chosen, or None."""
+    return None if name is None else api.Layer(name)
+
+
+def force(text: str) -> Callable[[Function], Function]:
+    """Return the option ``--force``; ``text`` says what is no longer protected."""
+    return click.option("-f", "--force", is_flag=True, help=text)
+
+
+def paths(*, required: bool = False) -> Callable[[Function], Function]:
+    """Return the argument PATH…"""
+    return click.argument(
+        "paths",
+        metavar="PATH..." if required else "[PATH]...",
+        nargs=-1,
+        required=required,
+        shell_complete=complete_path,
+    )

@@ -1,0 +1,79 @@
+"""Outcomes: which error a result amounts to when not everything could be done.
+
+The result itself is printed first; the error then says what is wrong, and carries hint and exit code.
+"""
+
+from __future__ import annotations
+
+from vstore import api, errors
+
+
+def check_checkout(result: api.CheckoutResult, *, allow_missing: bool = False) -> None:
+    """Raise UnsavedError, CorruptError or PartialError if files could not be restored."""
+    if result.unsaved:
+        number = len(result.unsaved)
+        what = "a file that is saved nowhere is" if number == 1 else f"{number:,} files that are saved nowhere are"
+        raise errors.UnsavedError(f"{what} in the way", paths=result.unsaved)
+    failed = [(path, "is damaged in the cache") for path, _ in result.damaged] + list(result.failed)
+    if not allow_missing:
+        failed += [(path, "is not in the cache") for path, _ in result.missing]
+    if not failed:
+        return
+    done = sum(artifact.written for artifact in result.artifacts)
+    if not done and len(failed) == len(result.damaged):
+        path, digest = result.damaged[0]
+        raise errors.CorruptError(f"the contents of {path} are damaged in the cache", digest=digest, failed=failed)
+    raise errors.PartialError(
+        f"{len(failed):,} {'path' if len(failed) == 1 else 'paths'} could not be restored",
+        done=done,
+        failed=failed,
+        missing=len(result.missing),
+    )
+
+
+def check_fetch(result: api.FetchResult, *, written: int = 0) -> None:
+    """Raise ObjectMissingError if nothing could be done about what is missing, PartialError if only a part.
+
+    ``written`` counts files that could be restored all the same.
+    """
+    if result.missing:
+        paths = [path for path, _ in result.missing]
+        done = sum(fetched.objects for fetched in result.remotes) + written
+        number = f"the contents of {len(paths):,} files are" if len(paths) > 1 else f"the contents of {paths[0]} are"
+        message = f"{number} neither in the cache nor in the remote"
+        if not done:
+            raise errors.ObjectMissingError(message, digests=[digest for _, digest in result.missing], paths=paths)
+        failed = [(path, "is not in the remote") for path in paths]
+        raise errors.PartialError(message, done=done, failed=failed, absent=len(paths))
+    _check_broken(result.broken)
+
+
+def check_pull(result: api.PullResult) -> None:
+    """Raise what its fetch and its checkout amount to; files in the way come first."""
+    if result.checkout.unsaved:
+        check_checkout(result.checkout)
+    check_fetch(result.fetch, written=sum(done.written for done in result.checkout.artifacts))
+    check_checkout(result.checkout)
+
+
+def check_push(result: api.PushResult) -> None:
+    """Raise PartialError if a remote lacks something, or a pointer could not be read."""
+    if result.lacking:
+        number = f"{len(result.lacking):,} artifacts are" if len(result.lacking) > 1 else "an artifact is"
+        done = sum(pushed.present for pushed in result.remotes)
+        raise errors.PartialError(f"{number} not whole at the remote", done=done, failed=result.lacking)
+    _check_broken(result.broken)
+
+
+def check_remote(result: api.CheckResult) -> None:
+    """Raise RemoteUnavailableError if anything does not work."""
+    failed = [step for step in result.steps if step.error is not None]
+    if failed:
+        actions = " and ".join(step.action for step in failed)
+        raise errors.RemoteUnavailableError(f"the remote {result.name} does not {actions}", url=result.url)
+
+
+def _check_broken(broken: list[tuple[str, str]]) -> None:
+    if broken:
+        number = f"{len(broken):,} pointers" if len(broken) > 1 else "a pointer"
+        raise errors.PartialError(f"{number} could not be read, so that data was passed over", done=0, failed=broken)

@@ -1,0 +1,72 @@
+"""The session: what the global options say, and where results go."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from vstore.cli import render
+from vstore.cli.live_progress import LiveProgress
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class Session:
+    """One run of the command line.
+
+    ``progress`` is None where the terminal decides; ``json`` asks for one JSON document instead of words.
+    """
+
+    directory: Path | None = None
+    quiet: bool = False
+    verbose: bool = False
+    progress: bool | None = None
+    json: bool = False
+
+    @functools.cached_property
+    def reporter(self) -> LiveProgress:
+        """What draws progress and prints remarks, on standard error."""
+        return LiveProgress(sys.stderr, quiet=self.quiet, asked=self.progress)
+
+    def path(self, name: str) -> str:
+        """Return a path of a result, which is relative to the work tree, as the user would name it from here."""
+        root = self._work_tree
+        return render.path(name if root is None else os.path.relpath(root / name, self._here))
+
+    @functools.cached_property
+    def _work_tree(self) -> Path | None:
+        from vstore import api  # `vstore --help` makes a session, and must be quick
+
+        return api.find_work_tree(self.directory)
+
+    @functools.cached_property
+    def _here(self) -> str:
+        return os.path.realpath(self.directory or os.curdir)
+
+    def show(self, result: Result, words: Callable[[Result], Iterable[str]], *, always: bool = False) -> None:
+        """Print a result: as JSON if asked, else the lines that ``words`` makes of it.
+
+        When quiet, lines are printed only if ``always``: they are then what was asked for, not a remark.
+        """
+        self.reporter.end()
+        if self.json:
+            sys.stdout.write(render.to_json(result, pretty=sys.stdout.isatty()) + "\n")
+        elif always or not self.quiet:
+            self.say(words(result))
+
+    def say(self, lines: Iterable[str]) -> None:
+        """Print lines of a result, also when quiet: they are what was asked for."""
+        self.reporter.end()
+        for line in lines:
+            sys.stdout.write(line + "\n")
+
+
+pass_session = click.make_pass_decorator(Session)

@@ -1,0 +1,196 @@
+"""``remote``: name the places that contents are pushed to and fetched from."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vstore.config import (
+    Layer,
+    RemoteSettings,
+    is_secret,
+    masked_url,
+    remove_section,
+    rename_section,
+    set_value,
+    unset_value,
+)
+from vstore.errors import ConflictError, InvalidError, SettingNotFoundError
+from vstore.objects.pointer import POINTER_SUFFIX, Pointer
+from vstore.ops.add import stage
+from vstore.ops.config import choose_layer, find_file, stage_config
+from vstore.ops.resolve import list_artifacts
+from vstore.repo import Repo
+from vstore.workspace.pointers import Artifact, write_pointer
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_LAYERS = (Layer.PROJECT, Layer.LOCAL)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteInfo:
+    """One remote; secrets in its URL and options are ``***``."""
+
+    name: str
+    url: str
+    default: bool
+    read_only: bool
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RemotesResult:
+    """The remotes there are now."""
+
+    remotes: list[RemoteInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was tried at a remote; ``error`` is None where it worked."""
+
+    action: str
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What works at one remote."""
+
+    name: str
+    url: str
+    steps: list[Step]
+    ok: bool
+
+
+def list_remotes(repo: Repo) -> RemotesResult:
+    """Return the remotes, by name."""
+    return RemotesResult([_info(repo, settings) for _, settings in sorted(repo.config.remotes.items())])
+
+
+def add_remote(
+    repo: Repo, environ: Mapping[str, str], name: str, url: str, *, default: bool = False, layer: Layer | None = None
+) -> None:
+    """Name a place; ``default`` makes it the one that is meant when none is named.
+
+    The relative path of a directory is kept, so that clones find it likewise.  A URL with a password stays local.
+    Raises InvalidError for odd names, ConflictError if the name is taken.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidError(f"{name!r} is no name for a remote: letters, digits, - and _ are", name=name)
+    if name in repo.config.remotes:
+        raise ConflictError(f"there is a remote named {name} already", name=name)
+    if "://" not in url and not os.path.isabs(url) and not url.startswith("~"):
+        url = os.path.relpath(os.path.normpath(repo.start / url), repo.work_tree)
+    _set(repo, environ, f"remote.{name}.url", url, layer)
+    if default:
+        set_default(repo, environ, name, layer=layer)
+
+
+def set_remote(
+    repo: Repo, environ: Mapping[str, str], name: str, key: str, value: str, *, layer: Layer | None = None
+) -> None:
+    """Set an option of a remote: ``url``, ``read_only``, ``retention_days`` or one of its driver.
+
+    Secrets go to the local layer.  Raises RemoteNotFoundError, ConfigInvalidError.
+    """
+    repo.remote_name(name)
+    _set(repo, environ, f"remote.{name}.{key}", value, layer)
+
+
+def set_default(repo: Repo, environ: Mapping[str, str], name: str, *, layer: Layer | None = None) -> None:
+    """Make a remote the one that is meant when none is named."""
+    _set(repo, environ, "core.remote", name, layer)
+
+
+def rename_remote(repo: Repo, environ: Mapping[str, str], old: str, new: str) -> None:
+    """Rename a remote everywhere in this repository, also in the pointers that are routed to it.
+
+    Raises RemoteNotFoundError, InvalidError, ConflictError.
+    """
+    repo.remote_name(old)
+    if not _NAME.fullmatch(new):
+        raise InvalidError(f"{new!r} is no name for a remote: letters, digits, - and _ are", name=new)
+    if new in repo.config.remotes:
+        raise ConflictError(f"there is a remote named {new} already", name=new)
+    with repo.writing():
+        found = False
+        for layer in _LAYERS:
+            try:
+                rename_section(find_file(repo.start, environ, layer), f"remote.{old}", f"remote.{new}")
+                found = True
+            except SettingNotFoundError:
+                continue
+        if not found:
+            raise _set_elsewhere(old)
+        if repo.config.default_remote == old:
+            set_value(find_file(repo.start, environ, _layer_of_default(repo)), "core.remote", new)
+        for artifact, pointer in _routed(repo, old):
+            write_pointer(repo.work_tree, artifact.path, dataclasses.replace(pointer, remote=new))
+            stage(repo, [artifact.path + POINTER_SUFFIX])
+        stage_config(repo.start, environ)
+
+
+def remove_remote(repo: Repo, environ: Mapping[str, str], name: str) -> None:
+    """Forget a remote; what it holds stays there.  Raises RemoteNotFoundError, ConflictError if pointers need it."""
+    repo.remote_name(name)
+    routed = [artifact.path for artifact, _ in _routed(repo, name)]
+    if routed:
+        raise ConflictError(f"the data of {routed[0]} belongs to the remote {name}", paths=routed)
+    found = False
+    for layer in _LAYERS:
+        try:
+            remove_section(find_file(repo.start, environ, layer), f"remote.{name}")
+            found = True
+        except SettingNotFoundError:
+            continue
+    if not found:
+        raise _set_elsewhere(name)
+    if repo.config.default_remote == name:
+        unset_value(find_file(repo.start, environ, _layer_of_default(repo)), "core.remote")
+    stage_config(repo.start, environ)
+
+
+def check_remote(repo: Repo, name: str | None = None) -> CheckResult:
+    """Try to list, write, read and delete at a remote.  Raises RemoteNotFoundError, and what opening raises."""
+    with repo.open_remote(name) as remote:
+        steps = [Step(step.action, None if step.error is None else step.error.message) for step in remote.probe()]
+        return CheckResult(remote.name, masked_url(remote.url), steps, all(step.error is None for step in steps))
+
+
+def _info(repo: Repo, settings: RemoteSettings) -> RemoteInfo:
+    options = {
+        key: "***" if is_secret(f"remote.{settings.name}.{key}") else masked_url(value)
+        for key, value in sorted(settings.options.items())
+    }
+    default = settings.name == repo.config.default_remote or len(repo.config.remotes) == 1
+    return RemoteInfo(settings.name, masked_url(settings.url), default, settings.read_only, options)
+
+
+def _set(repo: Repo, environ: Mapping[str, str], name: str, value: str, layer: Layer | None) -> None:
+    chosen = layer or choose_layer(name, value)
+    set_value(find_file(repo.start, environ, chosen), name, value)
+    if chosen is Layer.PROJECT:
+        stage_config(repo.start, environ)
+
+
+def _routed(repo: Repo, name: str) -> list[tuple[Artifact, Pointer]]:
+    return [
+        (artifact, artifact.pointer)
+        for artifact in list_artifacts(repo)
+        if isinstance(artifact.pointer, Pointer) and artifact.pointer.remote == name
+    ]
+
+
+def _layer_of_default(repo: Repo) -> Layer:
+    layer = repo.config.get("core.remote").layer
+    return layer if layer in _LAYERS else Layer.PROJECT
+
+
+def _set_elsewhere(name: str) -> SettingNotFoundError:
+    return SettingNotFoundError(
+        f"the remote {name} is not set in this repository's own files", setting=f"remote.{name}"
+    )

@@ -51,9 +51,9 @@ def unlock_files(repo: Repo, root: RelPath, inner: RelPath = "") -> list[tuple[R
     repo.reporter.begin("copying", total=len(linked))
     done = place(repo, root, Edits(linked, [], as_copies=True), before=snapshot, after=snapshot)
     repo.reporter.end()
-    failed = [(_join(root, path), "is not in the cache") for path, _ in done.missing]
-    failed += [(_join(root, path), "is damaged in the cache") for path, _ in done.damaged]
-    failed += [(_join(root, path), error.message) for path, error in done.failed]
+    failed = [(path, "is not in the cache") for path, _ in done.missing]
+    failed += [(path, "is damaged in the cache") for path, _ in done.damaged]
+    failed += [(path, error.message) for path, error in done.failed]
     if failed:
         raise PartialError(
             f"{len(failed)} of the files of {root} could not be copied", done=len(done.written), failed=failed

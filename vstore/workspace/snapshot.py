@@ -12,6 +12,7 @@ from vstore.state import DirectoryRecord, RootRecord, State
 from vstore.workspace.scan import STAT_NUMBERS, Scan, ScannedDirectory
 
 UNKNOWN = Digest("")
+_LINK = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,10 @@ def save(state: State, key: RelPath, snapshot: Snapshot, old: Mapping[str, Direc
     for directory, column in zip(snapshot.scan.directories, snapshot.digests or (), strict=True):
         path = state_path(key, directory.path)
         paths.add(path)
+        kinds = directory.stats[0::STAT_NUMBERS]
+        if _LINK in kinds:
+            # A link says nothing about what it stands for: that may be gone, and its size is another one.
+            column = [UNKNOWN if kind == _LINK else digest for kind, digest in zip(kinds, column, strict=True)]
         if racy:
             mtimes, ctimes = directory.stats[2::STAT_NUMBERS], directory.stats[4::STAT_NUMBERS]
             column = [

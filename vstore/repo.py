@@ -25,6 +25,7 @@ from vstore.remote.transport import Transport
 from vstore.remote.wrappers import ReadOnlyTransport
 from vstore.state import State
 from vstore.workspace.materialize import Materializer
+from vstore.workspace.pointers import find_owner
 from vstore.workspace.snapshotter import Snapshotter
 
 VSTORE_DIRECTORY = ".vstore"
@@ -92,17 +93,16 @@ class Repo:
         # Links above the last component lead where they lead; the last one is meant itself.
         parent, name = os.path.split(named)
         real = os.path.join(os.path.realpath(parent), name)
-        if os.path.realpath(named) == str(self.work_tree):
-            return ""
         inside = os.path.relpath(real, self.work_tree)
-        if inside == ".":
+        if inside == "." or (_is_outside(inside) and os.path.realpath(named) == str(self.work_tree)):
             return ""
-        if inside.startswith(".."):
+        if _is_outside(inside):
             raise InvalidError(f"{path} is outside the repository {self.work_tree}", path=str(path))
         inside = inside.replace(os.sep, "/")
         if any(map(is_reserved, inside.split("/"))):
             raise InvalidError(f"{path} belongs to git or vstore", path=str(path))
-        return inside.removesuffix(POINTER_SUFFIX) if inside.endswith(POINTER_SUFFIX) else inside
+        is_data = find_owner(self.work_tree, inside.rpartition("/")[0]) is not None
+        return inside if is_data else inside.removesuffix(POINTER_SUFFIX)
 
     def is_ignored(self, path: RelPath) -> bool:
         """Tell whether git ignores a directory, so that pointers in it could not be committed."""
@@ -116,7 +116,8 @@ class Repo:
 
     def snapshotter(self) -> Snapshotter:
         """Return what takes snapshots of this work tree's files."""
-        self.private.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # nothing is remembered then
+            self.private.mkdir(parents=True, exist_ok=True)
         return Snapshotter(self.state, self.cache, self.algorithm, jobs=min(4, self.jobs), reporter=self.reporter)
 
     @functools.cached_property
@@ -187,6 +188,10 @@ class Repo:
         if chosen not in self.config.remotes:
             raise RemoteNotFoundError(f"there is no remote named {chosen!r}", name=chosen, known=known)
         return chosen
+
+
+def _is_outside(path: str) -> bool:
+    return path == os.pardir or path.startswith(os.pardir + os.sep)
 
 
 def find_root(start: Path) -> Path | None:

@@ -126,8 +126,11 @@ class State:
         return None
 
     def save_placed(self, root: str, placed: Placed) -> None:
-        """Remember what vstore put at, or took from, a path."""
-        self._write(("REPLACE INTO placed VALUES (?, ?, ?)", [(root, *placed)]))
+        """Remember what vstore put at, or took from, a path; it supersedes whatever was put inside."""
+        self._write(
+            ("DELETE FROM placed WHERE path >= ? AND path < ?", [(root + "/", root + "0")]),
+            ("REPLACE INTO placed VALUES (?, ?, ?)", [(root, *placed)]),
+        )
 
     # cached objects
 

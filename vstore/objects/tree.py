@@ -139,6 +139,11 @@ def find_contents(tree: Buffer) -> list[tuple[Digest, int]]:
     return [(Digest(digest.decode()), int(size)) for size, digest in _CONTENT.findall(_check_frame(tree))]
 
 
+def count_files_and_links(tree: bytes) -> int:
+    """Return how many entries of an encoded tree are not empty directories."""
+    return sum(tree.count(f"\n{kind}\t".encode()) for kind in (FILE, EXECUTABLE, SYMLINK))
+
+
 @contextlib.contextmanager
 def paused_collector() -> Iterator[None]:
     """Pause the garbage collector: it costs up to 3.6 times while a million objects that stay are made."""

@@ -162,7 +162,8 @@ def _check(repo: Repo, path: RelPath, *, force: bool) -> None:
         if (repo.work_tree / parent).is_symlink():
             raise refuse("symlink", f"{path} is reached through the symlink {parent}")
     if stat.S_ISDIR(mode) and find_artifact(repo.work_tree, path) is None:
-        below = list_artifacts(repo, below=path)
+        # Others are data that is called like a pointer.
+        below = [artifact for artifact in list_artifacts(repo, below=path) if isinstance(artifact.pointer, Pointer)]
         if below:
             raise refuse("parent", f"{path} holds {below[0].path}, which is tracked by itself")
         if os.path.lexists(repo.work_tree / path / ".git"):

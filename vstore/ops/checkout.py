@@ -8,18 +8,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from vstore.cache.writer import open_writer
 from vstore.errors import ObjectMissingError, VstoreError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import Pointer
-from vstore.objects.tree import EMPTY_DIRECTORY, EXECUTABLE, FILE, Entry, Tree, diff_trees, find_contents
+from vstore.objects.tree import EMPTY_DIRECTORY, EXECUTABLE, FILE, Entry, Tree, diff_trees
 from vstore.ops.placing import Edits, place
-from vstore.ops.resolve import Target, find_targets, list_artifacts
+from vstore.ops.resolve import Target, find_targets, is_inside
 from vstore.ops.trees import find_tree, load_tree
 from vstore.repo import Repo
 from vstore.state import Placed
+from vstore.workspace.pointers import find_owner
 from vstore.workspace.snapshot import Snapshot
+
+_EMPTY_TREE = Tree([]).to_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,8 @@ class _Change(NamedTuple):
     delete: list[Entry]
     kept: list[Entry]
     unsaved: list[Entry]
+    going: list[Entry]
+    """What is replaced or deleted."""
 
 
 def checkout(
@@ -120,17 +126,16 @@ class _Checkout:
     def _one(self, target: Target) -> CheckedOut:
         pointer, path = target.pointer, target.artifact.path
         before = self._repo.snapshotter().take(self._repo.work_tree / path, path)
-        placed = self._repo.state.find_placed(path)
         if (
             before.digest == pointer.digest
             and before.executable == pointer.executable
             and not self._relink
             and not before.scan.refused
         ):
-            self._remember(target, placed, Placed(pointer.kind, pointer.digest))
+            self._remember(target)
             return CheckedOut(path)
         tree = load_tree(self._repo, pointer, path) if pointer.is_tree else None
-        change = self._plan(before, pointer, tree, placed, target.inner)
+        change = self._plan(target, before, tree)
         if change.unsaved and not self._force:
             return CheckedOut(target.path, unsaved=[_join(path, entry.path) for entry in change.unsaved])
         if self._force:
@@ -138,6 +143,8 @@ class _Checkout:
         kept = [_join(path, entry.path) for entry in change.kept]
         if self._dry_run:
             return CheckedOut(target.path, len(change.write), len(change.delete), _size(change.write), kept)
+        if not self._force:
+            self._rescue(path, change.going)
         is_whole = not target.inner and not change.kept and tree is not None
         after = Snapshot(
             before.scan, pointer.kind, pointer.digest, pointer.size_bytes, pointer.files, pointer.executable, tree
@@ -154,129 +161,173 @@ class _Checkout:
         self._result.missing.extend(result.missing)
         self._result.damaged.extend(result.damaged)
         self._result.failed.extend((failed, error.message) for failed, error in result.failed)
-        if result.written or not (result.missing or result.damaged):
-            self._remember(target, placed, Placed(pointer.kind, pointer.digest))
+        if not result.failed:
+            self._remember(target)
         written = [entry for entry in change.write if entry.path in result.written]
         return CheckedOut(target.path, len(written), len(result.deleted), _size(written), kept)
 
-    def _remember(self, target: Target, old: Placed | None, new: Placed) -> None:
-        """Note what is at an artifact's path; of one never checked out as a whole, only the path asked for."""
-        if self._dry_run or (old == new and not target.inner):
-            return
-        self._repo.state.save_placed(target.artifact.path if old or not target.inner else target.path, new)
+    def _remember(self, target: Target) -> None:
+        """Note what is at a path now; of a part of an artifact only that part."""
+        placed = Placed(target.pointer.kind, target.pointer.digest)
+        if not self._dry_run and self._repo.state.find_placed(target.path) != placed:
+            self._repo.state.save_placed(target.path, placed)
 
-    def _plan(
-        self, before: Snapshot, pointer: Pointer, tree: bytes | None, placed: Placed | None, inner: RelPath
-    ) -> _Change:
-        old_tree = before.tree if before.tree is not None else Tree([]).to_bytes()
-        new_tree = tree if tree is not None else Tree([]).to_bytes()
+    def _plan(self, target: Target, before: Snapshot, tree: bytes | None) -> _Change:
+        old_tree = before.tree if before.tree is not None else _EMPTY_TREE
+        new_tree = tree if tree is not None else _EMPTY_TREE
         difference = diff_trees(old_tree, new_tree)
         write = difference.added + [new for _, new in difference.modified]
         replaced = [old for old, _ in difference.modified]
         delete = difference.deleted
         if before.kind == "file":
-            mine = Entry("", EXECUTABLE if before.executable else FILE, before.size_bytes, before.digest)
-            (replaced if pointer.kind == "file" else delete).append(mine)
-        if pointer.kind == "file":
-            write.append(Entry("", EXECUTABLE if pointer.executable else FILE, pointer.size_bytes, pointer.digest))
+            (replaced if tree is None else delete).append(_file_entry(before))
+        if tree is None:
+            write.append(_file_entry(target.pointer))
         if self._relink and tree is not None and before.tree is not None:
-            known = {entry.path for entry in write}
+            changed = {entry.path for entry in write}
             write += [
                 entry
                 for entry in Tree.from_bytes(tree).entries
-                if entry.size_bytes > SMALL_BYTES and entry.path not in known
+                if entry.size_bytes > SMALL_BYTES and entry.path not in changed
             ]
-        if inner:
-            write, replaced, delete = _inside(write, inner), _inside(replaced, inner), _inside(delete, inner)
-            if not write and not replaced and not delete and not _has(new_tree, inner) and not _has(old_tree, inner):
-                raise ObjectMissingError(f"there is no {inner} in this version", digests=[pointer.digest])
-        placed_entries = None if placed is None or not delete else self._placed_entries(placed)
-        delete, contested, kept = self._split(delete, placed_entries)
+        if target.inner:
+            concerned = _Way([Entry(target.inner, FILE, 0)], tree_above=False)
+            replaced, delete = concerned.choose(replaced), concerned.choose(delete)
+            write = [entry for entry in write if is_inside(entry.path, [target.inner])]
+            if not (write or replaced or delete or _has(new_tree, target.inner) or _has(old_tree, target.inner)):
+                raise ObjectMissingError(f"there is no {target.inner} in this version", digests=[target.pointer.digest])
+        known: set[Entry] | None = set()
+        if replaced or delete:
+            known = self._known_entries(target.artifact.path, before)
+        delete, contested, kept = self._split(delete, known)
         # A file that nobody knows, in the way of one that is to be written, is not kept but fought over.
-        wanted = {entry.path for entry in write}
-        parents = {entry.path.rpartition("/")[0] for entry in write}
-        in_the_way = {entry for entry in kept if tree is None or entry.path in wanted or entry.path in parents}
+        way = _Way(write, tree_above=tree is not None)
+        in_the_way = way.choose(kept)
         contested += in_the_way
-        kept = [entry for entry in kept if entry not in in_the_way]
-        unsaved = [entry for entry in replaced + contested if not self._is_saved(entry, placed, placed_entries)]
-        unsaved += [Entry(path, FILE, 0) for path, _ in before.scan.refused if path in wanted]
-        return _Change(write, delete + contested, kept, unsaved)
+        kept = [entry for entry in kept if entry not in in_the_way] if in_the_way else kept
+        unsaved = [entry for entry in replaced + contested if not self._is_saved(entry, known)]
+        # What cannot be read or tracked is saved nowhere.
+        refused = way.choose([Entry(path, FILE, 0) for path, _ in before.scan.refused])
+        # An empty directory and a file cannot take each other's place by a rename.
+        first_gone = [old for old, new in difference.modified if EMPTY_DIRECTORY in (old.kind, new.kind)]
+        delete = [*delete, *contested, *(entry for entry in first_gone if entry in replaced)]
+        delete += [entry for entry in refused if entry.path not in way.wanted]
+        return _Change(write, delete, kept, unsaved + refused, going=[*replaced, *delete])
 
     def _split(self, entries: list[Entry], known: set[Entry] | None) -> tuple[list[Entry], list[Entry], list[Entry]]:
         """Split what the new version does not have into what may go, what was changed, and what nobody ever knew."""
         if known is None:
-            gone = [entry for entry in entries if self._is_saved(entry, None, None)]
-            return gone, [], [entry for entry in entries if not self._is_saved(entry, None, None)]
+            gone = [entry for entry in entries if self._is_saved(entry, None)]
+            return gone, [], [entry for entry in entries if not self._is_saved(entry, None)]
         paths = {entry.path for entry in known}
         gone = [entry for entry in entries if entry in known or entry.kind == EMPTY_DIRECTORY]
         changed = [entry for entry in entries if entry.path in paths and entry not in known]
         new = [entry for entry in entries if entry.path not in paths and entry.kind != EMPTY_DIRECTORY]
-        return gone, changed, new
+        return gone, [entry for entry in changed if entry.kind != EMPTY_DIRECTORY], new
 
-    def _placed_entries(self, placed: Placed) -> set[Entry] | None:
-        """Return what vstore itself last put here; None if that is not known any more."""
-        if placed.kind == "file":
-            return set()
-        tree = find_tree(self._repo, placed.digest)
-        return None if tree is None else set(Tree.from_bytes(tree).entries)
+    def _known_entries(self, root: RelPath, before: Snapshot) -> set[Entry] | None:
+        """Return what vstore itself last put at an artifact's path; None if that is not known any more."""
+        known: set[Entry] = set()
+        found = False
+        for path, placed in self._repo.state.load_placed().items():
+            if not is_inside(path, [root]):
+                continue
+            if placed.kind == "file":
+                found = True
+                known |= {_file_entry(before)} if before.digest == placed.digest and path == root else set()
+            elif (tree := find_tree(self._repo, placed.digest)) is not None:
+                found = True
+                known.update(Tree.from_bytes(tree).iter_below(path[len(root) + 1 :]))
+        return known if found else None
 
-    def _is_saved(self, entry: Entry, placed: Placed | None, known: set[Entry] | None) -> bool:
+    def _is_saved(self, entry: Entry, known: set[Entry] | None) -> bool:
         if entry.kind == EMPTY_DIRECTORY or (entry.is_file and self._repo.cache.has(entry.digest)):
             return True
-        if placed is not None and placed.kind == "file":
-            return entry.digest == placed.digest
-        if known is None and placed is not None:
-            known = self._placed_entries(placed)
         return known is not None and entry in known
+
+    def _rescue(self, root: RelPath, entries: Sequence[Entry]) -> None:
+        """Put back into the cache what, since the cache was lost, only the work tree holds, before it goes."""
+        lacking = self._repo.cache.find_missing(entry.digest for entry in entries if entry.is_file)
+        if not lacking:
+            return
+        with open_writer(self._repo.cache) as writer:
+            for entry in entries:
+                if entry.digest in lacking:
+                    path = _join(root, entry.path)
+                    self._repo.snapshotter().take(self._repo.work_tree / path, path, writer=writer, remember=False)
 
     # artifacts whose pointer is gone
 
     def _remove_gone(self) -> None:
         """Remove what vstore put where no pointer is any more, if it is unmodified and saved."""
-        placed = self._repo.state.load_placed()
-        present = {artifact.path for artifact in list_artifacts(self._repo)}
-        for path, known in placed.items():
-            if path in present or any(path.startswith(other + "/") for other in present):
+        for path, known in self._repo.state.load_placed().items():
+            if find_owner(self._repo.work_tree, path) is not None:
                 continue
             snapshot = self._repo.snapshotter().take(self._repo.work_tree / path, path)
-            if snapshot.kind != "absent":
-                entries = self._entries_to_remove(snapshot, known)
-                if entries is None:
-                    self._repo.reporter.note(f"{path} has no pointer any more and was changed, so it stays")
-                    continue
-                if not self._dry_run:
-                    after = Snapshot(snapshot.scan, "absent", Digest(""), 0, 0)
-                    place(self._repo, path, Edits([], entries), before=snapshot, after=after)
-                    self._remove_directory(path)
-                self._result.artifacts.append(CheckedOut(path, deleted=len(entries), removed=True))
+            entries = self._entries_to_remove(path, snapshot, known)
+            if entries is None:
+                self._repo.reporter.note(f"{path} has no pointer any more and was changed, so it stays")
+                continue
             if not self._dry_run:
+                after = Snapshot(snapshot.scan, "absent", Digest(""), 0, 0)
+                result = place(self._repo, path, Edits([], entries), before=snapshot, after=after)
+                if result.failed:
+                    self._result.failed.extend((failed, error.message) for failed, error in result.failed)
+                    continue
                 self._repo.state.forget(path)
+            if snapshot.kind != "absent":
+                self._result.artifacts.append(CheckedOut(path, deleted=len(entries), removed=True))
 
-    def _entries_to_remove(self, snapshot: Snapshot, known: Placed) -> list[Entry] | None:
-        if snapshot.digest != known.digest or snapshot.scan.refused:
+    def _entries_to_remove(self, path: RelPath, snapshot: Snapshot, known: Placed) -> list[Entry] | None:
+        if snapshot.scan.refused:
             return None
-        if snapshot.tree is None:
-            needed = {snapshot.digest}
-        else:
-            needed = {digest for digest, _ in find_contents(snapshot.tree)} | {snapshot.digest}
-        if self._repo.cache.find_missing(needed):
+        entries = [_file_entry(snapshot)] if snapshot.kind == "file" else list(snapshot.iter_entries())
+        if snapshot.kind != "absent" and snapshot.digest != known.digest and not self._is_part(path, entries, known):
             return None
-        if snapshot.tree is None:
-            return [Entry("", FILE, snapshot.size_bytes, snapshot.digest)]
-        return list(snapshot.iter_entries())
+        return None if self._repo.cache.find_missing(entry.digest for entry in entries if entry.is_file) else entries
 
-    def _remove_directory(self, path: RelPath) -> None:
-        directory = self._repo.work_tree / path
-        if directory.is_dir() and not directory.is_symlink() and not any(directory.iterdir()):
-            directory.rmdir()
+    def _is_part(self, path: RelPath, entries: list[Entry], known: Placed) -> bool:
+        """Tell whether these entries are what a tree has at the end of ``path``."""
+        tree = find_tree(self._repo, known.digest) if known.kind == "tree" else None
+        parts = path.split("/")
+        for start in range(1, len(parts) if tree is not None else 0):
+            inner = "/".join(parts[start:])
+            below = Tree.from_bytes(tree or b"").iter_below(inner)
+            if entries and entries == [entry._replace(path=entry.path[len(inner) + 1 :]) for entry in below]:
+                return True
+        return False
+
+
+class _Way:
+    """Where files are to be written, and so what stands in their way."""
+
+    def __init__(self, write: Sequence[Entry], *, tree_above: bool) -> None:
+        self.wanted = {entry.path for entry in write if entry.kind != EMPTY_DIRECTORY}
+        self._above = {""} if tree_above else set()
+        for parent in {entry.path.rpartition("/")[0] for entry in write}:
+            while parent and parent not in self._above:
+                self._above.add(parent)
+                parent = parent.rpartition("/")[0]
+
+    def choose(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Return the entries at, above or below a path that is to be written."""
+        return [entry for entry in entries if self._blocks(entry.path)]
+
+    def _blocks(self, path: RelPath) -> bool:
+        if path in self._above or path in self.wanted or "" in self.wanted:
+            return True
+        while path := path.rpartition("/")[0]:
+            if path in self.wanted:
+                return True
+        return False
+
+
+def _file_entry(file: Snapshot | Pointer) -> Entry:
+    return Entry("", EXECUTABLE if file.executable else FILE, file.size_bytes, file.digest)
 
 
 def _size(entries: Sequence[Entry]) -> int:
     return sum(entry.size_bytes for entry in entries)
-
-
-def _inside(entries: list[Entry], inner: RelPath) -> list[Entry]:
-    return [entry for entry in entries if entry.path == inner or entry.path.startswith(inner + "/")]
 
 
 def _has(tree: bytes, inner: RelPath) -> bool:

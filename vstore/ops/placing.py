@@ -12,7 +12,7 @@ from typing import NamedTuple
 from vstore.durable import file_system_time_ns, os_errors
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
-from vstore.objects.tree import Entry
+from vstore.objects.tree import Entry, count_files_and_links
 from vstore.repo import Repo
 from vstore.workspace.materialize import Materialized, Materializer
 from vstore.workspace.scan import ScannedDirectory, Stat, rescan
@@ -50,16 +50,23 @@ def place(repo: Repo, path: RelPath, edits: Edits, *, before: Snapshot, after: S
     old = dict(zip((d.path for d in before.scan.directories), before.digests or (), strict=False))
     old_scans = {directory.path: directory for directory in before.scan.directories}
     digests: list[list[Digest]] = []
+    complete = not (result.missing or result.damaged or result.failed)
     for directory in scan.directories:
-        column = old.get(directory.path) if directory is old_scans.get(directory.path) else None
+        former = old_scans.get(directory.path)
+        column = old.get(directory.path) if directory is former else None
         column = list(column) if column else match(directory, records.get(state_path(path, directory.path)))
-        if directory.path in affected or not scan.is_directory:
+        if directory is not former:
             for row in range(len(directory.names)):
                 name = directory.file_path(row) if scan.is_directory else ""
-                if result.written.get(name) == directory.stat(row):
+                numbers = directory.stat(row)
+                if result.written.get(name) == numbers:
                     column[row] = wanted[name]
+                elif complete:
+                    # Whatever was touched meanwhile is not what the tree says.
+                    before_row = _find_row(former, directory.names[row])
+                    complete = former is not None and before_row is not None and former.stat(before_row) == numbers
         digests.append(column)
-    complete = not (result.missing or result.damaged or result.failed)
+    complete = complete and after.tree is not None and scan.files == count_files_and_links(after.tree)
     snapshot = dataclasses.replace(after, scan=scan, digests=digests, tree=after.tree if complete else None)
     save(repo.state, path, snapshot, records, before_ns=_settled_ns(repo.private, scan.newest_ns))
     return result

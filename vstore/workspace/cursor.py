@@ -81,7 +81,10 @@ class Cursor:
         self._staged = None
         with contextlib.suppress(OSError):
             for name in os.listdir(self.descriptor):
-                os.unlink(name, dir_fd=self.descriptor)
+                try:
+                    os.unlink(name, dir_fd=self.descriptor)
+                except (IsADirectoryError, PermissionError):  # an empty one; macOS refuses with EPERM
+                    os.rmdir(name, dir_fd=self.descriptor)
             os.rmdir(staged, dir_fd=above)
 
     def _go(self, path: RelPath, *, create: bool) -> None:

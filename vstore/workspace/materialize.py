@@ -13,7 +13,7 @@ import errno
 import itertools
 import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,12 +58,12 @@ class Materialized:
 
 @dataclass(slots=True)
 class _Batch:
-    """The entries to write in one directory; ``later`` are those that something to be deleted is in the way of."""
+    """The entries to write in one directory; ``later`` are those that something is in the way of."""
 
     root: RelPath
     directory: RelPath
     entries: list[Entry]
-    obstacles: Set[RelPath]
+    is_last: bool
     result: Materialized = field(default_factory=Materialized)
     later: list[Entry] = field(default_factory=list)
 
@@ -101,31 +101,30 @@ class Materializer:
         ``expected`` has the numbers of every file that may be replaced or deleted, as the caller saw it when it made
         sure that it is saved: what was touched since, or came into being, is left alone and recorded as failed.  None
         spares nothing.  What fails is recorded, the rest is done; raises NoSpaceError when the disk is full.
-        ``make_root``: the root is a directory and exists afterwards, even if the tree is empty.
+        ``make_root``: the root is a directory and exists afterwards, even if the tree is empty; else it is none, and
+        directories that are left empty go, up to the work tree.
         """
         self._expected = expected
         self._verified = self._state.load_verified() if self._link_type != COPY else set()
         result = Materialized()
         with Cursor(self._work_tree) as cursor:
-            obstacles = {entry.path for entry in delete}
+            later = self._write_all(root, write, result, is_last=False)
+            self._delete_all(cursor, root, delete, result, with_root=not make_root)
+            self._write_all(root, later, result, is_last=True)
             try:
                 if make_root:
                     cursor.enter(root)
             except OSError as error:
                 result.failed.append((root, from_os_error(error, root, "create")))
-                return result
-            later = self._write_all(root, write, obstacles, result)
-            self._delete_all(cursor, root, delete, result)
-            self._write_all(root, later, frozenset(), result)
         self._state.save_verified(self._verified)
         return result
 
     # writing
 
     def _write_all(
-        self, root: RelPath, entries: Iterable[Entry], obstacles: Set[RelPath], result: Materialized
+        self, root: RelPath, entries: Iterable[Entry], result: Materialized, *, is_last: bool
     ) -> list[Entry]:
-        """Write entries directory by directory; returns those that something to be deleted is in the way of.
+        """Write entries directory by directory; returns those that something is in the way of, unless it ``is_last``.
 
         Creating files is the kernel's work, so several directories are filled at once, those above first.
         """
@@ -134,7 +133,7 @@ class Materializer:
         for entry in entries:
             groups.setdefault(_join(root, entry.path).rpartition("/")[0], []).append(entry)
         for _, level in itertools.groupby(sorted(groups, key=_depth), key=_depth):
-            batches = [_Batch(root, directory, groups[directory], obstacles) for directory in level]
+            batches = [_Batch(root, directory, groups[directory], is_last) for directory in level]
             for batch in map_ordered(self._write_batch, batches, workers=min(self._workers, len(batches))):
                 result.merge(batch.result)
                 later += batch.later
@@ -146,7 +145,7 @@ class Materializer:
             try:
                 cursor.open_for_writing(batch.directory)
             except OSError as error:
-                if batch.obstacles and error.errno in (errno.ENOTDIR, errno.ELOOP, errno.EEXIST):
+                if not batch.is_last and error.errno in (errno.ENOTDIR, errno.ELOOP, errno.EEXIST):
                     batch.later += batch.entries
                 else:
                     failure = from_os_error(error, batch.directory, "create")
@@ -165,19 +164,18 @@ class Materializer:
         path, result = _join(batch.root, entry.path), batch.result
         try:
             if entry.kind == EMPTY_DIRECTORY:
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(path.rpartition("/")[2], dir_fd=cursor.descriptor)
+                self._make_directory(cursor, path.rpartition("/")[2], batch)
                 return
             result.written[entry.path] = self._place(cursor, path, entry)
         except ObjectMissingError:
             result.missing.append((path, entry.digest))
         except CorruptError:
             result.damaged.append((path, entry.digest))
-        except IsADirectoryError as error:
-            if batch.obstacles:
-                batch.later.append(entry)
-            else:
+        except (IsADirectoryError, FileExistsError) as error:
+            if batch.is_last:
                 result.failed.append((path, from_os_error(error, path, "replace")))
+            else:
+                batch.later.append(entry)
         except OSError as error:
             failure = from_os_error(error, path, "write")
             if isinstance(failure, NoSpaceError):
@@ -187,6 +185,16 @@ class Materializer:
             result.failed.append((path, error))
         self._reporter.advance()
 
+    def _make_directory(self, cursor: Cursor, name: str, batch: _Batch) -> None:
+        """Make a directory.  Raises FileExistsError: at last only if something else is there."""
+        try:
+            os.mkdir(name, dir_fd=cursor.descriptor)
+        except FileExistsError:
+            # One that is emptied goes with its files, and is made again.
+            found = os.stat(name, dir_fd=cursor.descriptor, follow_symlinks=False)
+            if not batch.is_last or not stat.S_ISDIR(found.st_mode):
+                raise
+
     def _check_expected(self, directory: int, name: str, path: RelPath, entry_path: RelPath) -> None:
         """Raise UnsavedError if what is at a path is not what the caller saw there.  Raises OSError."""
         if self._expected is None:
@@ -195,7 +203,8 @@ class Materializer:
             now = os.stat(name, dir_fd=directory, follow_symlinks=False)
         except FileNotFoundError:
             return
-        if not stat.S_ISDIR(now.st_mode) and take_stat(now) != self._expected.get(entry_path):
+        numbers = take_stat(now)
+        if not stat.S_ISDIR(now.st_mode) and (numbers is None or numbers != self._expected.get(entry_path)):
             raise UnsavedError(f"{path} was changed meanwhile", paths=[path])
 
     def _place(self, cursor: Cursor, path: RelPath, entry: Entry) -> Stat:
@@ -313,8 +322,10 @@ class Materializer:
 
     # deleting
 
-    def _delete_all(self, cursor: Cursor, root: RelPath, entries: Sequence[Entry], result: Materialized) -> None:
-        directories: set[RelPath] = set()
+    def _delete_all(
+        self, cursor: Cursor, root: RelPath, entries: Sequence[Entry], result: Materialized, *, with_root: bool
+    ) -> None:
+        directories = set(_and_above(root)) if with_root else set()
         for entry in entries:
             path = _join(root, entry.path)
             directory, _, name = path.rpartition("/")
@@ -341,6 +352,12 @@ class Materializer:
             with contextlib.suppress(OSError):
                 cursor.open_existing(parent)
                 os.rmdir(name, dir_fd=cursor.descriptor)
+
+
+def _and_above(path: RelPath) -> Iterator[RelPath]:
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 def _depth(directory: RelPath) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -49,23 +51,38 @@ def find_artifact(work_tree: Path, path: RelPath) -> Artifact | None:
             descriptor = os.open(work_tree / pointer_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        with open(descriptor, "rb") as file:
-            data = file.read()
+        except OSError as error:
+            # A file inside a tree may have a name that leaves no room for ".vstore".
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            return None
+        try:
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                return None
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read()
+        finally:
+            os.close(descriptor)
     return parse_artifact(pointer_path, data)
 
 
 def find_owner(work_tree: Path, path: RelPath) -> Artifact | None:
-    """Return the artifact at ``path`` or the nearest above it, or None."""
-    while path:
-        artifact = find_artifact(work_tree, path)
+    """Return the artifact at ``path`` or above it, or None.
+
+    The topmost: all that lies inside a tracked directory is data, also a file that is called like a pointer.
+    """
+    end = 0
+    while path and end != len(path):
+        end = path.find("/", end + 1)
+        end = len(path) if end < 0 else end
+        artifact = find_artifact(work_tree, path[:end])
         if artifact is not None:
             return artifact
-        path = path.rpartition("/")[0]
     return None
 
 
 def get_owner(work_tree: Path, path: RelPath) -> Artifact:
-    """Return the artifact at ``path`` or the nearest above it.  Raises NotTrackedError."""
+    """Return the artifact at ``path`` or above it.  Raises NotTrackedError."""
     artifact = find_owner(work_tree, path)
     if artifact is None:
         raise NotTrackedError(f"{path or '.'} is not tracked by vstore", path=path)

@@ -22,6 +22,8 @@ from vstore.workspace.snapshot import UNKNOWN, Snapshot
 
 _ATTEMPTS = 3
 _LINK = 3
+# A pipe that took a file's place must not stop us.
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class _Job(NamedTuple):
@@ -45,6 +47,7 @@ class Reading:
         self._writer = writer
         self._targets: dict[tuple[int, int], str] = {}
         self._linked_sizes: dict[tuple[int, int], int] = {}
+        self._dangling: set[tuple[int, int]] = set()
         self.failed: list[tuple[RelPath, str]] = []
 
     def run(self, jobs: int, reporter: Reporter) -> None:
@@ -96,7 +99,7 @@ class Reading:
     def _open_directory(self, directory: ScannedDirectory) -> int | None:
         root = self._scan.root if self._scan.is_directory else self._scan.root.parent
         try:
-            return os.open(root / directory.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            return os.open(root / directory.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as error:
             self._fail(directory.path, error)
             return None
@@ -108,14 +111,18 @@ class Reading:
             reason = f"cannot be read: {os.strerror(error.errno or 0).lower()}"
         else:
             reason = error.message
-        self.failed.append((path, reason))
+        self._refuse(path, reason)
+
+    def _refuse(self, path: RelPath, reason: str) -> None:
+        # The path of a file that is an artifact is, relative to the artifact, nothing.
+        self.failed.append((path if self._scan.is_directory else "", reason))
 
     def _read_small(self, number: int, row: int, directory_descriptor: int) -> None:
         directory = self._scan.directories[number]
         name, expected = directory.names[row], directory.stat(row)
         try:
             for _ in range(_ATTEMPTS):
-                descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory_descriptor)
+                descriptor = os.open(name, _READ_FLAGS, dir_fd=directory_descriptor)
                 try:
                     data = os.read(descriptor, expected[1] + 1)
                     after = take_stat(os.fstat(descriptor))
@@ -134,7 +141,7 @@ class Reading:
         except OSError as error:
             self._fail(directory.file_path(row), error)
             return
-        self.failed.append((directory.file_path(row), "kept changing while it was read"))
+        self._refuse(directory.file_path(row), "kept changing while it was read")
 
     def _try_large(self, job: _Job) -> LargeCopy | tuple[Digest, int] | OSError | VstoreError:
         """Copy or hash one large file.  Runs in several threads."""
@@ -143,7 +150,7 @@ class Reading:
         expected = directory.stat(job.row)
         try:
             for _ in range(_ATTEMPTS):
-                descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                descriptor = os.open(path, _READ_FLAGS)
                 try:
                     if self._writer is None:
                         result: LargeCopy | tuple[Digest, int] = hash_file(descriptor, self._algorithm)
@@ -187,27 +194,31 @@ class Reading:
         if linked is None:
             self._targets[number, row] = target
             path = directory.file_path(row)
-            if reason := find_target_refusal(Entry(path, SYMLINK, 0, target=target)):
-                self.failed.append((path, reason))
-            elif not self._scan.is_directory:
-                self.failed.append((directory.file_path(row), "is a symlink"))
+            if not self._scan.is_directory:
+                self._refuse(path, "is a symlink")
+            elif reason := find_target_refusal(Entry(path, SYMLINK, 0, target=target)):
+                self._refuse(path, reason)
             return
         try:
             self._linked_sizes[number, row] = os.stat(target).st_size
         except OSError:
-            self.failed.append((directory.file_path(row), f"is a link to {linked}, which the cache does not hold"))
+            # Nothing is lost with such a link, but nothing can be added either.
+            if self._writer is not None:
+                self._refuse(directory.file_path(row), f"is a link to {linked}, which the cache does not hold")
+            self._dangling.add((number, row))
             return
         self._digests[number][row] = linked
 
     def snapshot(self) -> Snapshot:
-        """Return what was read and what was known before."""
+        """Return what was read and what was known before; what could not be read is refused."""
+        found = self._scan._replace(refused=[*self._scan.refused, *self.failed])
         if not self._scan.is_directory:
-            return self._file_snapshot()
+            return self._file_snapshot(found)
         entries = list(self._iter_entries())
         tree = Tree(entries)
         data = tree.to_bytes()
         return Snapshot(
-            self._scan,
+            found,
             "tree",
             hash_bytes(data, self._algorithm),
             tree.size_bytes,
@@ -216,13 +227,13 @@ class Reading:
             digests=self._digests,
         )
 
-    def _file_snapshot(self) -> Snapshot:
+    def _file_snapshot(self, found: Scan) -> Snapshot:
         directory = self._scan.directories[0]
         kind, size, *_ = directory.stat(0)
         size = self._linked_sizes.get((0, 0), size)
         digest = self._digests[0][0]
         kind_name = "file" if digest else "absent"
-        return Snapshot(self._scan, kind_name, digest, size, 1, executable=kind == 2, digests=self._digests)
+        return Snapshot(found, kind_name, digest, size, 1, executable=kind == 2, digests=self._digests)
 
     def _iter_entries(self) -> Iterator[Entry]:
         skipped = {path for path, _ in self.failed}
@@ -230,7 +241,7 @@ class Reading:
         for number, (directory, column) in enumerate(zip(self._scan.directories, self._digests, strict=True)):
             prefix = directory.path + "/" if directory.path else ""
             kinds, sizes = directory.stats[0::STAT_NUMBERS], directory.stats[1::STAT_NUMBERS]
-            if _LINK not in kinds and not skipped:
+            if _LINK not in kinds and not self.failed:
                 yield from [
                     Entry(prefix + name, KINDS[kind], size, digest)
                     for name, kind, size, digest in zip(directory.names, kinds, sizes, column, strict=True)
@@ -239,7 +250,7 @@ class Reading:
                 for row, (name, kind, size, digest) in enumerate(
                     zip(directory.names, kinds, sizes, column, strict=True)
                 ):
-                    if prefix + name in skipped:
+                    if prefix + name in skipped or (number, row) in self._dangling or not (digest or kind == _LINK):
                         continue
                     if kind == _LINK and digest:
                         yield Entry(prefix + name, FILE, self._linked_sizes[number, row], digest)

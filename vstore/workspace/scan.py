@@ -17,7 +17,7 @@ from vstore.objects.tree import EXECUTABLE, FILE, SYMLINK
 from vstore.progress import SILENT, Reporter
 
 STAT_NUMBERS = 5
-"""Of each file: kind, size, mtime_ns, inode, ctime_ns (0 where the inode has several names)."""
+"""Of each file: kind, size, mtime_ns, inode, ctime_ns (0 where it is read-only and has several names)."""
 KINDS = {1: FILE, 2: EXECUTABLE, 3: SYMLINK}
 
 Stat = tuple[int, int, int, int, int]
@@ -90,8 +90,8 @@ def take_stat(result: os.stat_result) -> Stat | None:
         code = 3
     else:
         return None
-    # Making or removing another link to the same inode changes its ctime, but nothing of ours.
-    ctime_ns = result.st_ctime_ns if result.st_nlink == 1 else 0
+    # Making or removing another link to a cached object changes its ctime, but nothing of ours.
+    ctime_ns = result.st_ctime_ns if result.st_nlink == 1 or mode & 0o222 else 0
     return code, result.st_size, result.st_mtime_ns, result.st_ino, ctime_ns
 
 

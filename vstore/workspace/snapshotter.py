@@ -69,7 +69,10 @@ class Snapshotter:
             missing = self._cache.find_missing(digest for column in digests for digest in column if digest)
             if missing:
                 digests = [[UNKNOWN if digest in missing else digest for digest in column] for column in digests]
-        started_ns, granularity_ns = file_system_time_ns(self._state.path.parent)
+        try:
+            started_ns, granularity_ns = file_system_time_ns(self._state.path.parent)
+        except OSError:  # as where nothing may be written: then nothing can be remembered either
+            started_ns, granularity_ns, remember = 0, 0, False
         reading = Reading(found, digests, self._cache, self._algorithm, writer)
         reading.run(self._jobs, self._reporter)
         if reading.failed:

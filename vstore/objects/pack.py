@@ -51,9 +51,10 @@ _FLUSH_BYTES = 1024 * 1024
 
 
 class _Contexts(threading.local):
-    """One decompressor for each thread: making one costs twice what using it does."""
+    """One compressor and decompressor for each thread: making one costs twice what using it does."""
 
     def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=1, write_content_size=True)
         self.decompressor = zstandard.ZstdDecompressor()
 
 
@@ -76,7 +77,6 @@ class PackWriter:
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self._write = write
-        self._compressor = zstandard.ZstdCompressor(level=1, write_content_size=True)
         self._checksum = xxhash.xxh3_128()
         self._locations: list[Location] = []
         self._parts: list[Buffer] = [PACK_HEADER]
@@ -92,18 +92,9 @@ class PackWriter:
 
         The caller adds nothing twice.  Raises InvalidError above MAX_RECORD_BYTES.
         """
-        if len(data) > MAX_RECORD_BYTES:
-            raise InvalidError(f"{digest} is too long for a record", digest=digest)
-        payload, codec = data, RAW
-        if _is_compressible(data, self._compressor):
-            compressed = self._compressor.compress(data)
-            if len(compressed) < _WORTH_IT * len(data):
-                payload, codec = compressed, ZSTD
-        algorithm = algorithm_of(digest)
-        raw_id = to_raw(digest)
-        body = b"".join((_RECORD_TAIL.pack(kind, codec, algorithm.code, len(payload), len(data)), raw_id, payload))
-        self._locations.append(Location(kind, digest, self.size_bytes, len(payload), len(data), check or digest))
-        self._append(_RECORD_HEAD.pack(_RECORD_MAGIC, xxhash.xxh3_64_intdigest(body)))
+        head, body, location = _encode(kind, digest, data, check, self.size_bytes)
+        self._locations.append(location)
+        self._append(head)
         self._append(body)
 
     def add_record(self, record: Buffer, location: Location) -> None:
@@ -145,6 +136,32 @@ class PackWriter:
         return PackSummary(
             self.size_bytes + len(table) + FOOTER_BYTES, self._checksum.hexdigest(), table, len(self._locations)
         )
+
+
+def encode_record(kind: int, digest: Digest, data: bytes, *, check: Digest | None = None) -> tuple[bytes, Location]:
+    """Return a whole record, and its location with offset 0, for ``PackWriter.add_record``.  Thread-safe.
+
+    Raises InvalidError above MAX_RECORD_BYTES.
+    """
+    head, body, location = _encode(kind, digest, data, check, 0)
+    return head + body, location
+
+
+def _encode(
+    kind: int, digest: Digest, data: bytes, check: Digest | None, offset: int
+) -> tuple[bytes, bytes, Location]:
+    """Return a record in two pieces: magic and checksum, and the rest."""
+    if len(data) > MAX_RECORD_BYTES:
+        raise InvalidError(f"{digest} is too long for a record", digest=digest)
+    payload, codec, compressor = data, RAW, _contexts.compressor
+    if _is_compressible(data, compressor):
+        compressed = compressor.compress(data)
+        if len(compressed) < _WORTH_IT * len(data):
+            payload, codec = compressed, ZSTD
+    tail = _RECORD_TAIL.pack(kind, codec, algorithm_of(digest).code, len(payload), len(data))
+    body = b"".join((tail, to_raw(digest), payload))
+    head = _RECORD_HEAD.pack(_RECORD_MAGIC, xxhash.xxh3_64_intdigest(body))
+    return head, body, Location(kind, digest, offset, len(payload), len(data), check or digest)
 
 
 def _is_compressible(data: Buffer, compressor: zstandard.ZstdCompressor) -> bool:

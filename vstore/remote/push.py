@@ -24,7 +24,7 @@ from vstore.remote.draft import Draft, PushPlan
 from vstore.remote.index import index_to_bytes, split_tables
 from vstore.remote.layout import FORMAT, PackRef, commit_key, index_key, intent_key, new_session
 from vstore.remote.mirror import Journal
-from vstore.remote.packer import PACK_BYTES, Batch, BuiltPack, build_pack
+from vstore.remote.packer import PACK_BYTES, BuiltPack
 from vstore.remote.transport import Key
 from vstore.remote.uploads import Uploads
 
@@ -134,23 +134,25 @@ class _Push:
     def _upload(self, journal: Journal) -> None:
         """Upload the records that are not there, then the index of all packs that have none."""
         uploads = Uploads(self._draft, self._source, self._session)
-        # While one batch is collected, the others are built and uploaded.
+        # While one pack is built, the others are uploaded.
         ahead = max(1, self._site.in_flight_bytes // PACK_BYTES)
 
-        def put(batch: Batch) -> tuple[PackRef, Table]:
+        def put(pack: BuiltPack) -> tuple[PackRef, Table]:
             self._renew_intent()
-            return self._put_pack(build_pack(batch), journal)
+            journal.note(pack.ref)
+            self._transport.write(pack.ref.key, pack.data)
+            return pack.ref, pack.table
 
-        def batches() -> Iterator[Batch]:
-            for batch in uploads.iter_batches():
+        def packs() -> Iterator[BuiltPack]:
+            for pack in uploads.iter_packs():
                 self._reporter.advance(uploads.take_progress())
-                yield batch
+                yield pack
 
         uploaded = []
         total = sum(content.size_bytes for content in self._draft.new_contents())
         self._reporter.begin("pushing", total=total, unit="bytes")
         try:
-            for pack, table in map_ordered(put, batches(), workers=min(self._site.jobs, ahead), ahead=ahead):
+            for pack, table in map_ordered(put, packs(), workers=min(self._site.jobs, ahead), ahead=ahead):
                 uploaded.append((pack, table))
                 self._packs += 1
                 self._records += len(table)
@@ -164,11 +166,6 @@ class _Push:
         if uploads.missing:
             self._refuse(uploads.missing)
         self._put_indexes()
-
-    def _put_pack(self, pack: BuiltPack, journal: Journal) -> tuple[PackRef, Table]:
-        journal.note(pack.ref)
-        self._transport.write(pack.ref.key, pack.data)
-        return pack.ref, pack.table
 
     def _put_indexes(self) -> None:
         used = self._pins_of(self._draft.new_roots())

@@ -1,4 +1,4 @@
-"""Step 4 of a push: taking what the remote lacks from the cache, in the order of the paths, in batches for packs.
+"""Step 4 of a push: taking what the remote lacks from the cache, in the order of the paths, as packs.
 
 Small contents are copied as they are stored.  Large ones are cut, and only the chunks that the remote lacks are
 taken.  Recipes are kept together at the end, so that they are read with few requests.
@@ -6,28 +6,51 @@ taken.  Recipes are kept together at the end, so that they are read with few req
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import itertools
+import operator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
 from vstore.durable import os_errors
 from vstore.errors import CorruptError, ObjectMissingError
 from vstore.objects.chunking import iter_chunks
 from vstore.objects.digest import Digest, Hasher, algorithm_of, hash_bytes
+from vstore.objects.pack import encode_record
 from vstore.objects.recipe import Chunk, build_recipe, resolve_recipe
 from vstore.objects.table import BLOB, RECIPE, Location
+from vstore.parallel import map_ordered
 from vstore.remote.content import Content, Source
 from vstore.remote.draft import Draft
-from vstore.remote.packer import Batch, Packer
+from vstore.remote.packer import BuiltPack, Packer
 from vstore.remote.spans import Failure, read_places
 from vstore.remote.transport import Key
 
 _RECIPES_BYTES = 8 * 1024 * 1024
+_WINDOW_BYTES = 4 * 1024 * 1024
+_ENCODERS = 2
 
 
 class _Salvaged(NamedTuple):
     location: Location
     record: bytes
     content: bytes
+
+
+class _Window(NamedTuple):
+    """Some neighbouring chunks of a large content; ``pieces`` is None where the source does not hold it."""
+
+    content: Content
+    pieces: list[bytes] | None
+    is_last: bool
+
+
+class _Piece(NamedTuple):
+    """A chunk: in which pack it is known to be, or the record to add."""
+
+    chunk: Chunk
+    pack: Key | None
+    record: tuple[bytes, Location] | None
 
 
 class Uploads:
@@ -48,37 +71,38 @@ class Uploads:
         taken, self._progress = self._progress, 0
         return taken
 
-    def iter_batches(self) -> Iterator[Batch]:
-        """Yield the batches, full ones first."""
-        blobs, large = self._draft.blobs, self._draft.large
+    def iter_packs(self) -> Iterator[BuiltPack]:
+        """Yield the packs, full ones first."""
         for root in self._draft.new_roots():
-            for content in root.contents:
-                if content.is_small:
-                    if content.digest not in blobs:
-                        self._add_small(content)
-                elif content.digest not in large:
-                    yield from self._add_large(content)
-                if self._packer.is_full:
-                    yield from self._take()
-        self._add_recipes()
+            for is_small, run in itertools.groupby(root.contents, key=operator.attrgetter("is_small")):
+                if is_small:
+                    yield from self._add_small(run)
+                else:
+                    yield from self._add_large(run)
+        yield from self._add_recipes()
         yield from self._take()
 
-    def _take(self) -> Iterator[Batch]:
-        batch = self._packer.take_batch()
-        if batch is not None:
-            yield batch
+    def _take(self) -> Iterator[BuiltPack]:
+        pack = self._packer.take_pack()
+        if pack is not None:
+            yield pack
 
-    def _add_small(self, content: Content) -> None:
-        found = self._source.find_record(content.digest)
-        if found is None:
-            salvaged = self._salvage(BLOB, content.digest)
-            if salvaged is None:
-                self.missing.add(content.digest)
-                return
-            found = salvaged.location, salvaged.record
-        location, record = found
-        self._draft.blobs[content.digest] = self._packer.add_record(record, location)
-        self._progress += content.size_bytes
+    def _add_small(self, run: Iterable[Content]) -> Iterator[BuiltPack]:
+        blobs, packer = self._draft.blobs, self._packer
+        for digest, size_bytes in run:
+            if digest in blobs or digest in self.missing:
+                continue
+            found = self._source.find_record(digest)
+            if found is None:
+                salvaged = self._salvage(BLOB, digest)
+                if salvaged is None:
+                    self.missing.add(digest)
+                    continue
+                found = salvaged.location, salvaged.record
+            blobs[digest] = packer.add(found[1], found[0])
+            self._progress += size_bytes
+            if packer.is_full:
+                yield from self._take()
 
     def _salvage(self, kind: int, digest: Digest) -> _Salvaged | None:
         """Return a verified record from any pack that is still there, also one that may not be relied upon."""
@@ -88,38 +112,73 @@ class Uploads:
                     return result
         return None
 
-    def _add_large(self, content: Content) -> Iterator[Batch]:
-        file = self._source.open_large(content.digest)
-        if file is None:
-            yield from self._copy_large(content)
-            return
+    def _add_large(self, run: Iterable[Content]) -> Iterator[BuiltPack]:
+        """Cut contents; their chunks are hashed and compressed a few windows ahead."""
         pins: set[Key] = set()
         chunks: list[Chunk] = []
-        algorithm = algorithm_of(content.digest).name
-        hasher = Hasher(algorithm)
-        with file:
-            for piece in _iter_pieces(file, content.digest):
-                hasher.update(piece)
-                chunk = Chunk(hash_bytes(piece, algorithm), len(piece))
-                chunks.append(chunk)
-                key = self._find_chunk(chunk.digest)
-                if key is None:
-                    key = self._draft.blobs[chunk.digest] = self._packer.add(
-                        BLOB, chunk.digest, bytes(piece), chunk.digest
-                    )
+        windows = map_ordered(self._encode, self._iter_windows(run), workers=_ENCODERS, ahead=2 * _ENCODERS)
+        for content, pieces, is_last in windows:
+            if pieces is None:
+                yield from self._copy_large(content)
+                continue
+            for chunk, known, record in pieces:
+                key = known or self._draft.blobs.get(chunk.digest)
+                if key is None and record is not None:
+                    key = self._draft.blobs[chunk.digest] = self._packer.add(*record)
+                assert key is not None
                 pins.add(key)
-                self._progress += len(piece)
+                chunks.append(chunk)
+                self._progress += chunk.size_bytes
                 if self._packer.is_full:
                     yield from self._take()
-        if hasher.digest() != content.digest:
-            raise CorruptError(f"the cached object {content.digest} is damaged", digest=content.digest)
-        recipe = build_recipe(chunks, lambda lower, data: self._keep_recipe(BLOB, lower, data, pins))
-        self._keep_recipe(RECIPE, content.digest, recipe, pins)
-        self._draft.large[content.digest] = pins
-        if self._recipes_bytes > _RECIPES_BYTES:
-            self._add_recipes()
+            if is_last:
+                recipe = build_recipe(chunks, functools.partial(self._keep_recipe, BLOB, pins=pins))
+                self._keep_recipe(RECIPE, content.digest, recipe, pins)
+                self._draft.large[content.digest] = pins
+                pins, chunks = set(), []
+                if self._recipes_bytes > _RECIPES_BYTES:
+                    yield from self._add_recipes()
+
+    def _iter_windows(self, run: Iterable[Content]) -> Iterator[_Window]:
+        begun: set[Digest] = set()
+        for content in run:
+            if content.digest in self._draft.large or content.digest in begun:
+                continue
+            begun.add(content.digest)
+            file = self._source.open_large(content.digest)
+            if file is None:
+                yield _Window(content, None, is_last=True)
+                continue
+            hasher = Hasher(algorithm_of(content.digest).name)
+            pieces: list[bytes] = []
+            held_bytes = 0
+            with file:
+                for piece in _iter_chunks(file, content.digest):
+                    hasher.update(piece)
+                    if held_bytes >= _WINDOW_BYTES:
+                        yield _Window(content, pieces, is_last=False)
+                        pieces, held_bytes = [], 0
+                    pieces.append(bytes(piece))
+                    held_bytes += len(piece)
+            if hasher.digest() != content.digest:
+                raise CorruptError(f"the cached object {content.digest} is damaged", digest=content.digest)
+            yield _Window(content, pieces, is_last=True)
+
+    def _encode(self, window: _Window) -> tuple[Content, list[_Piece] | None, bool]:
+        """Hash the chunks of a window and encode those that the remote lacks; called in worker threads."""
+        content, pieces, is_last = window
+        if pieces is None:
+            return content, None, is_last
+        algorithm = algorithm_of(content.digest).name
+        encoded = []
+        for data in pieces:
+            chunk = Chunk(hash_bytes(data, algorithm), len(data))
+            key = self._find_chunk(chunk.digest)
+            encoded.append(_Piece(chunk, key, None if key else encode_record(BLOB, chunk.digest, data)))
+        return content, encoded, is_last
 
     def _find_chunk(self, digest: Digest) -> Key | None:
+        """Return the pack that holds, or will hold, a chunk.  Thread-safe."""
         key = self._draft.blobs.get(digest)
         if key is None and (place := self._draft.catalog.find(BLOB, digest)) is not None:
             key = self._draft.blobs[digest] = place.pack.key
@@ -129,18 +188,21 @@ class Uploads:
         self._recipes.append((kind, digest, data, pins))
         self._recipes_bytes += len(data)
 
-    def _add_recipes(self) -> None:
+    def _add_recipes(self) -> Iterator[BuiltPack]:
         for kind, digest, data, pins in self._recipes:
             key = self._find_chunk(digest) if kind == BLOB else None
             if key is None:
-                key = self._packer.add(kind, digest, data, hash_bytes(data, algorithm_of(digest).name))
+                check = hash_bytes(data, algorithm_of(digest).name)
+                key = self._packer.add(*encode_record(kind, digest, data, check=check))
                 if kind == BLOB:
                     self._draft.blobs[digest] = key
             pins.add(key)
+            if self._packer.is_full:
+                yield from self._take()
         self._recipes.clear()
         self._recipes_bytes = 0
 
-    def _copy_large(self, content: Content) -> Iterator[Batch]:
+    def _copy_large(self, content: Content) -> Iterator[BuiltPack]:
         """Bring what is not held here from packs that may no longer be relied upon to where it is safe."""
         pins: set[Key] = set()
 
@@ -158,14 +220,14 @@ class Uploads:
         except (CorruptError, ObjectMissingError):
             self.missing.add(content.digest)
             return
-        pins.add(self._packer.add_record(recipe.record, recipe.location))
+        pins.add(self._packer.add(recipe.record, recipe.location))
         self._draft.large[content.digest] = pins
 
     def _bring_chunk(self, digest: Digest) -> Key:
         key = self._find_chunk(digest)
         if key is None:
             found = self._need(BLOB, digest)
-            key = self._draft.blobs[digest] = self._packer.add_record(found.record, found.location)
+            key = self._draft.blobs[digest] = self._packer.add(found.record, found.location)
         return key
 
     def _need(self, kind: int, digest: Digest) -> _Salvaged:
@@ -175,7 +237,7 @@ class Uploads:
         return found
 
 
-def _iter_pieces(file: BinaryIO, digest: Digest) -> Iterator[memoryview]:
+def _iter_chunks(file: BinaryIO, digest: Digest) -> Iterator[memoryview]:
     with os_errors(digest, "read the cached object"):
         yield from iter_chunks(file)
 

@@ -12,6 +12,7 @@ import pytest
 from pygit2.enums import ConfigLevel
 
 from tests.command import git
+from tests.project import Project
 
 _GIT_CONFIG = """\
 [user]
@@ -74,6 +75,14 @@ def git_repo(tmp_path: Path) -> Path:
     path.mkdir()
     git("init", "--quiet", "--initial-branch=main", cwd=path)
     return path
+
+
+@pytest.fixture
+def project(git_repo: Path) -> Project:
+    """A fresh vstore repository in a fresh git repository."""
+    project = Project(git_repo)
+    project.ok("init")
+    return project
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

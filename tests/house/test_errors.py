@@ -11,6 +11,7 @@ import pytest
 
 from tests.house.source import Source, iter_definitions, sources
 from vstore import errors
+from vstore.cli import failure
 from vstore.errors import VstoreError
 
 _EXIT_CODES = {
@@ -54,7 +55,6 @@ def test_names_and_codes_are_regular(cls: type[VstoreError]) -> None:
 @pytest.mark.parametrize("cls", _TREE, ids=attrgetter("__name__"))
 def test_every_error_has_an_exit_code(cls: type[VstoreError]) -> None:
     """The command line ends each error with a documented exit code: the one of its family where the family has one."""
-    failure = pytest.importorskip("vstore.cli.failure", reason="the command line is not built yet")
     code = failure.exit_code(cls)
     assert code in _DOCUMENTED
     assert code == _EXIT_CODES.get(cls, code)

@@ -88,7 +88,7 @@ def _hint_pointer(fields: dict[str, Any]) -> str | None:
 
 
 def _hint_remote(fields: dict[str, Any]) -> str | None:
-    return "see what is wrong with `vstore remote check`"
+    return None if "checked" in fields else "see what is wrong with `vstore remote check`"
 
 
 def _hint_extra(fields: dict[str, Any]) -> str | None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from vstore import api, errors
 
+_PARTICIPLES = {"list": "listed", "write": "written to", "read": "read", "delete": "deleted from"}
+
 
 def check_checkout(result: api.CheckoutResult, *, allow_missing: bool = False) -> None:
     """Raise UnsavedError, CorruptError or PartialError if files could not be restored."""
@@ -69,8 +71,8 @@ def check_remote(result: api.CheckResult) -> None:
     """Raise RemoteUnavailableError if anything does not work."""
     failed = [step for step in result.steps if step.error is not None]
     if failed:
-        actions = " and ".join(step.action for step in failed)
-        raise errors.RemoteUnavailableError(f"the remote {result.name} does not {actions}", url=result.url)
+        what = " and ".join(_PARTICIPLES[step.action] for step in failed)
+        raise errors.RemoteUnavailableError(f"the remote {result.name} cannot be {what}", url=result.url, checked=True)
 
 
 def _check_broken(broken: list[tuple[str, str]]) -> None:

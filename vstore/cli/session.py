@@ -67,6 +67,7 @@ class Session:
         self.reporter.end()
         for line in lines:
             sys.stdout.write(line + "\n")
+        sys.stdout.flush()  # an error, on another stream, comes after it
 
 
 pass_session = click.make_pass_decorator(Session)

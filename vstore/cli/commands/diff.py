@@ -44,7 +44,7 @@ def _words(session: Session, result: api.DiffResult) -> Iterator[str]:
         # Of what is new or gone as a whole, the parts go without saying.
         if artifact.change == "modified" and artifact.files is not None:
             rows += [_row(session, file, "  ") for file in artifact.files if file.path != artifact.path]
-    yield from render.columns(rows, right=(2,)) if rows else ()
+    yield from render.columns(rows, right=(1,)) if rows else ()
     if rows:
         files = [file for artifact in result.artifacts for file in artifact.files or ()]
         total = sum((file.new_bytes or 0) - (file.old_bytes or 0) for file in files)
@@ -52,10 +52,10 @@ def _words(session: Session, result: api.DiffResult) -> Iterator[str]:
         yield f"{number}, {render.count(len(files), 'file')} changed, {render.growth(total)}"
 
 
-def _row(session: Session, changed: api.ArtifactDiff | api.FileDiff, indent: str) -> tuple[str, str, str, str]:
+def _row(session: Session, changed: api.ArtifactDiff | api.FileDiff, indent: str) -> tuple[str, str, str]:
     sign, colour = _SIGNS[changed.change]
     sizes = [render.size(size) for size in (changed.old_bytes, changed.new_bytes) if size is not None]
     growth = ""
     if changed.old_bytes is not None and changed.new_bytes is not None:
         growth = f"({render.growth(changed.new_bytes - changed.old_bytes)})"
-    return indent + render.paint(sign, colour), session.path(changed.path), " -> ".join(sizes), growth
+    return f"{indent}{render.paint(sign, colour)} {session.path(changed.path)}", " -> ".join(sizes), growth

@@ -11,7 +11,7 @@ from vstore.cli import failure, options, render
 from vstore.cli.session import Session, pass_session
 
 _MOST_FILES = 20
-_COLOURS = {"modified": "yellow", "absent": "yellow", "deleted": "red", "broken": "red", "unchanged": "white"}
+_COLOURS = {"unchanged": "white", "deleted": "red", "broken": "red"}  # all others are yellow
 
 
 @options.verb("status")
@@ -43,8 +43,8 @@ def _words(session: Session, result: api.StatusResult) -> Iterator[str]:
     shown = [artifact for artifact in artifacts if _remarks(artifact) or artifact.data != "unchanged"]
     lines = render.columns(
         [
-            (render.paint(artifact.data, _COLOURS[artifact.data]), session.path(artifact.path), _remarks(artifact))
-            for artifact in shown
+            (render.paint(found.data, _COLOURS.get(found.data, "yellow")), session.path(found.path), _remarks(found))
+            for found in shown
         ]
     )
     for artifact, line in zip(shown, lines, strict=True):
@@ -91,10 +91,14 @@ def _files(sign: str, colour: str, paths: Sequence[str]) -> Iterator[str]:
 
 def _next(artifacts: Sequence[api.ArtifactStatus]) -> Iterator[str]:
     kinds = {artifact.data for artifact in artifacts}
-    if "modified" in kinds:
+    if "broken" in kinds:
+        yield "Next: mend the broken pointer, or take one side of the merge with git checkout --ours (or --theirs)"
+    elif "modified" in kinds:
         yield "Next: vstore add -u (keep the changes) or vstore checkout --force (drop them)"
     elif any(artifact.not_in_cache for artifact in artifacts):
         yield "Next: vstore pull"
+    elif "outdated" in kinds:
+        yield "Next: vstore checkout (bring the files to where the pointers are)"
     elif "deleted" in kinds:
         yield "Next: vstore checkout (bring the data back)"
     elif any(artifact.not_in_remote for artifact in artifacts):

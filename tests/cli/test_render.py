@@ -1,0 +1,101 @@
+"""Words for results."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from vstore.cli import render
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (1449, "1.4 kB"),
+        (99_949, "99.9 kB"),
+        (123_456, "123 kB"),
+        (999_499, "999 kB"),
+        (999_500, "1.0 MB"),
+        (1_400_000_000, "1.4 GB"),
+        (2**63, "9.2 EB"),
+    ],
+)
+def test_sizes_have_three_digits_at_most(size_bytes: int, text: str) -> None:
+    """A size is short, decimal, and never reads 1000 of something."""
+    assert render.size(size_bytes) == text
+
+
+def test_counts_have_their_plural() -> None:
+    """One is singular, everything else is not, and thousands are grouped."""
+    assert [render.count(n, "file") for n in (0, 1, 12345)] == ["0 files", "1 file", "12,345 files"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "0 s"), (59.4, "59 s"), (65, "1 min 05 s"), (12_000, "3 h 20 min")]
+)
+def test_durations_read_well(seconds: float, text: str) -> None:
+    """A time span has two units at most."""
+    assert render.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("data/plain name-é-🙂.csv", "data/plain name-é-🙂.csv"),
+        ("a\nb", '"a\\nb"'),
+        ('say "hi"', '"say \\"hi\\""'),
+        ("\x1b[31mred", '"\\033[31mred"'),
+        (os.fsdecode(b"caf\xe9"), '"caf\\351"'),
+        ("gpj.\u202eexe", '"gpj.\\342\\200\\256exe"'),
+    ],
+)
+def test_odd_names_cannot_fool_a_terminal(name: str, text: str) -> None:
+    """What controls a terminal is escaped as git does; all other names stay as they are."""
+    assert render.path(name) == text
+
+
+def test_columns_are_aligned() -> None:
+    """Columns are as wide as their widest cell, and lines have no blanks at the end."""
+    rows = [("a", "1 B", ""), ("long", "100 B", "x")]
+    assert render.columns(rows, right=(1,)) == ["a       1 B", "long  100 B  x"]
+
+
+class _Pair(NamedTuple):
+    path: str
+    size_bytes: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Result:
+    paths: tuple[Path, ...]
+    pairs: list[_Pair]
+    counts: dict[str, int]
+    names: frozenset[str]
+    nothing: None = None
+
+
+def test_json_has_the_names_of_fields() -> None:
+    """Dataclasses and named tuples become objects, paths become text, sets become sorted lists."""
+    result = _Result((Path("a/b"),), [_Pair("x", 1)], {"n": 2}, frozenset("ba"))
+    assert json.loads(render.to_json(result, pretty=False)) == {
+        "paths": ["a/b"],
+        "pairs": [{"path": "x", "size_bytes": 1}],
+        "counts": {"n": 2},
+        "names": ["a", "b"],
+        "nothing": None,
+    }
+
+
+@pytest.mark.parametrize("name", ["é🙂", os.fsdecode(b"caf\xe9"), "a\nb"])
+def test_json_keeps_every_name(name: str) -> None:
+    """Any file name survives, also one that is not UTF-8."""
+    text = render.to_json({"path": name}, pretty=True)
+    assert os.fsencode(json.loads(text.encode("utf-8"))["path"]) == os.fsencode(name)

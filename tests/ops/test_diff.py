@@ -1,0 +1,146 @@
+"""Differences between versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.project import LARGE, Project
+from vstore.api import open_repo
+from vstore.errors import InvalidError, NotTrackedError, RevisionNotFoundError
+from vstore.ops.diff import diff, split_revisions
+
+
+def _changes(result: Any) -> dict[str, str]:
+    return {file["path"]: file["change"] for artifact in result["artifacts"] for file in artifact["files"]}
+
+
+@pytest.fixture
+def changed(project: Project) -> Project:
+    """A project whose second commit modified, deleted and added files, and added an artifact."""
+    project.add_data()
+    project.write("data/a.txt", b"changed\n")
+    (project.path / "data/sub/b.txt").unlink()
+    (project.path / "data/sub").rmdir()
+    project.write("data/new.txt", b"new\n")
+    project.write("table.csv", b"1,2\n")
+    project.ok("add", "data", "table.csv")
+    project.commit("second")
+    return project
+
+
+def test_nothing_differs_after_a_commit(changed: Project) -> None:
+    """Against the last commit, an untouched work tree has no differences and prints nothing."""
+    assert changed.ok("diff").stdout == ""
+
+
+def test_two_revisions_by_file(changed: Project) -> None:
+    """Between two commits, every file that differs is named with its sizes and digests."""
+    result = changed.ok("diff", "HEAD~1", "HEAD", "--json").json()
+    assert (result["old"], result["new"]) == ("HEAD~1", "HEAD")
+    assert _changes(result) == {
+        "data/a.txt": "modified",
+        "data/new.txt": "added",
+        "data/sub/b.txt": "deleted",
+        "table.csv": "added",
+    }
+    file = result["artifacts"][0]["files"][0]
+    assert (file["path"], file["old_bytes"], file["new_bytes"]) == ("data/a.txt", 2, 8)
+    assert file["old_digest"] != file["new_digest"] and file["new_digest"].startswith("xxh128:")
+
+
+@pytest.mark.parametrize("arguments", [("HEAD~1..HEAD",), ("HEAD~1..",), ("HEAD~1", "HEAD"), ("HEAD~1",)])
+def test_revisions_are_written_as_in_git(changed: Project, arguments: tuple[str, ...]) -> None:
+    """A..B, A.., A B and A mean the same when the work tree is B."""
+    assert changed.ok("diff", "--name-only", *arguments).stdout.split() == [
+        "data/a.txt",
+        "data/new.txt",
+        "data/sub/b.txt",
+        "table.csv",
+    ]
+
+
+def test_work_tree_against_a_commit(changed: Project) -> None:
+    """Without a second revision the files themselves are compared, added or not."""
+    changed.write("data/a.txt", b"a\n")
+    assert _changes(changed.ok("diff", "--json").json()) == {"data/a.txt": "modified"}
+    assert "data/a.txt" not in _changes(changed.ok("diff", "HEAD~1", "--json").json())
+
+
+def test_paths_narrow(changed: Project) -> None:
+    """Paths, also inside a tree, leave out everything else; they are relative to where one stands."""
+    outcome = changed.run("diff", "HEAD~1", "--name-only", "sub/b.txt", "new.txt", inside="data")
+    assert outcome.ok().stdout == "new.txt\nsub/b.txt\n"
+
+
+def test_path_on_neither_side_is_unknown(changed: Project) -> None:
+    """A path that neither side tracks is an error."""
+    outcome = changed.run("diff", "nowhere.csv")
+    assert outcome.exit_code == 1 and "nowhere.csv is not tracked" in outcome.stderr
+
+
+def test_never_checked_out_is_not_deleted(changed: Project) -> None:
+    """In a fresh clone, where no data is yet, nothing counts as deleted."""
+    assert changed.clone().ok("diff").stdout == ""
+
+
+def test_deleted_data_is_deleted(changed: Project) -> None:
+    """Data that was here and is gone counts as deleted."""
+    (changed.path / "table.csv").unlink()
+    assert _changes(changed.ok("diff", "--json").json()) == {"table.csv": "deleted"}
+
+
+def test_before_the_first_commit_all_is_new(project: Project) -> None:
+    """In a repository without commits everything is added."""
+    project.write("model.bin", LARGE)
+    project.ok("add", "model.bin")
+    assert _changes(project.ok("diff", "--json").json()) == {"model.bin": "added"}
+
+
+def test_file_that_became_a_directory(project: Project) -> None:
+    """A file in place of a directory is told as what went and what came."""
+    project.add_data()
+    (project.path / "model.bin").unlink()
+    project.write("model.bin/part", b"p")
+    project.ok("add", "model.bin")
+    assert _changes(project.ok("diff", "--json").json()) == {"model.bin": "deleted", "model.bin/part": "added"}
+
+
+def test_lost_list_of_files_is_no_error(changed: Project) -> None:
+    """Where the files of a tree are known to nobody, the artifact is still told, with a warning."""
+    changed.drop_cache()
+    outcome = changed.ok("diff", "HEAD~1", "HEAD", "--json")
+    artifacts = {artifact["path"]: artifact for artifact in outcome.json()["artifacts"]}
+    assert artifacts["data"]["files"] is None and artifacts["data"]["change"] == "modified"
+    assert "cannot be compared" in outcome.stderr
+
+
+def test_broken_pointer_elsewhere_stops_nothing(changed: Project) -> None:
+    """A pointer with conflict markers is passed over with a warning."""
+    changed.write("table.csv.vstore", b"<<<<<<< ours\n")
+    outcome = changed.ok("diff", "HEAD~1", "--name-only")
+    assert "data/new.txt" in outcome.stdout
+    assert "table.csv was passed over" in outcome.stderr
+
+
+def test_both_a_revision_and_a_path_is_refused(changed: Project) -> None:
+    """What may be either is not guessed."""
+    changed.git("branch", "data")
+    outcome = changed.run("diff", "data")
+    assert outcome.exit_code == 1
+    assert "is a revision and also a path" in outcome.stderr and "./data" in outcome.stderr
+    assert changed.ok("diff", "./data").stdout == ""
+
+
+def test_python_face(changed: Project) -> None:
+    """The op takes an opened repository and raises our errors."""
+    with open_repo(changed.path) as repo:
+        assert [artifact.path for artifact in diff(repo, old="HEAD~1").artifacts] == ["data", "table.csv"]
+        assert split_revisions(repo, ["HEAD", "data"]) == (["HEAD"], ["data"])
+        with pytest.raises(NotTrackedError):
+            diff(repo, ["nothing"])
+        with pytest.raises(RevisionNotFoundError):
+            diff(repo, old="v99")
+        with pytest.raises(InvalidError):
+            diff(repo, ["../outside"])

@@ -1,0 +1,122 @@
+"""Names of remotes."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.project import Project
+
+
+def test_add_and_list(project: Project) -> None:
+    """A remote that is added is listed, staged in git, and its directory is not made yet."""
+    project.ok("remote", "add", "-d", "store", "../store")
+    (remote,) = project.ok("remote", "list", "--json").json()["remotes"]
+    assert remote == {
+        "name": "store",
+        "url": str(project.store),
+        "default": True,
+        "read_only": False,
+        "options": {},
+    }
+    assert b"../store" in project.read(".vstore/config") and not project.store.exists()
+    assert project.git("diff", "--name-only") == ""
+
+
+def test_relative_path_is_seen_from_where_one_stands(project: Project) -> None:
+    """A relative directory is kept relative to the repository, wherever it was named."""
+    (project.path / "sub").mkdir()
+    project.run("remote", "add", "store", "../../store", inside="sub").ok()
+    assert project.ok("remote", "list", "--json").json()["remotes"][0]["url"] == str(project.store)
+
+
+def test_default(project: Project) -> None:
+    """The default is the one that was chosen; without a choice, the only one there is."""
+    project.ok("remote", "add", "one", "../one")
+    assert project.ok("remote", "default").stdout == "one\n"
+    project.ok("remote", "add", "two", "../two")
+    assert project.run("remote", "default").exit_code == 1
+    project.ok("remote", "default", "two")
+    assert project.ok("remote", "default").stdout == "two\n"
+
+
+def test_rename(project: Project) -> None:
+    """A new name holds everywhere: in the default, and in pointers that are routed there."""
+    project.add_remote()
+    project.write("model.bin")
+    project.ok("add", "model.bin", "-r", "store")
+    project.commit()
+    project.ok("remote", "rename", "store", "bucket")
+    assert project.ok("remote", "default").stdout == "bucket\n"
+    assert b'remote = "bucket"' in project.read("model.bin.vstore")
+    project.ok("push")
+
+
+def test_remove(project: Project) -> None:
+    """A remote that is removed is forgotten, with its secrets; what it holds stays."""
+    project.add_data()
+    project.add_remote()
+    project.ok("push")
+    project.ok("remote", "set", "store", "password", "hunter2")
+    project.ok("remote", "remove", "store")
+    assert project.ok("remote", "list").stdout == ""
+    assert b"hunter2" not in project.read(".vstore/config.local")
+    assert (project.store / "format.json").exists()
+    assert project.run("push").exit_code == 1
+
+
+def test_remove_is_refused_while_pointers_need_it(project: Project) -> None:
+    """A remote to which pointers are routed stays."""
+    project.add_remote()
+    project.write("model.bin")
+    project.ok("add", "model.bin", "-r", "store")
+    outcome = project.run("remote", "remove", "store")
+    assert outcome.exit_code == 11 and "model.bin" in outcome.stderr
+
+
+def test_check_tries_everything(project: Project) -> None:
+    """check lists, writes, reads and deletes, and leaves nothing behind."""
+    project.add_remote()
+    project.store.mkdir()
+    result = project.ok("remote", "check", "--json").json()
+    assert result["ok"] and [step["action"] for step in result["steps"]] == ["list", "write", "read", "delete"]
+    assert not [path for path in project.store.rglob("*") if path.is_file()]
+
+
+def test_check_says_what_is_wrong(project: Project) -> None:
+    """Where something does not work, check names it and ends with 14."""
+    project.add_remote()
+    project.store.write_bytes(b"a file")
+    outcome = project.run("remote", "check")
+    assert outcome.exit_code == 14
+    assert "write: could not" in outcome.stdout and "the remote store cannot be written to" in outcome.stderr
+
+
+def test_password_in_a_url_stays_local(project: Project) -> None:
+    """A URL that holds a password is not committed and not printed."""
+    outcome = project.ok("remote", "add", "web", "https://ada:hunter2@example.org/data")
+    assert "hunter2" not in outcome.stdout
+    assert b"hunter2" not in project.read(".vstore/config")
+    assert "hunter2" not in project.ok("remote", "list", "--json").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "message"),
+    [
+        (["add", "store", "../other"], 11, "there is a remote named store already"),
+        (["add", "a b", "../other"], 1, "is no name for a remote"),
+        (["add", "a.b", "../other"], 1, "is no name for a remote"),
+        (["set", "nowhere", "url", "x"], 1, "there is no remote named 'nowhere'"),
+        (["rename", "store", "store"], 11, "there is a remote named store already"),
+        (["remove", "nowhere"], 1, "there is no remote named 'nowhere'"),
+        (["default", "nowhere"], 1, "there is no remote named 'nowhere'"),
+        (["check", "nowhere"], 1, "there is no remote named 'nowhere'"),
+        (["frobnicate"], 2, "frobnicate"),
+    ],
+)
+def test_mistakes(project: Project, arguments: list[str], exit_code: int, message: str) -> None:
+    """Mistakes are told in a line and change nothing."""
+    project.add_remote()
+    before = project.read(".vstore/config")
+    outcome = project.run("remote", *arguments)
+    assert outcome.exit_code == exit_code and message in outcome.stderr, outcome.stderr
+    assert project.read(".vstore/config") == before

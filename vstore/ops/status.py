@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vstore.errors import VstoreError
-from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.objects.tree import Entry, Tree, diff_trees, find_contents
 from vstore.ops.resolve import Target, find_selection, find_targets, is_inside
+from vstore.ops.transfer import Version, group_by_remote
 from vstore.ops.trees import find_tree
 from vstore.repo import Repo
 from vstore.workspace.pointers import parse_artifact
@@ -20,6 +20,7 @@ from vstore.workspace.snapshot import Snapshot
 
 UNCHANGED = "unchanged"
 MODIFIED = "modified"
+OUTDATED = "outdated"
 DELETED = "deleted"
 ABSENT = "absent"
 BROKEN = "broken"
@@ -29,8 +30,8 @@ BROKEN = "broken"
 class ArtifactStatus:
     """One artifact.
 
-    ``data``: "unchanged", "modified", "deleted" (it was there), "absent" (it was never checked out here) or "broken"
-    (the pointer is).
+    ``data``: "unchanged", "modified", "outdated" (it is what vstore put there, and the pointer says something else),
+    "deleted" (it was there), "absent" (it was never checked out here) or "broken" (the pointer is).
     ``pointer``: against git's HEAD "committed", "new", "changed", or "untracked" without git.
     """
 
@@ -75,23 +76,31 @@ def status(
     *,
     remote: str | None = None,
 ) -> StatusResult:
-    """Compare artifacts with their files; with ``remote`` (a name, or "" for the default) also with a remote."""
+    """Compare artifacts with their files; with ``remote`` (a name, or "" for the default) also with a remote.
+
+    An artifact that belongs to another remote than the default one is compared with its own.
+    """
     targets = find_targets(repo, paths)
     committed = _committed(repo)
     artifacts = [_one(repo, target, committed) for target in targets]
     if remote is None:
         return StatusResult(artifacts)
     name = repo.remote_name(remote or None)
-    with repo.open_remote(name) as opened:
-        digests = [t.artifact.pointer.digest for t in targets if isinstance(t.artifact.pointer, Pointer)]
-        missing = opened.missing_roots(digests)
-    return StatusResult([_with_remote(a, t, missing) for a, t in zip(artifacts, targets, strict=True)], name)
+    lacking = _find_lacking(repo, targets, remote or None)
+    return StatusResult(
+        [dataclasses.replace(artifact, not_in_remote=lacking.get(artifact.path)) for artifact in artifacts], name
+    )
 
 
-def _with_remote(artifact: ArtifactStatus, target: Target, missing: set[Digest]) -> ArtifactStatus:
-    if not isinstance(target.artifact.pointer, Pointer):
-        return artifact
-    return dataclasses.replace(artifact, not_in_remote=target.artifact.pointer.digest in missing)
+def _find_lacking(repo: Repo, targets: Sequence[Target], remote: str | None) -> dict[RelPath, bool]:
+    """Tell of each target, unless it belongs to another remote than the one named, whether its remote lacks it."""
+    versions = [Version(target, None) for target in targets if isinstance(target.artifact.pointer, Pointer)]
+    lacking: dict[RelPath, bool] = {}
+    for name, group in group_by_remote(repo, versions, remote).items():
+        with repo.open_remote(name) as opened:
+            missing = opened.missing_roots({version.pointer.digest for version in group})
+        lacking.update((version.target.path, version.pointer.digest in missing) for version in group)
+    return lacking
 
 
 def _committed(repo: Repo) -> dict[RelPath, bytes] | None:
@@ -119,8 +128,11 @@ def _one(
     if snapshot.digest == pointer.digest and snapshot.executable == pointer.executable:
         return ArtifactStatus(target.path, UNCHANGED, state, pointer.size_bytes, pointer.files, not_in_cache=missing)
     added, modified, deleted = _compare(snapshot, tree, selected, target.inner)
+    placed = repo.state.find_placed(artifact.path)
     if snapshot.kind == "absent" and not selected:
-        data = DELETED if repo.state.find_placed(artifact.path) is not None else ABSENT
+        data = DELETED if placed is not None else ABSENT
+    elif placed is not None and (snapshot.kind, snapshot.digest) == placed:
+        data = OUTDATED
     elif added or modified or deleted or (snapshot.digest != pointer.digest and not selected):
         data = MODIFIED
     else:

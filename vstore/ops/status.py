@@ -10,7 +10,7 @@ from pathlib import Path
 from vstore.errors import VstoreError
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
-from vstore.objects.tree import Entry, Tree, diff_trees, find_contents
+from vstore.objects.tree import Entry, Tree, diff_trees, find_digests
 from vstore.ops.resolve import Target, find_selection, find_targets, is_inside
 from vstore.ops.transfer import Version, group_by_remote
 from vstore.ops.trees import find_tree
@@ -167,7 +167,7 @@ def _count_missing(repo: Repo, pointer: Pointer, tree: bytes | None, selected: l
     if tree is None:
         return pointer.files + 1
     if not selected:
-        return len(repo.cache.find_missing([digest for digest, _ in find_contents(tree)]))
+        return len(repo.cache.find_missing(find_digests(tree)))
     entries = Tree.from_bytes(tree).entries
     return len(repo.cache.find_missing([e.digest for e in entries if e.is_file and is_inside(e.path, selected)]))
 

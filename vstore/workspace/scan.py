@@ -156,7 +156,7 @@ def _scan_directory(
                 continue
             found = take_stat(result)
             if found is not None:
-                if not is_temporary(name):
+                if name[0] != "." or not is_temporary(name):
                     names.append(name)
                     numbers += found
             elif not stat.S_ISDIR(result.st_mode):

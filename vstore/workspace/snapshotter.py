@@ -9,7 +9,7 @@ from vstore.cache.writer import CacheWriter
 from vstore.durable import file_system_time_ns
 from vstore.errors import PartialError, VstoreError
 from vstore.objects.names import RelPath
-from vstore.objects.tree import find_contents, paused_collector
+from vstore.objects.tree import find_digests, paused_collector
 from vstore.progress import SILENT, Reporter
 from vstore.state import RootRecord, State
 from vstore.workspace.reading import Reading
@@ -58,7 +58,7 @@ class Snapshotter:
             tree = self._cache.read(known.digest)
         except VstoreError:
             return None
-        if writer is not None and self._cache.find_missing(digest for digest, _ in find_contents(tree)):
+        if writer is not None and self._cache.find_missing(find_digests(tree)):
             return None
         return Snapshot(found, "tree", known.digest, known.size_bytes, known.files, tree=tree)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from tests.command import git
@@ -60,10 +61,18 @@ def ignored_by_us(root: Path, paths: list[str]) -> list[str]:
 @example(top="**\n!b.x", inner="!/b.x", exclude="")
 def test_any_rules(tree: Path, top: str, inner: str, exclude: str) -> None:
     """Whatever the rules of three files, git and we ignore the same files and directories."""
+    # Whether two stars may follow a name ("a**/b") depends on addresses in memory in older versions of git.
+    assume(not re.search(r"[^/!*\n]\*\*", "\n".join([top, inner, exclude])))
     for name, content in (".gitignore", top), ("a/.gitignore", inner), (".git/info/exclude", exclude):
         (tree / name).write_bytes(content.encode())
     paths = [f"{folder}/{name}".lstrip("/") for folder in ["", *_FOLDERS] for name in _FILES] + _FOLDERS
     assert ignored_by_us(tree, paths) == ignored_by_git(tree, paths)
+
+
+def test_stars_after_a_name(git_repo: Path) -> None:
+    """Two stars that follow a name are an ordinary star, which matches no slash."""
+    (git_repo / ".gitignore").write_text("a**/b\n")
+    assert ignored_by_us(git_repo, ["ab", "a/b", "ax/b", "a/x/b"]) == ["a/b", "ax/b"]
 
 
 def test_rules_for_everywhere(git_repo: Path, home: Path) -> None:

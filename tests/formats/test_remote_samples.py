@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 import xxhash
 
+from tests.command import PROJECT
 from tests.formats import remote_samples
 from vstore.objects.table import BLOB, RECIPE
 from vstore.remote.commits import check_format, commit_from_bytes, intent_from_bytes
 from vstore.remote.index import index_from_bytes
 from vstore.remote.layout import commit_key, index_key, intent_key
+from vstore.remote.packer import PACK_BYTES
+from vstore.remote.sealed import MAX_COUNT
+from vstore.remote.spans import GAP_BYTES, SPAN_BYTES
 
 _SAMPLES = remote_samples.build()
 _COMMIT = commit_key(remote_samples.PROJECT, remote_samples.SESSION)
@@ -99,3 +103,14 @@ def test_index_is_as_the_page_says() -> None:
         for kind, digest, *_ in records
     }
     assert {BLOB, RECIPE} == {kind for _, kind, _ in found}
+
+
+def test_numbers() -> None:
+    """Lengths stand on the page as they stand in the code."""
+    page = (PROJECT / "docs/formats/remote.md").read_text("utf-8")
+    assert "about 64 MiB, written by one request" in page
+    assert PACK_BYTES == 64 << 20
+    assert "(gaps up to 256 KiB, up to 8 MiB a request)" in page
+    assert (GAP_BYTES, SPAN_BYTES) == (256 << 10, 8 << 20)
+    assert "whole numbers from 0 to 2⁴⁸" in page
+    assert MAX_COUNT == 2**48

@@ -306,9 +306,36 @@ def test_check_names_what_is_lacking(
     assert ada.remote.check([root]) == []
     assert [lack.path for lack in ada.remote.check([root, other])] == ["other"]
     pack = keys(log, "packs/")[1]
+    whole = log.inner.read(pack)
+    log.inner.write(pack, bytes(len(whole)))
+    (lack,) = ada.remote.check([root])
+    assert lack.root == root.digest
+    assert 0 < len(lack.contents) < len(root.contents)
     log.inner.delete(pack)
     (lack,) = ada.remote.check([root])
     assert (lack.root, lack.packs) == (root.digest, (pack,))
+
+
+def test_progress_adds_up(ada: Machine, bob: Machine) -> None:
+    """What is advanced while pushing and fetching adds up to what was announced."""
+
+    class Counter(Reporter):
+        def __init__(self) -> None:
+            self.left = 0
+
+        def begin(self, task: str, *, total: int | None = None, unit: str = "files") -> None:
+            assert total is not None
+            self.left += total
+
+        def advance(self, amount: int = 1) -> None:
+            self.left -= amount
+
+    big = noise(700_000)
+    root = ada.add(small_files() | {"big": big, "bigger": big + big + noise(20_000_000, 2)})
+    pushed, fetched = Counter(), Counter()
+    ada.remote.push(ada.remote.plan_push([root]), ada.shelf, reporter=pushed)
+    bob.remote.fetch(root.contents, bob.shelf, roots=[root.digest], reporter=fetched)
+    assert (pushed.left, fetched.left) == (0, 0)
 
 
 def test_probe_tells_what_works(tmp_path: Path, ada: Machine, log: LoggedTransport) -> None:

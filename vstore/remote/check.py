@@ -6,18 +6,18 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from vstore.errors import CorruptError, RemoteDeniedError, VstoreError
+from vstore.errors import CorruptError, KeyNotFoundError, RemoteDeniedError, VstoreError
 from vstore.objects.digest import Digest
-from vstore.objects.recipe import resolve_recipe
-from vstore.objects.table import BLOB, RECIPE, Location
+from vstore.objects.table import BLOB, RECIPE
 from vstore.parallel import map_ordered
 from vstore.progress import Reporter
 from vstore.remote.catalog import Catalog
 from vstore.remote.commits import Commit
 from vstore.remote.content import Root
+from vstore.remote.index import Index, index_of_pack
 from vstore.remote.layout import PROBES, PackRef
 from vstore.remote.ledger import Ledger, Site
-from vstore.remote.spans import Failure, read_places
+from vstore.remote.recipes import find_chunks, read_contents
 from vstore.remote.transport import Key, Transport
 
 
@@ -72,39 +72,33 @@ def _note_pins(commit: Commit, wanted: set[Digest], pinned: dict[Digest, list[fr
 
 def _check_contents(ledger: Ledger, root: Root, pins: frozenset[PackRef]) -> Iterator[Lack]:
     catalog = Catalog(pins)
-    for index in map_ordered(ledger.read_end, sorted(pins), workers=ledger.site.jobs):
+
+    def read_end(pack: PackRef) -> Index | None:
+        try:
+            return index_of_pack(pack, ledger.read_table(pack))
+        except (CorruptError, KeyNotFoundError):
+            return None
+
+    def read_blobs(digests: list[Digest]) -> dict[Digest, bytes]:
+        return read_contents(ledger.site, catalog.locate(BLOB, digests).values())
+
+    for index in map_ordered(read_end, sorted(pins), workers=ledger.site.jobs):
         if index is not None:
             catalog.add(index)
     small = {content.digest for content in root.contents if content.is_small}
     large = {content.digest for content in root.contents if not content.is_small}
     lacking = small - catalog.locate(BLOB, small).keys()
     recipes = catalog.locate(RECIPE, large)
-    lacking |= large - recipes.keys()
-    for location, data in read_places(ledger.site, recipes.values(), _content):
-        chunks = None if isinstance(data, Failure) else _find_chunks(ledger.site, catalog, data)
-        if chunks is None or chunks - catalog.locate(BLOB, chunks).keys():
-            lacking.add(location.digest)
+    good = read_contents(ledger.site, recipes.values())
+    lacking |= large - good.keys()
+    for digest, recipe in good.items():
+        chunks = find_chunks(recipe, read_blobs)
+        wanted = {chunk.digest for chunk in chunks or ()}
+        if chunks is None or wanted - catalog.locate(BLOB, wanted).keys():
+            lacking.add(digest)
     if lacking:
         reason = f"{len(lacking)} contents are not in the packs it is pinned to"
         yield Lack(root.digest, root.path, reason, tuple(sorted(lacking)))
-
-
-def _find_chunks(site: Site, catalog: Catalog, recipe: bytes) -> set[Digest] | None:
-    def read_lower(digest: Digest) -> bytes:
-        place = catalog.find(BLOB, digest)
-        for _, data in read_places(site, [place] if place else [], _content):
-            if not isinstance(data, Failure):
-                return data
-        raise CorruptError(f"a part of a recipe is missing: {digest}", digest=digest)
-
-    try:
-        return {chunk.digest for chunk in resolve_recipe(recipe, read_lower)}
-    except CorruptError:
-        return None
-
-
-def _content(_location: Location, _record: memoryview, content: bytes) -> bytes:
-    return content
 
 
 def probe(transport: Transport) -> list[ProbeStep]:

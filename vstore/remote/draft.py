@@ -6,11 +6,10 @@ import functools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from vstore.errors import CorruptError, ObjectMissingError
+from vstore.errors import CorruptError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest
-from vstore.objects.recipe import resolve_recipe
-from vstore.objects.table import BLOB, RECIPE, Location, Table
+from vstore.objects.table import BLOB, RECIPE, Table
 from vstore.progress import Reporter
 from vstore.remote.catalog import Catalog, has_proof
 from vstore.remote.commits import Commit
@@ -18,7 +17,7 @@ from vstore.remote.content import Content, Root
 from vstore.remote.index import index_of_pack
 from vstore.remote.layout import PackRef
 from vstore.remote.ledger import Ledger, Site
-from vstore.remote.spans import Failure, read_places
+from vstore.remote.recipes import find_chunks, read_contents
 from vstore.remote.transport import Key
 
 
@@ -37,11 +36,12 @@ class Presence:
         if named:
             # Of a commit whose push was seen to end nothing can be doomed; the push of another may have died.
             whole = site.mirror.whole_commits()
-            self.catalog.drop(self.ledger.find_lost(self.catalog.packs.values(), doomed=not whole.issuperset(named)))
+            lost = self.ledger.find_lost(self.catalog.packs.values(), doomed=not whole.issuperset(named))
+            self.catalog.drop(lost)
             self.judge()
-            pins = set().union(*self.kept.values())
-            seen = [key for key in named if self.commits[key].packs().keys() <= pins]
-            site.mirror.keep_whole(seen, among=self.commits)
+            site.mirror.keep_whole(
+                [key for key in named if lost.isdisjoint(self.commits[key].packs())], among=self.commits
+            )
 
     def judge(self) -> None:
         """Find the roots of which no pin was dropped from the catalog."""
@@ -137,28 +137,20 @@ class Draft:
     def _locate_large(self, contents: Collection[Digest]) -> dict[Digest, set[Key]]:
         """Return all packs of each large content whose recipe and chunks are all known to be there."""
         places = self.catalog.locate(RECIPE, contents)
-        recipes = read_places(self.site, places.values(), _content)
-        good = {location.digest: data for location, data in recipes if not isinstance(data, Failure)}
         found: dict[Digest, set[Key]] = {}
-        for digest, data in good.items():
+        for digest, recipe in read_contents(self.site, places.values()).items():
             pins = {places[digest].pack.key}
-            try:
-                chunks = resolve_recipe(data, functools.partial(self._read_blob, pins=pins))
-            except (CorruptError, ObjectMissingError):
-                continue
-            located = self.catalog.locate(BLOB, {chunk.digest for chunk in chunks})
-            if all(chunk.digest in located for chunk in chunks):
-                found[digest] = pins.union(place.pack.key for place in located.values())
+            chunks = find_chunks(recipe, functools.partial(self._read_blobs, pins=pins))
+            if chunks is not None:
+                located = self.catalog.locate(BLOB, {chunk.digest for chunk in chunks})
+                if all(chunk.digest in located for chunk in chunks):
+                    found[digest] = pins.union(place.pack.key for place in located.values())
         return found
 
-    def _read_blob(self, digest: Digest, pins: set[Key]) -> bytes:
-        place = self.catalog.find(BLOB, digest)
-        if place is not None:
-            for _, data in read_places(self.site, [place], _content):
-                if not isinstance(data, Failure):
-                    pins.add(place.pack.key)
-                    return data
-        raise ObjectMissingError(f"{self.site.transport.url} does not hold {digest}", digests=[digest])
+    def _read_blobs(self, digests: list[Digest], pins: set[Key]) -> dict[Digest, bytes]:
+        places = self.catalog.locate(BLOB, digests)
+        pins.update(place.pack.key for place in places.values())
+        return read_contents(self.site, places.values())
 
     def new_roots(self) -> list[Root]:
         """Return the roots that no commit holds."""
@@ -223,6 +215,3 @@ def find_missing_roots(site: Site, roots: Collection[Digest], reporter: Reporter
     """Return the roots that the remote does not hold whole.  Two requests; raises UnavailableError."""
     return set(roots) - Presence(site, roots, reporter).kept.keys()
 
-
-def _content(_location: Location, _record: memoryview, content: bytes) -> bytes:
-    return content

@@ -6,15 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TypeVar
 
-from vstore.errors import CorruptError, ObjectMissingError
+from vstore.errors import ObjectMissingError
 from vstore.objects.digest import Digest, algorithm_of, hash_bytes
-from vstore.objects.recipe import Chunk, resolve_recipe
+from vstore.objects.recipe import Chunk
 from vstore.objects.table import BLOB, RECIPE, Location
 from vstore.progress import Reporter
 from vstore.remote.catalog import Catalog, Place, has_proof
 from vstore.remote.commits import Commit
 from vstore.remote.layout import PackRef
 from vstore.remote.ledger import Ledger, Site
+from vstore.remote.recipes import find_chunks, take_content
 from vstore.remote.spans import Failure, Take, read_places
 from vstore.remote.transport import Key
 
@@ -137,37 +138,30 @@ class Reader:
         places = self.catalog.find_anywhere(kind, digest)
         return next((place for place in places if (place.pack.key, place.location.offset) not in tried), None)
 
-    def read_blob(self, digest: Digest) -> bytes:
-        """Return the content of one blob.  Raises ObjectMissingError, UnavailableError."""
-        for _, content in self.read(BLOB, [digest], _content):
-            return content
-        raise ObjectMissingError(f"{self.site.transport.url} does not hold {digest}", digests=[digest])
-
     def covers(self, roots: Collection[Digest]) -> bool:
         """Tell whether the reader was made for all of these roots."""
         return set(roots) <= set(self._roots)
 
     def read_content(self, digest: Digest) -> bytes:
         """Return a content of any size, verified as a whole.  Raises ObjectMissingError, UnavailableError."""
-        for _, content in self.read(BLOB, [digest], _content):
+        for _, content in self.read(BLOB, [digest], take_content):
             return content
         for _, chunks in self.read_chunks([digest]):
-            content = b"".join([self.read_blob(chunk.digest) for chunk in chunks])
+            blobs = self._read_blobs([chunk.digest for chunk in chunks])
+            content = b"".join([blobs.get(chunk.digest, b"") for chunk in chunks])
             if hash_bytes(content, algorithm_of(digest).name) == digest:
                 return content
         raise ObjectMissingError(f"{self.site.transport.url} does not hold {digest}", digests=[digest])
 
     def read_chunks(self, contents: Iterable[Digest]) -> Iterator[tuple[Digest, list[Chunk]]]:
         """Yield the chunks of each large content whose recipe is good, in the order of the content."""
-        recipes = {location.digest: recipe for location, recipe in self.read(RECIPE, contents, _content)}
+        recipes = {location.digest: recipe for location, recipe in self.read(RECIPE, contents, take_content)}
         for digest, recipe in recipes.items():
-            try:
-                yield digest, resolve_recipe(recipe, self.read_blob)
-            except (CorruptError, ObjectMissingError) as error:
-                self._reporter.warn(f"the recipe of {digest} is of no use: {error.message}")
+            chunks = find_chunks(recipe, self._read_blobs)
+            if chunks is None:
+                self._reporter.warn(f"the recipe of {digest} is of no use: a part of it is damaged or gone")
+            else:
+                yield digest, chunks
 
-
-def _content(_location: Location, _record: memoryview, content: bytes) -> bytes:
-    return content
-
-
+    def _read_blobs(self, digests: list[Digest]) -> dict[Digest, bytes]:
+        return {location.digest: content for location, content in self.read(BLOB, digests, take_content)}

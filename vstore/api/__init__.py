@@ -1,0 +1,129 @@
+"""The public Python face: one function for each verb, saying the same as the command line.
+
+Each takes ``directory``, where one stands (the working directory unless given): paths are relative to it, and the
+repository at or above it is opened for the call.  ``reporter`` hears what goes on.  Results are the frozen
+dataclasses that ``--json`` prints.  What goes wrong is a VstoreError.
+"""
+
+from __future__ import annotations
+
+from vstore.api.changing import add, checkout, init, mv, rm, unlock
+from vstore.api.looking import (
+    cat,
+    diff,
+    doctor,
+    du,
+    find_work_tree,
+    list_remote_names,
+    list_revisions,
+    list_tracked,
+    ls,
+    split_revisions,
+    status,
+)
+from vstore.api.settings import config_get, config_list, config_set, config_unset
+from vstore.api.syncing import (
+    fetch,
+    pull,
+    push,
+    remote_add,
+    remote_check,
+    remote_default,
+    remote_list,
+    remote_remove,
+    remote_rename,
+    remote_set,
+)
+from vstore.config import Layer
+from vstore.ops.add import Added, AddResult, Labels
+from vstore.ops.cat import CatResult
+from vstore.ops.checkout import CheckedOut, CheckoutResult
+from vstore.ops.config import ConfigResult, SettingShown
+from vstore.ops.diff import ArtifactDiff, DiffResult, FileDiff
+from vstore.ops.doctor import DoctorResult, RemoteHealth, RepositoryHealth
+from vstore.ops.du import DuResult, Usage
+from vstore.ops.fetch import Fetched, FetchResult
+from vstore.ops.init import InitResult
+from vstore.ops.ls import Listed, LsResult
+from vstore.ops.mv import Moved, MvResult
+from vstore.ops.pull import PullResult
+from vstore.ops.push import Pushed, PushResult
+from vstore.ops.remote import CheckResult, RemoteInfo, RemotesResult, Step
+from vstore.ops.rm import Removed, RmResult
+from vstore.ops.status import ArtifactStatus, StatusResult
+from vstore.ops.transfer import Scope
+from vstore.ops.unlock import UnlockResult
+from vstore.repo import Repo, open_repo
+
+__all__ = [
+    "AddResult",
+    "Added",
+    "ArtifactDiff",
+    "ArtifactStatus",
+    "CatResult",
+    "CheckResult",
+    "CheckedOut",
+    "CheckoutResult",
+    "ConfigResult",
+    "DiffResult",
+    "DoctorResult",
+    "DuResult",
+    "FetchResult",
+    "Fetched",
+    "FileDiff",
+    "InitResult",
+    "Labels",
+    "Layer",
+    "Listed",
+    "LsResult",
+    "Moved",
+    "MvResult",
+    "PullResult",
+    "PushResult",
+    "Pushed",
+    "RemoteHealth",
+    "RemoteInfo",
+    "RemotesResult",
+    "Removed",
+    "Repo",
+    "RepositoryHealth",
+    "RmResult",
+    "Scope",
+    "SettingShown",
+    "StatusResult",
+    "Step",
+    "UnlockResult",
+    "Usage",
+    "add",
+    "cat",
+    "checkout",
+    "config_get",
+    "config_list",
+    "config_set",
+    "config_unset",
+    "diff",
+    "doctor",
+    "du",
+    "fetch",
+    "find_work_tree",
+    "init",
+    "list_remote_names",
+    "list_revisions",
+    "list_tracked",
+    "ls",
+    "mv",
+    "open_repo",
+    "pull",
+    "push",
+    "remote_add",
+    "remote_check",
+    "remote_default",
+    "remote_list",
+    "remote_remove",
+    "remote_rename",
+    "remote_set",
+    "rm",
+    "split_revisions",
+    "status",
+    "unlock",
+]

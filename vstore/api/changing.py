@@ -1,0 +1,101 @@
+"""Verbs that change what is tracked and what lies in the work tree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vstore.api.opening import Directory, Paths, opened, standing
+from vstore.ops import add as _add
+from vstore.ops import checkout as _checkout
+from vstore.ops import init as _init
+from vstore.ops import mv as _mv
+from vstore.ops import rm as _rm
+from vstore.ops import unlock as _unlock
+from vstore.ops.add import AddResult, Labels
+from vstore.ops.checkout import CheckoutResult
+from vstore.ops.init import InitResult
+from vstore.ops.mv import MvResult
+from vstore.ops.rm import RmResult
+from vstore.ops.unlock import UnlockResult
+from vstore.progress import SILENT, Reporter
+
+
+def init(
+    directory: Directory = None,
+    *,
+    hash: str = "xxh128",
+    cache_dir: str | None = None,
+    no_git: bool = False,
+    reporter: Reporter = SILENT,
+) -> InitResult:
+    """Make a repository; again, it is harmless.  Raises GitRepositoryNotFoundError, InvalidError."""
+    return _init.init(standing(directory), hash=hash, cache_dir=cache_dir, no_git=no_git, reporter=reporter)
+
+
+def add(
+    paths: Paths = (),
+    *,
+    directory: Directory = None,
+    update: bool = False,
+    force: bool = False,
+    labels: Labels = Labels(),  # noqa: B008  frozen
+    dry_run: bool = False,
+    reporter: Reporter = SILENT,
+) -> AddResult:
+    """Track paths, or with ``update`` take over what changed in those (or all) that are tracked.
+
+    Raises AddRefusedError, PathNotFoundError, NameRefusedError, PartialError naming files that cannot be read.
+    """
+    with opened(directory, reporter) as repo:
+        return _add.add(repo, paths, update=update, force=force, labels=labels, dry_run=dry_run)
+
+
+def checkout(
+    paths: Paths = (),
+    *,
+    directory: Directory = None,
+    rev: str | None = None,
+    force: bool = False,
+    relink: bool = False,
+    dry_run: bool = False,
+    reporter: Reporter = SILENT,
+) -> CheckoutResult:
+    """Make the data at ``paths`` (all, if none) equal their pointers, or those of ``rev``.
+
+    Unsaved files are neither overwritten nor deleted without ``force``; what is missing is listed in the result.
+    """
+    with opened(directory, reporter) as repo:
+        return _checkout.checkout(repo, paths, rev=rev, force=force, relink=relink, dry_run=dry_run)
+
+
+def rm(
+    paths: Paths,
+    *,
+    directory: Directory = None,
+    data: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+    reporter: Reporter = SILENT,
+) -> RmResult:
+    """Stop tracking; the data of artifacts stays, unless ``data``.  Raises NotTrackedError, UnsavedError."""
+    with opened(directory, reporter) as repo:
+        return _rm.rm(repo, paths, data=data, force=force, dry_run=dry_run)
+
+
+def mv(
+    sources: Paths,
+    destination: str | Path,
+    *,
+    directory: Directory = None,
+    dry_run: bool = False,
+    reporter: Reporter = SILENT,
+) -> MvResult:
+    """Move data with its pointer and ignore rule; nothing is overwritten.  Raises NotTrackedError, ConflictError."""
+    with opened(directory, reporter) as repo:
+        return _mv.mv(repo, sources, destination, dry_run=dry_run)
+
+
+def unlock(paths: Paths, *, directory: Directory = None, reporter: Reporter = SILENT) -> UnlockResult:
+    """Replace links to the cache by writable copies.  Raises NotTrackedError, PartialError."""
+    with opened(directory, reporter) as repo:
+        return _unlock.unlock(repo, paths)

@@ -1,0 +1,121 @@
+"""What is there: verbs that change nothing, and what a surface asks besides."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vstore.api.opening import Directory, Paths, opened, standing
+from vstore.objects.names import RelPath
+from vstore.ops import cat as _cat
+from vstore.ops import diff as _diff
+from vstore.ops import doctor as _doctor
+from vstore.ops import du as _du
+from vstore.ops import ls as _ls
+from vstore.ops import resolve
+from vstore.ops import status as _status
+from vstore.ops.cat import CatResult
+from vstore.ops.diff import DiffResult
+from vstore.ops.doctor import DoctorResult
+from vstore.ops.du import DuResult
+from vstore.ops.ls import LsResult
+from vstore.ops.status import StatusResult
+from vstore.progress import SILENT, Reporter
+from vstore.repo import find_root
+
+
+def status(
+    paths: Paths = (), *, directory: Directory = None, remote: str | None = None, reporter: Reporter = SILENT
+) -> StatusResult:
+    """Compare artifacts with their files; with ``remote`` (a name, or "" for the default) also with a remote."""
+    with opened(directory, reporter) as repo:
+        return _status.status(repo, paths, remote=remote)
+
+
+def diff(
+    old: str | None = None,
+    new: str | None = None,
+    *,
+    paths: Paths = (),
+    directory: Directory = None,
+    reporter: Reporter = SILENT,
+) -> DiffResult:
+    """Compare revision ``old`` (default: HEAD) with ``new`` (default: the files), by artifact and by file.
+
+    Raises RevisionNotFoundError, NotTrackedError.
+    """
+    with opened(directory, reporter) as repo:
+        return _diff.diff(repo, paths, old=old, new=new)
+
+
+def ls(
+    paths: Paths = (),
+    *,
+    directory: Directory = None,
+    rev: str | None = None,
+    recursive: bool = False,
+    reporter: Reporter = SILENT,
+) -> LsResult:
+    """List what is tracked, and what is inside of what is named.  Raises NotTrackedError, RevisionNotFoundError."""
+    with opened(directory, reporter) as repo:
+        return _ls.ls(repo, paths, rev=rev, recursive=recursive)
+
+
+def du(
+    paths: Paths = (), *, directory: Directory = None, rev: str | None = None, reporter: Reporter = SILENT
+) -> DuResult:
+    """Add up the sizes of artifacts, and of what the cache holds of them.  Raises NotTrackedError."""
+    with opened(directory, reporter) as repo:
+        return _du.du(repo, paths, rev=rev)
+
+
+def cat(
+    path: str | Path,
+    write: Callable[[bytes], object],
+    *,
+    directory: Directory = None,
+    rev: str | None = None,
+    reporter: Reporter = SILENT,
+) -> CatResult:
+    """Give the verified bytes of a tracked file to ``write``, piece by piece.
+
+    Raises NotTrackedError, PathNotFoundError, ObjectMissingError.
+    """
+    with opened(directory, reporter) as repo:
+        return _cat.cat(repo, path, write, rev=rev)
+
+
+def doctor(*, directory: Directory = None, reporter: Reporter = SILENT) -> DoctorResult:
+    """Tell what works on this machine and in the repository one stands in, if any."""
+    return _doctor.doctor(standing(directory), reporter=reporter)
+
+
+def find_work_tree(directory: Directory = None) -> Path | None:
+    """Return the root of the repository at or above ``directory``; paths in results are relative to it."""
+    return find_root(standing(directory))
+
+
+def split_revisions(arguments: Sequence[str], *, directory: Directory = None) -> tuple[list[str], list[str]]:
+    """Tell leading revisions (``A``, ``A B`` or ``A..B``) from the paths behind them, as git does."""
+    with opened(directory) as repo:
+        return _diff.split_revisions(repo, arguments)
+
+
+def list_tracked(*, directory: Directory = None) -> list[RelPath]:
+    """Return the paths of all artifacts, relative to ``directory``."""
+    with opened(directory) as repo:
+        return [os.path.relpath(repo.work_tree / found.path, repo.start) for found in resolve.list_artifacts(repo)]
+
+
+def list_remote_names(*, directory: Directory = None) -> list[str]:
+    """Return the names of the configured remotes."""
+    with opened(directory) as repo:
+        return sorted(repo.config.remotes)
+
+
+def list_revisions(*, directory: Directory = None) -> list[str]:
+    """Return the names of branches and tags."""
+    with opened(directory) as repo:
+        names = [] if repo.git is None else [*repo.git.branch_tips(), *repo.git.tag_tips()]
+        return [name.split("/", 2)[2] for name in names]

@@ -1,0 +1,30 @@
+"""Where one stands, and the repository around it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from vstore.progress import SILENT, Reporter
+from vstore.repo import Repo, open_repo
+
+Paths = Sequence[str | Path]
+"""Paths as a user names them: relative to where one stands."""
+
+Directory = str | Path | None
+"""Where one stands; None is the working directory."""
+
+
+def standing(directory: Directory) -> Path:
+    """Return where one stands, as an absolute path."""
+    return Path(os.path.abspath(directory or os.curdir))
+
+
+def opened(directory: Directory, reporter: Reporter = SILENT, *, jobs: int | None = None) -> Repo:
+    """Open the repository at or above ``directory``; ``jobs`` overrides the setting.
+
+    Raises RepositoryNotFoundError, ConfigInvalidError.
+    """
+    environ = None if jobs is None else {**os.environ, "VSTORE_TRANSFER_JOBS": str(jobs)}
+    return open_repo(standing(directory), environ=environ, reporter=reporter)

@@ -1,0 +1,30 @@
+"""Reading and changing settings."""
+
+from __future__ import annotations
+
+import os
+
+from vstore.api.opening import Directory, standing
+from vstore.config import Layer
+from vstore.ops import config as _config
+from vstore.ops.config import ConfigResult
+
+
+def config_get(name: str, *, directory: Directory = None) -> ConfigResult:
+    """Return the value of a setting that is in force.  Raises SettingNotFoundError."""
+    return _config.get_setting(standing(directory), os.environ, name)
+
+
+def config_list(*, directory: Directory = None, layer: Layer | None = None) -> ConfigResult:
+    """Return the settings in force, or those of one layer."""
+    return _config.list_settings(standing(directory), os.environ, layer)
+
+
+def config_set(name: str, value: str, *, directory: Directory = None, layer: Layer | None = None) -> ConfigResult:
+    """Set a value in the project's layer, or another one; secrets stay local.  Raises ConfigInvalidError."""
+    return _config.set_setting(standing(directory), os.environ, name, value, layer=layer)
+
+
+def config_unset(name: str, *, directory: Directory = None, layer: Layer | None = None) -> ConfigResult:
+    """Remove a value.  Raises SettingNotFoundError."""
+    return _config.unset_setting(standing(directory), os.environ, name, layer=layer)

@@ -1,0 +1,126 @@
+"""Verbs that bring contents to a remote and back, and the names of remotes."""
+
+from __future__ import annotations
+
+import os
+
+from vstore.api.opening import Directory, Paths, opened
+from vstore.config import Layer
+from vstore.ops import fetch as _fetch
+from vstore.ops import pull as _pull
+from vstore.ops import push as _push
+from vstore.ops import remote as _remote
+from vstore.ops.fetch import FetchResult
+from vstore.ops.pull import PullResult
+from vstore.ops.push import PushResult
+from vstore.ops.remote import CheckResult, RemotesResult
+from vstore.ops.transfer import Scope
+from vstore.progress import SILENT, Reporter
+
+
+def push(
+    paths: Paths = (),
+    *,
+    directory: Directory = None,
+    remote: str | None = None,
+    scope: Scope = Scope(),  # noqa: B008  frozen
+    jobs: int | None = None,
+    check: bool = False,
+    dry_run: bool = False,
+    reporter: Reporter = SILENT,
+) -> PushResult:
+    """Bring artifacts to a remote; with ``check`` only see whether it holds everything.
+
+    Raises ObjectMissingError, RemoteNotFoundError, RemoteUnavailableError, RemoteDeniedError.
+    """
+    with opened(directory, reporter, jobs=jobs) as repo:
+        return _push.push(repo, paths, remote=remote, scope=scope, check=check, dry_run=dry_run)
+
+
+def fetch(
+    paths: Paths = (),
+    *,
+    directory: Directory = None,
+    remote: str | None = None,
+    scope: Scope = Scope(),  # noqa: B008  frozen
+    jobs: int | None = None,
+    dry_run: bool = False,
+    reporter: Reporter = SILENT,
+) -> FetchResult:
+    """Bring what the cache lacks of artifacts from a remote; what is missing there is listed in the result.
+
+    Raises RemoteNotFoundError, RemoteUnavailableError, RemoteDeniedError.
+    """
+    with opened(directory, reporter, jobs=jobs) as repo:
+        return _fetch.fetch(repo, paths, remote=remote, scope=scope, dry_run=dry_run)
+
+
+def pull(
+    paths: Paths = (),
+    *,
+    directory: Directory = None,
+    remote: str | None = None,
+    rev: str | None = None,
+    jobs: int | None = None,
+    force: bool = False,
+    dry_run: bool = False,
+    reporter: Reporter = SILENT,
+) -> PullResult:
+    """Fetch, then checkout."""
+    with opened(directory, reporter, jobs=jobs) as repo:
+        return _pull.pull(repo, paths, remote=remote, rev=rev, force=force, dry_run=dry_run)
+
+
+def remote_list(*, directory: Directory = None) -> RemotesResult:
+    """Return the remotes, by name."""
+    with opened(directory) as repo:
+        return _remote.list_remotes(repo)
+
+
+def remote_add(
+    name: str, url: str, *, directory: Directory = None, default: bool = False, layer: Layer | None = None
+) -> RemotesResult:
+    """Name a place that contents are pushed to and fetched from.  Raises ConflictError, InvalidError."""
+    with opened(directory) as repo:
+        _remote.add_remote(repo, os.environ, name, url, default=default, layer=layer)
+    return remote_list(directory=directory)
+
+
+def remote_set(
+    name: str, key: str, value: str, *, directory: Directory = None, layer: Layer | None = None
+) -> RemotesResult:
+    """Set an option of a remote; secrets stay local.  Raises RemoteNotFoundError, ConfigInvalidError."""
+    with opened(directory) as repo:
+        _remote.set_remote(repo, os.environ, name, key, value, layer=layer)
+    return remote_list(directory=directory)
+
+
+def remote_rename(old: str, new: str, *, directory: Directory = None, reporter: Reporter = SILENT) -> RemotesResult:
+    """Rename a remote, also in the pointers that are routed to it.  Raises RemoteNotFoundError, ConflictError."""
+    with opened(directory, reporter) as repo:
+        _remote.rename_remote(repo, os.environ, old, new)
+    return remote_list(directory=directory)
+
+
+def remote_remove(name: str, *, directory: Directory = None) -> RemotesResult:
+    """Forget a remote; what it holds stays.  Raises RemoteNotFoundError, ConflictError if pointers need it."""
+    with opened(directory) as repo:
+        _remote.remove_remote(repo, os.environ, name)
+    return remote_list(directory=directory)
+
+
+def remote_default(
+    name: str | None = None, *, directory: Directory = None, layer: Layer | None = None
+) -> RemotesResult:
+    """Make a remote the default; without a name only tell which it is.  Raises RemoteNotFoundError."""
+    with opened(directory) as repo:
+        chosen = repo.remote_name(name)
+        if name is not None:
+            _remote.set_default(repo, os.environ, chosen, layer=layer)
+    return remote_list(directory=directory)
+
+
+def remote_check(name: str | None = None, *, directory: Directory = None) -> CheckResult:
+    """Try to list, write, read and delete at a remote.  Raises RemoteNotFoundError, RemoteExtraMissingError."""
+    with opened(directory) as repo:
+        return _remote.check_remote(repo, name)

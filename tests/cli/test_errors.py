@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import PROJECT, Outcome, run_vstore
+from tests.command import PROJECT, Outcome, run_vstore, start_vstore
 from tests.project import LARGE, Project
 from vstore.durable import FileLock
 
@@ -76,6 +77,15 @@ def test_no_repository(git_repo: Path, verb: list[str]) -> None:
 def test_no_git(tmp_path: Path) -> None:
     """Where there is no git, init says so and how to do without."""
     check(run_vstore("init", cwd=tmp_path), 10, "no git repository holds", "vstore init --no-git")
+
+
+def test_no_git_program(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where git is not installed, writing verbs say so, and reading ones work."""
+    project.add_data()
+    project.write("data/a.txt", b"changed\n")
+    monkeypatch.setenv("PATH", str(project.path))
+    check(project.run("add", "data"), 1, "the git program is not installed", "install git")
+    project.ok("status")
 
 
 def test_json_error(git_repo: Path) -> None:
@@ -294,6 +304,22 @@ def test_two_commands_at_once(filled: Project) -> None:
     finally:
         other.release()
     filled.ok("add", "data")
+
+
+def test_interrupt_while_waiting(filled: Project) -> None:
+    """Waiting for another command is announced, and Ctrl-C ends it with 130 and one line."""
+    other = FileLock(filled.path / ".git/vstore/lock")
+    assert other.acquire()
+    try:
+        with start_vstore("add", "data", cwd=filled.path) as process:
+            assert process.stderr is not None
+            assert process.stderr.readline() == b"waiting for another vstore command to finish\n"
+            process.send_signal(signal.SIGINT)
+            rest = process.stderr.read().decode()
+    finally:
+        other.release()
+    assert process.returncode == 130
+    assert rest.strip().startswith("Interrupted") and "Traceback" not in rest
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,21 @@ def test_paths_are_seen_from_where_one_stands(project: Project) -> None:
     assert "modified  ../data" in run_vstore("-C", notebooks, "status", cwd=project.path.parent).ok().stdout
 
 
+def test_without_git(tmp_path: Path) -> None:
+    """With --no-git everything works, and nobody is told to commit."""
+    project = Project(tmp_path)
+    project.ok("init", "--no-git")
+    project.write("data.csv", b"1\n")
+    assert "git" not in project.ok("add", "data.csv").stdout
+    project.write("data.csv", b"2\n")
+    assert "data.csv" in project.ok("diff").stdout
+    project.ok("checkout", "--force")
+    assert project.read("data.csv") == b"1\n"
+    assert project.ok("mv", "data.csv", "table.csv").stdout == "data.csv -> table.csv\n"
+    assert project.ok("rm", "table.csv").stdout == "table.csv: not tracked any more, 1 file kept\n"
+    assert not (tmp_path / ".gitignore").exists()
+
+
 def test_check_tells_by_exit_code(project: Project) -> None:
     """status --check ends with 4 if anything differs."""
     project.add_data()

@@ -44,6 +44,16 @@ def test_twice_is_harmless(linked: Project) -> None:
     assert "edit at will" in linked.ok("unlock", "data").stdout
 
 
+def test_read_only_file_whose_object_is_gone(project: Project) -> None:
+    """What once was a hard link to the cache, and is the last copy now, becomes writable as it is."""
+    project.add_data()
+    (project.path / "model.bin").chmod(0o444)
+    project.drop_cache()
+    assert project.ok("unlock", "model.bin", "--json").json()["files"] == ["model.bin"]
+    assert os.stat(project.path / "model.bin").st_mode & 0o200
+    assert project.read("model.bin") == LARGE[::-1]
+
+
 def test_not_tracked(project: Project) -> None:
     """Only what is tracked can be unlocked."""
     project.write("README")

@@ -108,6 +108,10 @@ def _hint_corrupt(fields: dict[str, Any]) -> str | None:
     return "get an undamaged copy with `vstore fetch`" if "digest" in fields else None
 
 
+def _hint_git(fields: dict[str, Any]) -> str | None:
+    return "install git (see https://git-scm.com), then run this again" if "program" in fields else None
+
+
 def _hint_invalid(fields: dict[str, Any]) -> str | None:
     return f"for the path, write ./{fields['argument']}" if "argument" in fields else None
 
@@ -140,6 +144,7 @@ _HINTS: dict[type[VstoreError], Hint] = {
     errors.RemoteUnavailableError: _hint_remote,
     errors.RemoteDeniedError: _hint_remote,
     errors.RemoteExtraMissingError: _hint_extra,
+    errors.GitFailedError: _hint_git,
     errors.PartialError: _hint_partial,
     errors.NoSpaceError: _hint_space,
     errors.PermissionDeniedError: _hint_permission,

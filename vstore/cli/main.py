@@ -106,7 +106,8 @@ class Vstore(click.Group):
 @click.pass_context
 def cli(ctx: click.Context, directory: Path | None, quiet: bool, verbose: bool, progress: bool | None) -> None:
     """Version datasets, models and other large files alongside the code."""
-    ctx.obj = Session(directory, quiet, verbose, progress)
+    session = ctx.ensure_object(Session)
+    session.directory, session.quiet, session.verbose, session.progress = directory, quiet, verbose, progress
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,9 +123,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = args[: args.index("--")] if "--" in args else args
     session = Session()
     try:
-        with cli.make_context("vstore", args) as ctx:
+        with cli.make_context("vstore", args, obj=session) as ctx:
             code = cli.invoke(ctx)
-            session = ctx.obj
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except click.exceptions.NoArgsIsHelpError as nothing:
@@ -140,8 +140,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write("\nInterrupted; the same command goes on where this one stopped.\n")
         return failure.INTERRUPTED
     except Exception as failed:  # noqa: BLE001  whatever it is, the user is told
-        verbose = any(option in ("-v", "--verbose") for option in options)
-        return failure.report(failed, sys.stderr, as_json="--json" in options, verbose=verbose, verb=_verb_of(args))
+        session.reporter.end()
+        as_json = "--json" in options  # also where parsing them is what failed
+        return failure.report(failed, sys.stderr, as_json=as_json, verbose=session.verbose, verb=_verb_of(args))
 
 
 def _accept_any_name(stream: TextIO) -> None:

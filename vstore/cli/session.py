@@ -41,6 +41,11 @@ class Session:
         root = self._work_tree
         return render.path(name if root is None else os.path.relpath(root / name, self._here))
 
+    @property
+    def next_commit(self) -> str:
+        """What to do after pointers changed; empty without git."""
+        return "Next: git commit" if self._work_tree and os.path.lexists(self._work_tree / ".git") else ""
+
     @functools.cached_property
     def _work_tree(self) -> Path | None:
         from vstore import api  # `vstore --help` makes a session, and must be quick

@@ -56,7 +56,7 @@ def run_git(directory: Path, *arguments: str, stdin: bytes = b"") -> bytes:
             check=False,
         )
     except FileNotFoundError as error:
-        raise GitFailedError("the git program is not installed", path=str(directory)) from error
+        raise GitFailedError("the git program is not installed", path=str(directory), program="git") from error
     except OSError as error:
         raise GitFailedError(f"the git program did not start: {error.strerror}", path=str(directory)) from error
     if done.returncode:

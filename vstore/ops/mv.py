@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vstore.cache.writer import open_writer
-from vstore.durable import flush_directory, os_errors
+from vstore.durable import flush_directory, os_errors, write_atomic
 from vstore.errors import ConflictError, InvalidError, NameRefusedError, PathNotFoundError
 from vstore.git.ignore_rules import add_rule, remove_rule
 from vstore.objects.names import RelPath, find_refusal
@@ -120,8 +120,7 @@ def _move_artifact(repo: Repo, target: Target, path: RelPath) -> None:
         if repo.git is not None and add_rule(new_file.parent, path.rpartition("/")[2]):
             staged.append(_ignore_file(path))
         if not new_file.exists():
-            os.link(old_file, new_file)
-            flush_directory(new_file.parent)
+            write_atomic(new_file, old_file.read_bytes())
         if os.path.lexists(repo.work_tree / source):
             os.rename(repo.work_tree / source, repo.work_tree / path)
             flush_directory(new_file.parent)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vstore.durable import os_errors
 from vstore.errors import PartialError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.names import RelPath
 from vstore.objects.tree import EXECUTABLE, FILE, Entry
 from vstore.ops.placing import Edits, place
-from vstore.ops.resolve import find_targets
+from vstore.ops.resolve import Target, find_targets
 from vstore.repo import Repo
 from vstore.workspace.snapshot import Snapshot
 
@@ -29,13 +30,15 @@ class UnlockResult:
 def unlock(repo: Repo, paths: Sequence[str | Path]) -> UnlockResult:
     """Replace what is a link to the cache at ``paths`` by a verified, writable copy of it.
 
-    Each file changes at once or not at all.  Raises NotTrackedError, PartialError naming files whose contents the
-    cache does not hold undamaged.
+    What only is read-only, because its object is gone from the cache, is made writable as it is.  Each file changes
+    at once or not at all.  Raises NotTrackedError, PartialError naming files whose contents the cache does not hold
+    undamaged.
     """
     unlocked: list[tuple[RelPath, int]] = []
     with repo.writing():
         for target in find_targets(repo, paths):
             unlocked += unlock_files(repo, target.artifact.path, target.inner)
+            unlocked += _make_writable(repo, target)
     return UnlockResult([path for path, _ in unlocked], sum(size for _, size in unlocked))
 
 
@@ -59,6 +62,18 @@ def unlock_files(repo: Repo, root: RelPath, inner: RelPath = "") -> list[tuple[R
             f"{len(failed)} of the files of {root} could not be copied", done=len(done.written), failed=failed
         )
     return [(_join(root, entry.path), entry.size_bytes) for entry in linked]
+
+
+def _make_writable(repo: Repo, target: Target) -> Iterator[tuple[RelPath, int]]:
+    root = target.artifact.path
+    snapshot = repo.snapshotter().take(repo.work_tree / root, root)
+    for entry in _iter_inside(snapshot, target.inner):
+        path = repo.work_tree / _join(root, entry.path)
+        with os_errors(path, "make writable"):
+            mode = os.lstat(path).st_mode
+            if stat.S_ISREG(mode) and not mode & stat.S_IWUSR:
+                path.chmod(stat.S_IMODE(mode) | stat.S_IWUSR)
+                yield _join(root, entry.path), entry.size_bytes
 
 
 def _iter_inside(snapshot: Snapshot, inner: RelPath) -> Iterable[Entry]:

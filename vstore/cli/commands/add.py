@@ -82,4 +82,4 @@ def _words(session: Session, result: api.AddResult) -> Iterator[str]:
         yield "Nothing was done: this was a dry run."
     elif changed:
         grown = f"{render.count(result.new_objects, 'new object')}, {render.size(result.new_bytes)}"
-        yield f"In the cache: {grown}.  Next: git commit"
+        yield f"In the cache: {grown}.  {session.next_commit}".rstrip()

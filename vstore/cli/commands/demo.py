@@ -93,7 +93,7 @@ class _Story:
             try:
                 done = subprocess.run([*program, *words[1:]], cwd=where, env={**os.environ, **_AUTHOR}, check=False)
             except FileNotFoundError as error:
-                raise errors.GitFailedError("the git program is not installed", path=words[0]) from error
+                raise errors.GitFailedError("the git program is not installed", path=words[0], program="git") from error
             if done.returncode:
                 raise errors.VstoreError(f"`{line}` ended with exit code {done.returncode}", command=line)
 

@@ -29,4 +29,7 @@ def command(session: Session, sources: tuple[str, ...], destination: str, dry_ru
 def _words(session: Session, result: api.MvResult) -> Iterator[str]:
     for moved in result.moved:
         yield f"{session.path(moved.source)} -> {session.path(moved.destination)}"
-    yield "Nothing was done: this was a dry run." if result.dry_run else "Next: git commit"
+    if result.dry_run:
+        yield "Nothing was done: this was a dry run."
+    elif session.next_commit:
+        yield session.next_commit

@@ -38,4 +38,7 @@ def _words(session: Session, result: api.RmResult) -> Iterator[str]:
         if removed.kept:
             files.append(f"{render.count(removed.kept, 'file')} kept")
         yield f"{session.path(removed.path)}: {', '.join([what, *files])}"
-    yield "Nothing was done: this was a dry run." if result.dry_run else "Next: git commit"
+    if result.dry_run:
+        yield "Nothing was done: this was a dry run."
+    elif session.next_commit:
+        yield session.next_commit

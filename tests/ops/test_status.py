@@ -1,4 +1,4 @@
-"""What status says of data whose pointer moved on, and of data that belongs to another remote."""
+"""What status says, and ``add -u`` does, where pointers moved on; and artifacts that belong to another remote."""
 
 from __future__ import annotations
 
@@ -31,6 +31,21 @@ def test_work_on_outdated_files_is_modified(project: Project) -> None:
     project.git("checkout", "--quiet", "HEAD~1")
     project.write("data/sub/b.txt", b"my work\n")
     assert _data(project)["data"] == "modified"
+
+
+def test_moved_pointer_is_not_taken_back(project: Project) -> None:
+    """Taking over all changes does not undo a version that git brought and that is not checked out yet."""
+    project.add_data()
+    project.write("data/a.txt", b"changed\n")
+    project.ok("add", "-u")
+    project.commit("second")
+    project.git("checkout", "--quiet", "HEAD~1")
+    project.write("model.bin", b"my work\n")
+    done = project.ok("add", "-u")
+    assert "data was passed over" in done.stderr
+    assert project.git("status", "--short") == "M  model.bin.vstore"
+    project.ok("add", "data")
+    assert "M  data.vstore" in project.git("status", "--short")
 
 
 def test_artifact_is_compared_with_its_own_remote(project: Project) -> None:

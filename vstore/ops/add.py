@@ -91,7 +91,7 @@ def add(
     labels: Labels = Labels(),
     dry_run: bool = False,
 ) -> AddResult:
-    """Track paths, or with ``update`` take over what changed in those (or all) that are tracked.
+    """Track paths, or with ``update`` take over what somebody changed in those (or all) that are tracked.
 
     A path inside a tracked directory updates only its entry.  ``force`` also takes a path whose pointer git ignores.
     Objects are durable before the tree, the tree before the pointer.
@@ -117,8 +117,23 @@ def add(
 
 
 def _find_tracked(repo: Repo, paths: Sequence[str | Path]) -> list[RelPath]:
-    targets = find_targets(repo, paths)
-    return [target.path for target in targets if os.path.lexists(repo.work_tree / target.path)]
+    """Return the targets that are here, without those that nobody worked on while their pointer moved on."""
+    found = []
+    for target in find_targets(repo, paths):
+        if _is_outdated(repo, target.artifact):
+            repo.reporter.note(f"{target.path} was passed over: it is an older version, and nobody changed it")
+        elif os.path.lexists(repo.work_tree / target.path):
+            found.append(target.path)
+    return found
+
+
+def _is_outdated(repo: Repo, artifact: Artifact) -> bool:
+    """Tell whether files are what vstore put there while the pointer says something else: git switched or pulled."""
+    placed = repo.state.find_placed(artifact.path)
+    if placed is None or not isinstance(artifact.pointer, Pointer) or placed.digest == artifact.pointer.digest:
+        return False
+    snapshot = repo.snapshotter().take(repo.work_tree / artifact.path, artifact.path)
+    return (snapshot.kind, snapshot.digest) == placed
 
 
 def _expand(repo: Repo, paths: Sequence[str | Path]) -> list[RelPath]:

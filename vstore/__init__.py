@@ -154,3 +154,7 @@ def __getattr__(name: str) -> Any:
     from vstore import api
 
     return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -73,6 +73,15 @@ class _Pair(NamedTuple):
     size_bytes: int
 
 
+def test_columns_count_what_a_terminal_shows() -> None:
+    """Wide and combining characters, and colours, do not shift what stands behind them; long cells stand out."""
+    names = ["abcd", "日本", "e\u0301bcd", "\x1b[31mabcd\x1b[0m", "x" * 100]
+    lines = render.columns([(name, "|") for name in names])
+    assert lines[-1] == "x" * 100 + "  |"
+    assert {len(line) for line in lines[:1]} == {60 + 3}
+    assert lines[1] == "日本" + " " * 58 + "|" and lines[2] == "e\u0301bcd" + " " * 58 + "|"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Result:
     paths: tuple[Path, ...]

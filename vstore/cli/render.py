@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
@@ -15,6 +16,7 @@ import click
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _ODD = re.compile(r'[\0-\x1f\x7f-\x9f"\\\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]')
+_WIDEST = 60
 _ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 
 
@@ -62,8 +64,11 @@ def path(name: str) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
-    """Return rows as lines with aligned columns; those numbered in ``right`` are aligned to the right."""
-    widths = [max(map(_width, cells)) for cells in zip(*rows, strict=True)]
+    """Return rows as lines with aligned columns; those numbered in ``right`` are aligned to the right.
+
+    A cell that is very long stands out, and does not push all others aside.
+    """
+    widths = [min(_WIDEST, max(map(_width, cells))) for cells in zip(*rows, strict=True)]
     lines = []
     for row in rows:
         cells = [
@@ -121,4 +126,9 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def _width(text: str) -> int:
-    return len(click.unstyle(text))
+    """Return how many columns of a terminal a text takes."""
+    plain = click.unstyle(text)
+    if plain.isascii():
+        return len(plain)
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in plain)
+    return len(plain) + wide - sum(unicodedata.combining(character) > 0 for character in plain)

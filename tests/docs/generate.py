@@ -68,10 +68,8 @@ def _verb(
             assert found is not None
             yield from _verb(child, found, known, ctx)
     elif any(found.name == "json" for found in command.params):
-        result = _result_of(ctx.command_path.split()[1:])
-        if result is not None:
-            yield "With `--json`:\n"
-            yield from _keys(result, known)
+        yield "With `--json`:\n"
+        yield from _keys(_result_of(ctx.command_path.split()[1:]), known)
 
 
 def _plain(text: str) -> str:
@@ -86,14 +84,11 @@ def _plain(text: str) -> str:
 # Results
 
 
-def _result_of(words: list[str]) -> type | None:
+def _result_of(words: list[str]) -> type:
     """Return the dataclass that the function of the api for a verb returns: ``remote list`` is ``remote_list``."""
-    function = getattr(api, "_".join(words).replace("-", "_"), None)
-    if function is None:
-        return None
-    found = typing.get_type_hints(function).get("return")
-    inner = [one for one in (found, *typing.get_args(found)) if dataclasses.is_dataclass(one)]
-    return typing.cast(type, inner[0]) if inner else None
+    found = typing.get_type_hints(getattr(api, "_".join(words)))["return"]
+    assert dataclasses.is_dataclass(found) and isinstance(found, type), f"{words} returns no document"
+    return found
 
 
 def _keys(result: type, known: set[type]) -> Iterator[str]:
@@ -104,13 +99,20 @@ def _keys(result: type, known: set[type]) -> Iterator[str]:
     known.add(result)
     hints = typing.get_type_hints(result)
     texts = _field_texts(result)
-    yield f"**{result.__name__}**: {_joined(inspect.getdoc(result))}\n"
-    rows = [(f"`{field.name}`", _json_type(hints[field.name]), texts.get(field.name, "")) for field in _fields(result)]
+    yield f"**{result.__name__}**: {_in_json(_joined(inspect.getdoc(result)))}\n"
+    rows = [
+        (f"`{field.name}`", _json_type(hints[field.name]), _in_json(texts.get(field.name, "")))
+        for field in _fields(result)
+    ]
     yield _table(("key", "value", "meaning"), rows)
     for field in _fields(result):
         for inner in _dataclasses_in(hints[field.name]):
             if inner not in known:
                 yield from _keys(inner, known)
+
+
+def _in_json(text: str) -> str:
+    return re.sub(r"\bNone\b", "null", text)
 
 
 def _fields(result: type) -> tuple[dataclasses.Field[Any], ...]:

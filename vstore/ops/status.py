@@ -41,6 +41,7 @@ class ArtifactStatus:
     size_bytes: int = 0
     files: int = 0
     added: list[RelPath] = field(default_factory=list)
+    """Files, relative to the artifact, as those that follow."""
     modified: list[RelPath] = field(default_factory=list)
     deleted: list[RelPath] = field(default_factory=list)
     not_in_cache: int = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -111,7 +110,13 @@ class Cache:
     def _find_content(self, digest: Digest) -> tuple[Location, Buffer, bytes] | None:
         held = self.packs.find(digest)
         if held is not None:
-            for pack, location in itertools.chain((held,), self.packs.iter_all(digest)):
+            pack, location = held
+            try:
+                record = self.packs.read(pack, location)
+                return location, record, read_record(record, location)
+            except (CorruptError, OSError):
+                pass  # it may be good in another pack
+            for pack, location in self.packs.iter_all(digest):
                 with contextlib.suppress(CorruptError, OSError):
                     record = self.packs.read(pack, location)
                     return location, record, read_record(record, location)

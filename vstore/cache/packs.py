@@ -133,7 +133,7 @@ class PackStore:
         if place is None or self._packs is None:
             return None
         pack = self._packs[place >> 32]
-        return pack, pack.table.location(BLOB, place & 0xFFFFFFFF)
+        return pack, pack.table.location(BLOB, place & 0xFFFFFFFF, digest)
 
     def _find_places(self) -> dict[Digest, int]:
         readable = set(self.iter_packs())

@@ -222,19 +222,22 @@ def read_record(record: Buffer, location: Location) -> bytes:
     """
     if len(record) != location.record_bytes:
         raise CorruptError(f"the record of {location.digest} ends early", digest=location.digest)
+    wanted_kind, digest, _, stored_bytes, raw_bytes, check = location
     magic, _, kind, codec, code, stored, raw = _RECORD.unpack_from(record)
-    algorithm = algorithm_of(location.digest)
+    algorithm = algorithm_of(digest)
     start = RECORD_HEADER_BYTES + algorithm.size_bytes
     if (
         magic != _RECORD_MAGIC
-        or (kind, stored, raw) != (location.kind, location.stored_bytes, location.raw_bytes)
+        or kind != wanted_kind
+        or stored != stored_bytes
+        or raw != raw_bytes
         or code != algorithm.code
-        or record[RECORD_HEADER_BYTES:start] != to_raw(location.digest)
+        or record[RECORD_HEADER_BYTES:start] != to_raw(digest)
     ):
-        raise CorruptError(f"a record is not the {KINDS[location.kind]} {location.digest}", digest=location.digest)
+        raise CorruptError(f"a record is not the {KINDS[wanted_kind]} {digest}", digest=digest)
     data = _decode(record[start:], codec, raw)
-    if data is None or hash_bytes(data, algorithm_of(location.check).name) != location.check:
-        raise CorruptError(f"the content of {location.digest} is damaged", digest=location.digest)
+    if data is None or hash_bytes(data, algorithm_of(check).name) != check:
+        raise CorruptError(f"the content of {digest} is damaged", digest=digest)
     return data
 
 

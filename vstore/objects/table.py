@@ -49,7 +49,8 @@ class Location(NamedTuple):
     @property
     def record_bytes(self) -> int:
         """The length of the whole record: header, id and payload."""
-        return RECORD_HEADER_BYTES + algorithm_of(self.digest).size_bytes + self.stored_bytes
+        # Asked for every record that is read: of a digest's text all but seven characters are two for a byte.
+        return RECORD_HEADER_BYTES + (len(self.digest) - 7 >> 1) + self.stored_bytes
 
 
 class Section(NamedTuple):
@@ -117,12 +118,12 @@ class Table:
                 return None if row is None else section.location(row)
         return None
 
-    def location(self, kind: int, row: int) -> Location:
-        """Return the ``row``-th record of a kind, in the order of ``digests``."""
+    def location(self, kind: int, row: int, digest: Digest | None = None) -> Location:
+        """Return the ``row``-th record of a kind, in the order of ``digests``; faster if its digest is known."""
         for section in self.sections:
             if section.kind == kind:
                 if row < section.records:
-                    return section.location(row)
+                    return section.location(row, digest)
                 row -= section.records
         raise IndexError(row)
 

@@ -8,6 +8,7 @@ pointer (comments, keys of their own) survives rewriting.
 from __future__ import annotations
 
 import datetime
+import dataclasses
 import json
 import re
 import tomllib
@@ -68,9 +69,21 @@ def pointer_to_bytes(pointer: Pointer, old: bytes | None = None) -> bytes:
     fresh = ("\n".join(lines) + "\n").encode()
     if old is None:
         return fresh
-    if pointer_to_bytes(pointer_from_bytes(old, "the pointer to rewrite")) == fresh:
+    present = pointer_from_bytes(old, "the pointer to rewrite")
+    if pointer_to_bytes(_ordered(present)) == pointer_to_bytes(_ordered(pointer)):
         return old
     return _rewrite(pointer, old)
+
+
+def _ordered(pointer: Pointer) -> Pointer:
+    """Return a pointer whose free tables are in the order of their keys, which means nothing."""
+    return dataclasses.replace(pointer, meta=_sorted(pointer.meta), source=_sorted(pointer.source))
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _sorted(item) for key, item in sorted(value.items())}
+    return [_sorted(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def pointer_from_bytes(data: bytes, path: str) -> Pointer:

@@ -88,6 +88,8 @@ class Draft:
 
     def _learn(self) -> None:
         """Find out what lies in the packs that we may rely upon."""
+        if not self.site.transport.has_place():
+            return
         self.ledger.learn(self.catalog, {commit.session for commit in self.commits.values()})
         for packs in self.unfinished.values():
             for pack in packs:

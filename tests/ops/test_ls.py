@@ -100,3 +100,11 @@ def test_unknown_is_one_line(filled: Project, arguments: list[str], message: str
     outcome = filled.run("ls", *arguments)
     assert outcome.exit_code == 1
     assert message in outcome.stderr and "Hint:" in outcome.stderr and "Traceback" not in outcome.stderr
+
+
+def test_broken_pointer_hides_nothing_else(filled: Project) -> None:
+    """A pointer that cannot be read is warned of; named itself it is an error."""
+    filled.write("broken.vstore", b"no pointer")
+    done = filled.ok("ls")
+    assert done.stdout == "data/\nmodel.bin\n" and "broken was left out" in done.stderr
+    assert filled.run("ls", "broken").exit_code == 1

@@ -149,7 +149,7 @@ def _expand(repo: Repo, paths: Sequence[str | Path]) -> list[RelPath]:
         matches = [match for match in sorted(glob.glob(str(repo.start / named))) if not match.endswith(POINTER_SUFFIX)]
         if not matches:
             owner = find_owner(repo.work_tree, path)
-            what = f", but {owner.path} tracks it" if owner is not None else ""
+            what = "" if owner is None else ", only its pointer" if owner.path == path else f" in {owner.path}"
             raise PathNotFoundError(f"there is no {named}{what}", path=str(named))
         found.update((repo.relative(match), None) for match in matches)
     return [path for path in found if not any(path.startswith(other + "/") for other in found)]

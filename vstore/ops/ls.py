@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vstore.errors import PathNotFoundError
+from vstore.errors import PathNotFoundError, VstoreError
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.tree import EMPTY_DIRECTORY, EXECUTABLE, FILE, SYMLINK, Entry
@@ -42,7 +42,8 @@ class LsResult:
 def ls(repo: Repo, paths: Sequence[str | Path] = (), *, rev: str | None = None, recursive: bool = False) -> LsResult:
     """List artifacts at or below ``paths`` (below where one stands, if none), or what is inside those that are named.
 
-    ``recursive`` goes down to every file.  Trees that the cache lacks are read from a remote.
+    ``recursive`` goes down to every file.  Trees that the cache lacks are read from a remote.  Broken pointers that
+    were not named themselves are warned of and left out.
     Raises NotTrackedError, PathNotFoundError, RevisionNotFoundError, ObjectMissingError.
     """
     if not paths:
@@ -53,6 +54,10 @@ def ls(repo: Repo, paths: Sequence[str | Path] = (), *, rev: str | None = None, 
     for named in paths:
         inside = repo.relative(named)
         for target in find_targets(repo, [named], rev=rev):
+            broken = target.artifact.pointer
+            if isinstance(broken, VstoreError) and target.path != inside:
+                repo.reporter.warn(f"{target.path} was left out: {broken.message}")
+                continue
             for line in _iter_target(repo, target, recursive, target.path == inside):
                 listed[line.path] = line
     return LsResult(sorted(listed.values(), key=lambda line: line.path))

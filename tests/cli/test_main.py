@@ -44,6 +44,12 @@ def test_no_verb_is_a_usage_error(tmp_path: Path) -> None:
     assert outcome.stdout == "" and "Usage: vstore" in outcome.stderr
 
 
+def test_no_verb_of_a_verb_is_a_usage_error(tmp_path: Path) -> None:
+    """A verb that has verbs of its own needs one."""
+    outcome = run_vstore("remote", cwd=tmp_path)
+    assert outcome.exit_code == 2 and "vstore remote --help" in outcome.stderr
+
+
 @pytest.mark.parametrize(("typed", "meant"), [("stats", "status"), ("chekout", "checkout"), ("ad", "add")])
 def test_nearest_verb_is_suggested(typed: str, meant: str, tmp_path: Path) -> None:
     """A misspelt verb is answered with the one that was meant."""

@@ -120,6 +120,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return shell_complete(cli, {}, "vstore", "_VSTORE_COMPLETE", instruction)
     for stream in (sys.stdout, sys.stderr):
         _accept_any_name(stream)
+    if not args:
+        sys.stderr.write(cli.get_help(click.Context(cli, info_name="vstore", **cli.context_settings)) + "\n")
+        return failure.USAGE
     options = args[: args.index("--")] if "--" in args else args
     session = Session()
     try:
@@ -127,9 +130,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = cli.invoke(ctx)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except click.exceptions.NoArgsIsHelpError as nothing:
-        sys.stderr.write(nothing.format_message() + "\n")
-        return failure.USAGE
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except BrokenPipeError:

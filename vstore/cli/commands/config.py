@@ -11,7 +11,7 @@ from vstore.cli import options, render
 from vstore.cli.session import Session, pass_session
 
 
-@click.group("config", cls=options.VerbGroup)
+@click.group("config", cls=options.VerbGroup, no_args_is_help=False)
 def command() -> None:
     """Read and change settings.
 

@@ -11,7 +11,7 @@ from vstore.cli import options, outcome, render
 from vstore.cli.session import Session, pass_session
 
 
-@click.group("remote", cls=options.VerbGroup)
+@click.group("remote", cls=options.VerbGroup, no_args_is_help=False)
 def command() -> None:
     """Name the places that contents are pushed to and fetched from.
 

@@ -20,6 +20,7 @@ from vstore.ops.resolve import Target, find_targets, is_inside
 from vstore.ops.trees import find_tree, load_tree
 from vstore.repo import Repo
 from vstore.state import Placed
+from vstore.workspace.leftovers import remove_leftovers
 from vstore.workspace.pointers import find_owner
 from vstore.workspace.snapshot import Snapshot
 
@@ -106,6 +107,7 @@ class _Checkout:
         self._force = force
         self._relink = relink
         self._dry_run = dry_run
+        self._cleaned: set[RelPath] = set()
         self._result = CheckoutResult([], [], [], [], dry_run)
 
     def run(self, targets: Sequence[Target], *, remove_gone: bool) -> CheckoutResult:
@@ -126,6 +128,7 @@ class _Checkout:
     def _one(self, target: Target) -> CheckedOut:
         pointer, path = target.pointer, target.artifact.path
         before = self._repo.snapshotter().take(self._repo.work_tree / path, path)
+        self._clean_up(path, before)
         if (
             before.digest == pointer.digest
             and before.executable == pointer.executable
@@ -166,6 +169,13 @@ class _Checkout:
         written = [entry for entry in change.write if entry.path in result.written]
         return CheckedOut(target.path, len(written), len(result.deleted), _size(written), kept)
 
+    def _clean_up(self, path: RelPath, before: Snapshot) -> None:
+        """Remove what commands that died left among the data and, looking once, beside it."""
+        parent = path.rpartition("/")[0]
+        if not self._dry_run and (before.scan.skipped or parent not in self._cleaned):
+            self._cleaned.add(parent)
+            remove_leftovers(self._repo.work_tree, parent, [_join(path, skipped) for skipped in before.scan.skipped])
+
     def _remember(self, target: Target) -> None:
         """Note what is at a path now; of a part of an artifact only that part."""
         placed = Placed(target.pointer.kind, target.pointer.digest)
@@ -197,7 +207,7 @@ class _Checkout:
             if not (write or replaced or delete or _has(new_tree, target.inner) or _has(old_tree, target.inner)):
                 raise ObjectMissingError(f"there is no {target.inner} in this version", digests=[target.pointer.digest])
         known: set[Entry] | None = set()
-        if replaced or delete:
+        if delete or not all(self._is_saved(entry, None) for entry in replaced):
             known = self._known_entries(target.artifact.path, before)
         delete, contested, kept = self._split(delete, known)
         # A file that nobody knows, in the way of one that is to be written, is not kept but fought over.

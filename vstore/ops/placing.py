@@ -56,7 +56,8 @@ def place(repo: Repo, path: RelPath, edits: Edits, *, before: Snapshot, after: S
         column = old.get(directory.path) if directory is former else None
         column = list(column) if column else match(directory, records.get(state_path(path, directory.path)))
         if directory is not former:
-            for row in range(len(directory.names)):
+            # What is known was not touched, for ``match`` compares its numbers.
+            for row in [row for row, digest in enumerate(column) if not digest]:
                 name = directory.file_path(row) if scan.is_directory else ""
                 numbers = directory.stat(row)
                 if result.written.get(name) == numbers:

@@ -25,6 +25,7 @@ from vstore.errors import LockedError, NoSpaceError, PermissionDeniedError, Unav
 TEMPORARY_PREFIX = ".vstore-tmp-"
 """Every temporary name of ours starts so; what a crash left behind is recognised by it."""
 
+_TEMPORARY = re.compile(re.escape(TEMPORARY_PREFIX) + "[0-9a-f]{16}")
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _LOCK_POLL_S = 0.05
@@ -38,7 +39,7 @@ def temporary_name() -> str:
 
 def is_temporary(name: str) -> bool:
     """Tell whether a file name is one that ``temporary_name`` makes."""
-    return name.startswith(TEMPORARY_PREFIX)
+    return _TEMPORARY.fullmatch(name) is not None if name.startswith(TEMPORARY_PREFIX) else False
 
 
 def from_os_error(error: OSError, path: Path | str, doing: str) -> VstoreError:

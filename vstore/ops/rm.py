@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +75,7 @@ class _Removal:
     def __init__(self, repo: Repo, target: Target, data: bool, force: bool) -> None:
         self._repo = repo
         self._target = target
+        self._with_data = data
         self._force = force
         root, inner = target.artifact.path, target.inner
         self._before = repo.snapshotter().take(repo.work_tree / root, root)
@@ -112,21 +111,20 @@ class _Removal:
 
     def _drop_pointer(self) -> None:
         repo, root = self._repo, self._target.artifact.path
-        if not self._delete and self._before.kind != "absent":
+        if not self._with_data and self._before.kind != "absent":
             unlock_files(repo, root)
         directory, _, name = root.rpartition("/")
+        # The data goes while git still ignores it, so that at no moment it could be committed by accident; the pointer
+        # last, so that after a crash the same call goes on.
+        if self._with_data:
+            self._delete_files(Snapshot(self._before.scan, "absent", Digest(""), 0, 0))
+        staged = [root + POINTER_SUFFIX]
+        if repo.git is not None and remove_rule(repo.work_tree / directory, name):
+            staged.append(f"{directory}/.gitignore".lstrip("/"))
         pointer_file = repo.work_tree / (root + POINTER_SUFFIX)
         with os_errors(pointer_file, "delete"):
             pointer_file.unlink(missing_ok=True)
             flush_directory(pointer_file.parent)
-        # The data goes while git still ignores it, so that at no moment it could be committed by accident.
-        if self._delete:
-            self._delete_files(Snapshot(self._before.scan, "absent", Digest(""), 0, 0))
-            with contextlib.suppress(OSError):
-                os.rmdir(repo.work_tree / root)
-        staged = [root + POINTER_SUFFIX]
-        if repo.git is not None and remove_rule(repo.work_tree / directory, name):
-            staged.append(f"{directory}/.gitignore".lstrip("/"))
         stage(repo, staged)
         repo.state.forget(root)
 

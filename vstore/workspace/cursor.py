@@ -67,6 +67,10 @@ class Cursor:
         """Go one directory down.  Raises FileNotFoundError if it is not there."""
         self._open.append((name, os.open(name, _DIRECTORY_FLAGS, dir_fd=self.descriptor)))
 
+    def leave_child(self) -> None:
+        """Go one directory up."""
+        self._leave(len(self._open) - 1)
+
     def publish(self) -> None:
         """Give the directory at hand, if it is new, its name."""
         if self._staged is not None:

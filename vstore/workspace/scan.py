@@ -156,14 +156,16 @@ def _scan_directory(
                 continue
             found = take_stat(result)
             if found is not None:
-                if name[0] != "." or not is_temporary(name):
-                    names.append(name)
-                    numbers += found
+                if name[0] == "." and is_temporary(name):
+                    skipped.append(prefix + name)
+                    continue
+                names.append(name)
+                numbers += found
             elif not stat.S_ISDIR(result.st_mode):
                 refused.append((prefix + name, _special(result.st_mode)))
-            elif is_reserved(name):
+            elif is_reserved(name) or is_temporary(name):
                 skipped.append(prefix + name)
-            elif not is_temporary(name):
+            else:
                 below.append(prefix + name)
     finally:
         os.close(descriptor)

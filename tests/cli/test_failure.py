@@ -119,6 +119,13 @@ def test_our_bug_says_so() -> None:
     assert "Traceback" in text and "bug in vstore: TypeError: oops" in text and "Python 3" in text
 
 
+@pytest.mark.parametrize("error", [TypeError("oops"), errors.InvalidError("no")])
+def test_traceback_in_json_is_a_field(error: Exception) -> None:
+    """With --json standard error stays one document, whatever is in it."""
+    _, text = _report(error, as_json=True, verbose=True)
+    assert json.loads(text)["error"]["fields"]["traceback"][-1].endswith(str(error))
+
+
 def test_verbose_shows_where_it_came_from() -> None:
     """Only with -v does an ordinary error have a traceback."""
     error = errors.InvalidError("no")

@@ -8,6 +8,7 @@ from collections import deque
 
 import pytest
 
+from vstore.cli import live_progress
 from vstore.cli.live_progress import LiveProgress, Task, describe, rate_of
 
 
@@ -97,6 +98,23 @@ def test_no_terminal_no_progress() -> None:
         progress.end()
     assert loud.getvalue() == "a fact\nWarning: a danger\n"
     assert quiet.getvalue() == "Warning: a danger\n"
+
+
+def test_asked_for_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where progress is asked for and there is no terminal, whole lines come from time to time."""
+
+    class _Log(_Terminal):
+        def isatty(self) -> bool:
+            return False
+
+    monkeypatch.setattr(live_progress, "_LINE_EVERY_S", 0.01)
+    log = _Log()
+    progress = LiveProgress(log, asked=True)
+    progress.begin("pushing", total=2000, unit="bytes")
+    assert log.drawn.wait(10)
+    progress.end()
+    assert log.getvalue().startswith("pushing  ") and "of 2.0 kB\n" in log.getvalue()
+    assert "\r" not in log.getvalue() and "\x1b" not in log.getvalue()
 
 
 def test_no_progress_wins_over_a_terminal(terminal: _Terminal) -> None:

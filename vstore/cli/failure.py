@@ -170,8 +170,9 @@ def report(failed: BaseException, stream: TextIO, *, as_json: bool, verbose: boo
         failed = errors.InvalidError(failed.format_message())
     if isinstance(failed, OSError):
         failed = _from_os_error(failed)
-    if verbose or not isinstance(failed, VstoreError):
-        stream.write(_redact("".join(traceback.format_exception(failed))))
+    trace = traceback.format_exception(failed) if verbose or not isinstance(failed, VstoreError) else []
+    if not as_json:
+        stream.write(_redact("".join(trace)))
     if isinstance(failed, VstoreError):
         code = exit_code(type(failed))
         facts = {"code": failed.code, "message": failed.message, "hint": hint_for(failed), "fields": failed.fields}
@@ -184,6 +185,8 @@ def report(failed: BaseException, stream: TextIO, *, as_json: bool, verbose: boo
             "hint": f"report it to the project with the lines above, `vstore {verb}` and: {platform_facts}",
             "fields": {},
         }
+    if as_json and trace:
+        facts["fields"] = {**getattr(failed, "fields", {}), "traceback": "".join(trace).splitlines()}
     _write(stream, facts | {"causes": list(_iter_causes(failed)), "exit_code": code}, as_json)
     return code
 

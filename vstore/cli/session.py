@@ -39,7 +39,8 @@ class Session:
     def path(self, name: str) -> str:
         """Return a path of a result, which is relative to the work tree, as the user would name it from here."""
         root = self._work_tree
-        return render.path(name if root is None else os.path.relpath(root / name, self._here))
+        # At the root, where most stand, there is nothing to compute for each of a million names.
+        return render.path(name if root in (None, self._here) else os.path.relpath(f"{root}/{name}", self._here))
 
     @property
     def next_commit(self) -> str:
@@ -53,8 +54,8 @@ class Session:
         return api.find_work_tree(self.directory)
 
     @functools.cached_property
-    def _here(self) -> str:
-        return os.path.realpath(self.directory or os.curdir)
+    def _here(self) -> Path:
+        return Path(os.path.realpath(self.directory or os.curdir))
 
     def show(self, result: Result, words: Callable[[Result], Iterable[str]], *, always: bool = False) -> None:
         """Print a result: as JSON if asked, else the lines that ``words`` makes of it.

@@ -43,9 +43,8 @@ def place(repo: Repo, path: RelPath, edits: Edits, *, before: Snapshot, after: S
     expected = None if edits.force else find_stats(before, [*write, *delete])
     make_root = after.kind == "tree"
     result = materializer.apply(path, write=write, delete=delete, make_root=make_root, expected=expected)
-    affected = {entry.path.rpartition("/")[0] for entry in (*write, *delete)}
     wanted = {entry.path: entry.digest for entry in write}
-    scan = rescan(before.scan, repo.work_tree / path, affected)
+    scan = rescan(before.scan, repo.work_tree / path, {entry.path for entry in (*write, *delete)})
     records = repo.state.load_directories(path)
     old = dict(zip((d.path for d in before.scan.directories), before.digests or (), strict=False))
     old_scans = {directory.path: directory for directory in before.scan.directories}

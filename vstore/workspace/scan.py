@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from array import array
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from vstore.progress import SILENT, Reporter
 
 STAT_NUMBERS = 5
 """Of each file: kind, size, mtime_ns, inode, ctime_ns (0 where it is read-only and has several names)."""
+_NOTHING: Mapping[str, Sequence[int]] = {}
 KINDS = {1: FILE, 2: EXECUTABLE, 3: SYMLINK}
 
 Stat = tuple[int, int, int, int, int]
@@ -134,9 +135,16 @@ def _scan_tree(root: Path, reporter: Reporter) -> Scan:
 
 
 def _scan_directory(
-    root: Path, path: RelPath, refused: list[tuple[RelPath, str]], skipped: list[RelPath]
+    root: Path,
+    path: RelPath,
+    refused: list[tuple[RelPath, str]],
+    skipped: list[RelPath],
+    known: Mapping[str, Sequence[int]] = _NOTHING,
 ) -> tuple[ScannedDirectory, list[RelPath]] | None:
-    """Return one directory and the paths of those in it; None if it vanished.  Raises OSError."""
+    """Return one directory and the paths of those in it; None if it vanished.  Raises OSError.
+
+    Files whose numbers are ``known`` are not looked at.
+    """
     prefix = path + "/" if path else ""
     names: list[str] = []
     numbers: list[int] = []
@@ -150,6 +158,10 @@ def _scan_directory(
     try:
         # Asking by name below a descriptor is a fifth faster than asking the entries of os.scandir.
         for name in sorted(os.listdir(descriptor)):
+            if name in known:
+                names.append(name)
+                numbers += known[name]
+                continue
             try:
                 result = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
             except FileNotFoundError:
@@ -191,34 +203,49 @@ def iter_rows(directories: Iterable[ScannedDirectory]) -> Iterator[tuple[Scanned
             yield directory, row
 
 
-def rescan(before: Scan, root: Path, affected: Set[RelPath]) -> Scan:
-    """Scan again only the directories whose files changed, and those that are new.  Raises UnavailableError."""
+def rescan(before: Scan, root: Path, touched: Set[RelPath]) -> Scan:
+    """Scan again after some files were written or deleted: only they and what is new are looked at.
+
+    ``touched`` are their paths, relative to the artifact.  Raises UnavailableError.
+    """
     with os_errors(root, "read"):
         if not before.is_directory or not before.directories or not root.is_dir() or root.is_symlink():
             return scan(root)
         known = {directory.path: directory for directory in before.directories}
         # A directory that came or went shows in the one above it.
-        touched = set(affected)
-        for path in affected:
+        affected: set[RelPath] = set()
+        for path in touched:
             while path:
                 path = path.rpartition("/")[0]
-                touched.add(path)
-        refused: list[tuple[RelPath, str]] = []
-        skipped: list[RelPath] = []
-        directories: list[ScannedDirectory] = []
-        pending = [""]
+                affected.add(path)
         below: dict[RelPath, list[RelPath]] = {}
         for path in known:
             if path:
                 below.setdefault(path.rpartition("/")[0], []).append(path)
+        refused: list[tuple[RelPath, str]] = []
+        skipped: list[RelPath] = []
+        directories: list[ScannedDirectory] = []
+        pending = [""]
         while pending:
             path = pending.pop()
-            if path in known and path not in touched:
-                directories.append(known[path])
+            former = known.get(path)
+            if former is not None and path not in affected:
+                directories.append(former)
                 pending += sorted(below.get(path, ()), reverse=True)
                 continue
-            found = _scan_directory(root, path, refused, skipped)
+            found = _scan_directory(root, path, refused, skipped, _untouched(former, touched))
             if found is not None:
                 directories.append(found[0])
                 pending += reversed(found[1])
     return Scan(root, True, directories, refused, skipped)
+
+
+def _untouched(directory: ScannedDirectory | None, touched: Set[RelPath]) -> Mapping[str, Sequence[int]]:
+    if directory is None:
+        return _NOTHING
+    prefix = directory.path + "/" if directory.path else ""
+    return {
+        name: directory.stats[row * STAT_NUMBERS : (row + 1) * STAT_NUMBERS]
+        for row, name in enumerate(directory.names)
+        if prefix + name not in touched
+    }

@@ -7,8 +7,8 @@ pointer (comments, keys of their own) survives rewriting.
 
 from __future__ import annotations
 
-import datetime
 import dataclasses
+import datetime
 import json
 import re
 import tomllib

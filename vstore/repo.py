@@ -174,7 +174,12 @@ class Repo:
             transport = ReadOnlyTransport(transport)
         mirror = self.shared / "remotes" / hashlib.sha256(transport.url.encode()).hexdigest()[:32]
         with open_remote(
-            transport, settings.name, project=self.config.project, mirror=mirror, jobs=self.jobs
+            transport,
+            settings.name,
+            project=self.config.project,
+            mirror=mirror,
+            jobs=self.jobs,
+            in_flight_bytes=self.config.in_flight_bytes,
         ) as remote:
             yield remote
 

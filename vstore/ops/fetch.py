@@ -122,7 +122,7 @@ def _run(
     large = {content.digest for content in contents if content.size_bytes > SMALL_BYTES}
     bases = _find_bases(repo, versions, trees, large) if large else {}
     roots = {version.pointer.digest for version in versions}
-    return remote.fetch(contents, writer, roots=roots, bases=bases)
+    return remote.fetch(contents, writer, roots=roots, bases=bases, reporter=repo.reporter)
 
 
 def _find_bases(

@@ -65,11 +65,11 @@ def push(
             roots = _make_roots(repo, group, name)
             with repo.open_remote(name) as opened:
                 if check:
-                    lacks = opened.check(roots)
+                    lacks = opened.check(roots, reporter=repo.reporter)
                     lacking += [(lack.path, lack.reason) for lack in lacks]
                     done.append(Pushed(name, opened.url, [], len(roots) - len({lack.root for lack in lacks}), 0, 0, 0))
                     continue
-                plan = opened.plan_push(roots)
+                plan = opened.plan_push(roots, reporter=repo.reporter)
                 present = set(plan.present)
                 new = [root.path for root in roots if root.digest not in present]
                 if dry_run or not new:
@@ -78,7 +78,7 @@ def push(
                     )
                     continue
                 try:
-                    report = opened.push(plan, repo.cache)
+                    report = opened.push(plan, repo.cache, reporter=repo.reporter)
                 except ObjectMissingError as error:
                     raise _with_paths(repo, error, group) from error
                 done.append(

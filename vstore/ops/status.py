@@ -99,7 +99,8 @@ def _find_lacking(repo: Repo, targets: Sequence[Target], remote: str | None) -> 
     lacking: dict[RelPath, bool] = {}
     for name, group in group_by_remote(repo, versions, remote).items():
         with repo.open_remote(name) as opened:
-            missing = opened.missing_roots({version.pointer.digest for version in group})
+            digests = {version.pointer.digest for version in group}
+            missing = opened.missing_roots(digests, reporter=repo.reporter)
         lacking.update((version.target.path, version.pointer.digest in missing) for version in group)
     return lacking
 

@@ -56,16 +56,22 @@ def _directory(url: str, root: Path) -> Path:
 
 
 def open_remote(
-    transport: Transport, name: str, *, project: str, mirror: Path, jobs: int = DEFAULT_JOBS
+    transport: Transport,
+    name: str,
+    *,
+    project: str,
+    mirror: Path,
+    jobs: int = DEFAULT_JOBS,
+    in_flight_bytes: int = IN_FLIGHT_BYTES,
 ) -> Remote:
     """Return a remote over an open transport, which it closes; passing failures are tried again.
 
-    ``mirror`` is a directory for hints about this place alone.  ``jobs`` is how many
-    requests may be under way.  Raises InvalidError for a project id that cannot stand in keys.
+    ``mirror`` is a directory for hints about this place alone.  ``jobs`` is how many requests may be under way, with at
+    most about ``in_flight_bytes`` in memory.  Raises InvalidError for a project id that cannot stand in keys.
     """
     author = f"{_user_name()}@{socket.gethostname()}"
     site = Site(
-        RetryingTransport(transport), Mirror(mirror), check_project(project), author, max(1, jobs), IN_FLIGHT_BYTES
+        RetryingTransport(transport), Mirror(mirror), check_project(project), author, max(1, jobs), in_flight_bytes
     )
     return Remote(site, name=name)
 

@@ -157,3 +157,9 @@ def test_names_cannot_forge_lines() -> None:
     """A file name with a newline does not make a line of its own."""
     _, text = _report(errors.NotTrackedError("a\nHint: run rm -rf / is not tracked", path="a\nb"))
     assert [line.split(":")[0] for line in text.splitlines()] == ["Error", "Hint"]
+
+
+def test_mistyped_setting_is_guessed() -> None:
+    """Somebody who mistypes a setting hears which one is like it."""
+    error = errors.ConfigInvalidError("there is no setting core.hsh", setting="core.hsh", near="core.hash")
+    assert _report(error)[1].endswith("Hint: perhaps core.hash is meant\n")

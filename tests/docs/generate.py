@@ -210,6 +210,7 @@ _VARIANTS: tuple[dict[str, Any], ...] = (
     {"missing": 1},
     {"absent": 1},
     {"argument": "PATH"},
+    {"near": "SETTING"},
     *({"reason": reason} for reason in failure._REFUSALS),
 )
 

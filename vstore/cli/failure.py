@@ -116,6 +116,10 @@ def _hint_invalid(fields: dict[str, Any]) -> str | None:
     return f"for the path, write ./{fields['argument']}" if "argument" in fields else None
 
 
+def _hint_setting(fields: dict[str, Any]) -> str | None:
+    return f"perhaps {fields['near']} is meant" if fields.get("near") else None
+
+
 def _hint_partial(fields: dict[str, Any]) -> str | None:
     if fields.get("absent"):
         return "where the data was added, `vstore push` shares it; then run this again"
@@ -139,6 +143,7 @@ _HINTS: dict[type[VstoreError], Hint] = {
     errors.NewerFormatError: lambda fields: "get a newer vstore with `pip install --upgrade vstore`",
     errors.PointerInvalidError: _hint_pointer,
     errors.InvalidError: _hint_invalid,
+    errors.ConfigInvalidError: _hint_setting,
     errors.AddRefusedError: _hint_refused,
     errors.NameRefusedError: lambda fields: "rename what is listed, then run the same command again",
     errors.RemoteUnavailableError: _hint_remote,

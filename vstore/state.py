@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -154,8 +154,14 @@ class State:
                 except sqlite3.OperationalError:
                     return None  # locked, read-only or out of space: go on without
                 except sqlite3.DatabaseError:
-                    self.path.unlink(missing_ok=True)
+                    self._discard()
         return self._connection
+
+    def _discard(self) -> None:
+        """Throw a damaged file away, and the journal, which would spoil the next one."""
+        self.close()
+        for suffix in ("", "-journal"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -175,15 +181,26 @@ class State:
         return connection
 
     def _read(self, query: str, *values: str) -> list[tuple[Any, ...]]:
-        with contextlib.suppress(sqlite3.Error, OSError):
+        with self._hints():
             connection = self._open()
             if connection is not None:
                 return connection.execute(query, values).fetchall()
         return []
 
+    @contextlib.contextmanager
+    def _hints(self) -> Iterator[None]:
+        """Do without what cannot be read or written, and make a damaged file anew."""
+        with contextlib.suppress(sqlite3.Error, OSError, UnicodeError):
+            try:
+                yield
+            except sqlite3.OperationalError:
+                raise  # locked, read-only or out of space
+            except sqlite3.DatabaseError:
+                self._discard()
+
     def _write(self, *statements: tuple[str, Iterable[tuple[object, ...]]]) -> None:
         """Run statements in one transaction, all or none."""
-        with contextlib.suppress(sqlite3.Error, OSError):
+        with self._hints():
             connection = self._open()
             if connection is None:
                 return
@@ -193,5 +210,6 @@ class State:
                     connection.executemany(statement, rows)
                 connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
                 raise

@@ -42,7 +42,9 @@ class FsspecContract(PlainTransportContract):
 
 
 class TestMemory(FsspecContract):
-    """The contract, on fsspec's own memory."""
+    """The contract, on fsspec's own memory; not its threads: it lists its dictionaries while others change them."""
+
+    test_many_threads_at_once = None  # type: ignore[assignment]
 
     @pytest.fixture
     def transport(self) -> Transport:

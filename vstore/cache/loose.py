@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from vstore.cache.link import try_reflink
@@ -12,6 +13,12 @@ from vstore.objects.digest import Digest, Hasher
 COPY_BYTES = 1024 * 1024
 OBJECT_MODE = 0o444
 _ZEROS = bytes(COPY_BYTES)
+Advance = Callable[[int], object]
+"""Hears how many bytes more were dealt with."""
+
+
+def _ignore(_: int) -> None:
+    """Watch nothing."""
 
 
 def object_path(directory: Path, digest: Digest) -> str:
@@ -29,7 +36,7 @@ def find_digest(directory: Path, target: str) -> str | None:
     return None
 
 
-def copy_hashing(source: int, target: int, algorithm: str) -> tuple[Digest, int]:
+def copy_hashing(source: int, target: int, algorithm: str, advance: Advance = _ignore) -> tuple[Digest, int]:
     """Copy one open file into another, empty one, and return the digest and length of what was copied.
 
     Where the file system can, the target shares the source's blocks and is hashed itself, so the digest is
@@ -38,7 +45,7 @@ def copy_hashing(source: int, target: int, algorithm: str) -> tuple[Digest, int]
     """
     hasher = Hasher(algorithm)
     if try_reflink(source, target):
-        return _hash_file(target, hasher)
+        return _hash_file(target, hasher, advance)
     buffer = bytearray(COPY_BYTES)
     view = memoryview(buffer)
     size = 0
@@ -47,6 +54,7 @@ def copy_hashing(source: int, target: int, algorithm: str) -> tuple[Digest, int]
         hasher.update(piece)
         write_sparsely(target, piece, size)
         size += count
+        advance(count)
     os.ftruncate(target, size)
     return hasher.digest(), size
 
@@ -60,18 +68,19 @@ def write_sparsely(target: int, piece: memoryview, offset: int) -> None:
         written += os.pwrite(target, piece[written:], offset + written)
 
 
-def hash_file(descriptor: int, algorithm: str) -> tuple[Digest, int]:
-    """Return digest and length of an open file.  Raises OSError."""
-    return _hash_file(descriptor, Hasher(algorithm))
+def hash_file(descriptor: int, algorithm: str, advance: Advance = _ignore) -> tuple[Digest, int]:
+    """Return digest and length of an open file; ``advance`` hears of bytes as they are read.  Raises OSError."""
+    return _hash_file(descriptor, Hasher(algorithm), advance)
 
 
-def _hash_file(descriptor: int, hasher: Hasher) -> tuple[Digest, int]:
+def _hash_file(descriptor: int, hasher: Hasher, advance: Advance) -> tuple[Digest, int]:
     buffer = bytearray(COPY_BYTES)
     view = memoryview(buffer)
     size = 0
     while count := os.preadv(descriptor, [buffer], size):
         hasher.update(view[:count])
         size += count
+        advance(count)
     return hasher.digest(), size
 
 

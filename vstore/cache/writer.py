@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from vstore.cache.cache import Cache
-from vstore.cache.loose import OBJECT_MODE, copy_hashing, hash_file, same_content
+from vstore.cache.loose import OBJECT_MODE, Advance, copy_hashing, hash_file, same_content
 from vstore.cache.packs import new_pack_name
 from vstore.durable import flush_directory, flush_files, os_errors, temporary_name
 from vstore.errors import CollisionError, CorruptError
@@ -63,6 +64,7 @@ class CacheWriter:
         """Blobs in packs of this writer that ``cache.packs`` does not know yet."""
         self._loose: list[_Loose] = []
         self._loose_bytes = 0
+        self._partials: dict[Digest, Path] = {}
         self._directories: set[Path] = set()
         self.added_bytes = 0
         """Bytes of contents that the cache did not hold before."""
@@ -156,7 +158,7 @@ class CacheWriter:
 
     # large contents
 
-    def copy_large(self, source: int, algorithm: str) -> LargeCopy:
+    def copy_large(self, source: int, algorithm: str, advance: Advance) -> LargeCopy:
         """Copy an open file into the cache's file system, hashing it; nothing is published.
 
         May run in other threads, several at once.  Raises NoSpaceError and the like.
@@ -165,7 +167,7 @@ class CacheWriter:
         with os_errors(temporary, "write"):
             target = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
-                digest, size = copy_hashing(source, target, algorithm)
+                digest, size = copy_hashing(source, target, algorithm, advance)
             except BaseException:
                 os.close(target)
                 os.unlink(temporary)
@@ -205,11 +207,17 @@ class CacheWriter:
         path = self._cache.partial_path(digest)
         with os_errors(path, "open"):
             path.parent.mkdir(exist_ok=True)
-            return open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)
+            file = _open_alone(path)
+            if file is None:
+                # Another command is at it: it may publish the file while we would still write into it.
+                path = path.with_name(temporary_name())
+                file = open(path, "x+b", buffering=0)  # noqa: SIM115 - handed out
+        self._partials[digest] = path
+        return file
 
     def finish_partial(self, digest: Digest, file: BinaryIO) -> None:
         """Publish a partial file after hashing it once more.  Raises CorruptError, and the file is then removed."""
-        path = self._cache.partial_path(digest)
+        path = self._partials.pop(digest)
         with os_errors(path, "read"):
             found, size = hash_file(file.fileno(), algorithm_of(digest).name)
             if found != digest:
@@ -231,6 +239,7 @@ class CacheWriter:
                 os.fchmod(descriptor, self._cache.file_mode(OBJECT_MODE))
                 if not final.parent.is_dir():
                     self._cache.make_directory(final.parent)
+                    self._directories |= {final.parent.parent, self._cache.objects}
             except BaseException:
                 with contextlib.suppress(OSError):
                     os.close(descriptor)
@@ -253,9 +262,7 @@ class CacheWriter:
                 with os_errors(self._cache.objects, "write"):
                     flush_files([loose.descriptor for loose in batch])
                     for loose in batch:
-                        # Another command may have put the same object there, out of the same partial file.
-                        with contextlib.suppress(FileNotFoundError):
-                            os.rename(loose.temporary, loose.final)
+                        os.rename(loose.temporary, loose.final)
             finally:
                 for loose in batch:
                     os.close(loose.descriptor)
@@ -313,6 +320,23 @@ class CacheWriter:
             if self._pack_file is not None and self._pack_path is not None:
                 self._pack_file.close()
                 self._pack_path.unlink(missing_ok=True)
+
+
+def _open_alone(path: Path) -> BinaryIO | None:
+    """Open a file, making it, as the only one who has it open so; None if another has."""
+    while True:
+        file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever had it may have published or removed it meanwhile.
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
+        except FileNotFoundError:
+            pass
+        except OSError:
+            file.close()
+            return None
+        file.close()
 
 
 def _is_done(future: Future[None]) -> bool:

@@ -152,7 +152,7 @@ class _Checkout:
         after = Snapshot(
             before.scan, pointer.kind, pointer.digest, pointer.size_bytes, pointer.files, pointer.executable, tree
         )
-        self._repo.reporter.begin("writing", total=len(change.write))
+        self._repo.reporter.begin("writing", total=_size(change.write), unit="bytes")
         result = place(
             self._repo,
             path,

@@ -51,7 +51,7 @@ def unlock_files(repo: Repo, root: RelPath, inner: RelPath = "") -> list[tuple[R
     linked = [entry for entry in _iter_inside(snapshot, inner) if _is_linked(repo, _join(root, entry.path), entry)]
     if not linked:
         return []
-    repo.reporter.begin("copying", total=len(linked))
+    repo.reporter.begin("copying", total=sum(entry.size_bytes for entry in linked), unit="bytes")
     done = place(repo, root, Edits(linked, [], as_copies=True), before=snapshot, after=snapshot)
     repo.reporter.end()
     failed = [(path, "is not in the cache") for path, _ in done.missing]

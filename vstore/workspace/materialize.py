@@ -183,7 +183,8 @@ class Materializer:
             result.failed.append((path, failure))
         except VstoreError as error:
             result.failed.append((path, error))
-        self._reporter.advance()
+        if entry.size_bytes <= SMALL_BYTES:
+            self._reporter.advance(entry.size_bytes)
 
     def _make_directory(self, cursor: Cursor, name: str, batch: _Batch) -> None:
         """Make a directory.  Raises FileExistsError: at last only if something else is there."""
@@ -312,6 +313,7 @@ class Materializer:
             hasher.update(view[:count])
             write_sparsely(target, view[:count], size)
             size += count
+            self._reporter.advance(count)
         os.ftruncate(target, size)
         if hasher.digest() != digest:
             raise self._damaged(digest)

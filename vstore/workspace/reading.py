@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from vstore.cache.cache import Cache
-from vstore.cache.loose import hash_file
+from vstore.cache.loose import Advance, hash_file
 from vstore.cache.writer import CacheWriter, LargeCopy
 from vstore.errors import ChangedWhileReadError, VstoreError
 from vstore.objects.chunking import SMALL_BYTES
@@ -60,8 +60,7 @@ class Reading:
             return
         large: list[_Job] = []
         directories = self._scan.directories
-        wanted = sum([column.count(UNKNOWN) for column in self._digests])
-        reporter.begin("hashing", total=wanted)
+        reporter.begin("hashing", total=self._wanted_bytes(), unit="bytes")
         for number, (directory, column) in enumerate(zip(directories, self._digests, strict=True)):
             if UNKNOWN not in column:
                 continue
@@ -80,13 +79,23 @@ class Reading:
                         continue
                     else:
                         self._read_small(number, row, descriptor)
-                    reporter.advance()
+                        reporter.advance(size)
             finally:
                 os.close(descriptor)
-        for job, result in zip(large, map_ordered(self._try_large, large, workers=jobs), strict=True):
+        results = map_ordered(lambda job: self._try_large(job, reporter.advance), large, workers=jobs)
+        for job, result in zip(large, results, strict=True):
             self._take_large(job, result)
-            reporter.advance()
         reporter.end()
+
+    def _wanted_bytes(self) -> int:
+        """Return how much there is to read."""
+        return sum(
+            size
+            for directory, column in zip(self._scan.directories, self._digests, strict=True)
+            if UNKNOWN in column
+            for digest, size in zip(column, directory.stats[1::STAT_NUMBERS], strict=True)
+            if not digest
+        )
 
     def _paths(self) -> list[RelPath]:
         """Return the paths of all files and of the directories without any."""
@@ -143,7 +152,7 @@ class Reading:
             return
         self._refuse(directory.file_path(row), "kept changing while it was read")
 
-    def _try_large(self, job: _Job) -> LargeCopy | tuple[Digest, int] | OSError | VstoreError:
+    def _try_large(self, job: _Job, advance: Advance) -> LargeCopy | tuple[Digest, int] | OSError | VstoreError:
         """Copy or hash one large file.  Runs in several threads."""
         directory = self._scan.directories[job.number]
         path = (self._scan.root if self._scan.is_directory else self._scan.root.parent) / directory.file_path(job.row)
@@ -153,9 +162,9 @@ class Reading:
                 descriptor = os.open(path, _READ_FLAGS)
                 try:
                     if self._writer is None:
-                        result: LargeCopy | tuple[Digest, int] = hash_file(descriptor, self._algorithm)
+                        result: LargeCopy | tuple[Digest, int] = hash_file(descriptor, self._algorithm, advance)
                     else:
-                        result = self._writer.copy_large(descriptor, self._algorithm)
+                        result = self._writer.copy_large(descriptor, self._algorithm, advance)
                     after = take_stat(os.fstat(descriptor))
                 finally:
                     os.close(descriptor)

@@ -46,7 +46,7 @@ def match(directory: ScannedDirectory, record: DirectoryRecord | None) -> list[D
     """Return the digests of a directory's files as far as they are known: those whose numbers did not change."""
     if record is None or not directory.names:
         return [UNKNOWN] * len(directory.names)
-    digests = [Digest(text) for text in record.digests.decode().split("\0")]
+    digests = [Digest(text) for text in record.digests.decode(errors="replace").split("\0")]
     stats = directory.stats.tobytes()
     names = "\0".join(directory.names).encode(errors="surrogateescape")
     if names == record.names and stats == record.stats and len(digests) == len(directory.names):

@@ -35,7 +35,9 @@ class Snapshotter:
         With ``writer`` every content of it is in the cache afterwards (at the latest when the writer commits).
         Raises PartialError naming every file that cannot be tracked or read, NameRefusedError.
         """
+        self._reporter.begin("scanning")
         found = scan(root, reporter=self._reporter)
+        self._reporter.end()
         if found.refused:
             # Without a writer only the rest is looked at: nothing is going to be recorded.
             if writer is not None:

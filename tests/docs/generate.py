@@ -4,6 +4,7 @@
 
 In a page of ``docs/reference`` everything below the marker is generated, and what is above it is kept.  In pages with
 commands, output that is not as shown is replaced by what was printed: look at the difference before you commit it.
+A ``?`` stands for output that is not known yet.  A page whose commands fail unexpectedly is left alone.
 """
 
 from __future__ import annotations
@@ -334,10 +335,11 @@ def main() -> None:
         page = (PROJECT / name).read_text("utf-8")
         with tempfile.TemporaryDirectory() as place:
             runs = transcript.run(page, Path(place))
-        _write(name, transcript.refresh(page, runs))
-        for done in runs:
-            if (done.exit_code != 0) != done.step.fails:
-                sys.stdout.write(f"{name}: exit code {done.exit_code} of\n{done}\n")
+        ended_otherwise = next((done for done in runs if not done.ended_as_said), None)
+        if ended_otherwise is None:
+            _write(name, transcript.refresh(page, runs))
+        else:
+            sys.stdout.write(f"{name} is left as it is:\n{ended_otherwise}\n")
 
 
 if __name__ == "__main__":

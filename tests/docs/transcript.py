@@ -63,10 +63,14 @@ class Run:
     printed: tuple[str, ...]
 
     @property
+    def ended_as_said(self) -> bool:
+        """Whether it failed if, and only if, the page says so."""
+        return self.step.shown == ("?",) or (self.exit_code != 0) == self.step.fails
+
+    @property
     def is_right(self) -> bool:
         """Whether it ended and printed as the page says."""
-        as_said = (self.exit_code != 0) == self.step.fails
-        return as_said and (not self.step.shown or _matches(self.step.shown, self.printed))
+        return self.ended_as_said and (not self.step.shown or _matches(self.step.shown, self.printed))
 
     def __str__(self) -> str:
         shown, printed = "\n".join(self.step.shown), "\n".join(self.printed)

@@ -157,6 +157,7 @@ class Repo:
             held = lock.acquire(
                 shared=True, wait_s=self.config.lock_wait_s, on_wait=lambda: self.reporter.note(_WAITING)
             )
+        self.cache.packs.reload()  # a collector may have been at them while we waited
         if not held:
             self.reporter.warn(f"{self.cache.path} is on a file system without locks")
         try:

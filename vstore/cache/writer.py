@@ -325,7 +325,7 @@ class CacheWriter:
 def _open_alone(path: Path) -> BinaryIO | None:
     """Open a file, making it, as the only one who has it open so; None if another has."""
     while True:
-        file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)
+        file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)  # noqa: SIM115 - handed out
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Whoever had it may have published or removed it meanwhile.

@@ -146,7 +146,9 @@ def _expand(repo: Repo, paths: Sequence[str | Path]) -> list[RelPath]:
         if os.path.lexists(repo.work_tree / path):
             found[path] = None
             continue
-        matches = [match for match in sorted(glob.glob(str(repo.start / named))) if not match.endswith(POINTER_SUFFIX)]
+        matches = [
+            match for match in sorted(glob.glob(str(named), root_dir=repo.start)) if not match.endswith(POINTER_SUFFIX)
+        ]
         if not matches:
             owner = find_owner(repo.work_tree, path)
             what = "" if owner is None else ", only its pointer" if owner.path == path else f" in {owner.path}"

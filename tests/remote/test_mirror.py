@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.remote.world import Machine, small_files
+from vstore.objects.digest import hash_bytes
 from vstore.remote.layout import PackRef, new_session, pack_key
 from vstore.remote.memory_transport import MemoryTransport
 from vstore.remote.mirror import Mirror
@@ -30,7 +31,9 @@ def mirror(tmp_path: Path) -> Mirror:
 
 def test_empty_mirror_knows_nothing(mirror: Mirror) -> None:
     """Asking a mirror that does not exist is no error."""
-    assert mirror.find_commit(f"commits/p/{'0' * 32}.json") is None
+    assert mirror.find_commit(f"commits/p/{'0' * 32}.json", 100) is None
+    assert mirror.large_contents() == {}
+    assert mirror.distrusted_packs() == set()
     assert mirror.find_index(f"index/{'0' * 32}-0.vidx") is None
     assert mirror.find_end(_PACK) is None
     assert mirror.index_keys() == []
@@ -43,6 +46,46 @@ def test_whole_commits_are_remembered_among_those_that_exist(mirror: Mirror) -> 
     mirror.keep_whole(["a", "b"], among=["a", "b", "c"])
     mirror.keep_whole(["c"], among=["b", "c"])
     assert mirror.whole_commits() == {"b", "c"}
+
+
+def test_large_contents_are_remembered_while_their_packs_exist(mirror: Mirror) -> None:
+    """Where a content lies is remembered until one of its packs is gone."""
+    one, other = hash_bytes(b"one", "xxh128"), hash_bytes(b"other", "blake3")
+    mirror.keep_large({one: {"p1", "p2"}, other: {"p3"}}, among={"p1", "p2", "p3"})
+    assert mirror.large_contents() == {one: {"p1", "p2"}, other: {"p3"}}
+    mirror.keep_large({}, among={"p1", "p3"})
+    assert mirror.large_contents() == {other: {"p3"}}
+
+
+def test_distrust_ends_with_the_pack(mirror: Mirror) -> None:
+    """Damaged packs are remembered until they are gone."""
+    mirror.distrust({"packs/a"})
+    mirror.distrust({"packs/b"})
+    assert mirror.distrusted_packs() == {"packs/a", "packs/b"}
+    mirror.forget_packs(among={"packs/b", "packs/c"})
+    assert mirror.distrusted_packs() == {"packs/b"}
+
+
+def test_what_the_remote_does_not_list_is_forgotten(tmp_path: Path) -> None:
+    """Mirrored commits, index objects and ends of packs go when the remote does not have them any more."""
+    remote = MemoryTransport()
+    ada, bob = Machine(tmp_path / "ada", remote), Machine(tmp_path / "bob", remote)
+    files = small_files()
+    ada.push(ada.add(files))
+    for listed in list(remote.list("index/")):
+        remote.delete(listed.key)
+    bob.push(bob.add(files | {"new": b"new"}))
+    held = [path.name for path in bob.mirror.path.rglob("*") if path.is_file()]
+    assert sum(name.endswith(".vpack") for name in held) == 1
+    for listed in list(remote.list("")):
+        remote.delete(listed.key)
+    ada.push(ada.add({"other": b"other"}))
+    bob.fetch(bob.add({"other": b"other"}))
+    bob.push(bob.add({"third": b"third"}))
+    kept = {path.relative_to(bob.mirror.path).as_posix() for path in bob.mirror.path.rglob("*") if path.is_file()}
+    there = {listed.key for listed in remote.list("")}
+    assert {key for key in kept if key.startswith(("commits/", "index/"))} <= there
+    assert not any(name.endswith(".vpack") for name in kept)
 
 
 def test_journal_stays_only_after_a_death(mirror: Mirror) -> None:

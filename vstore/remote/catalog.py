@@ -67,12 +67,14 @@ class Catalog:
                 section = part.section
                 if section.kind == kind and digest.startswith(section.algorithm.name):
                     for row in part.rows(digest):
-                        pack = self._known(index.packs[part.packs[row]].key, proven)
+                        pack = self._known(index.packs[part.packs[row]], proven)
                         if pack is not None:
                             yield Place(pack, section.location(row))
 
-    def _known(self, key: Key, proven: bool) -> PackRef | None:
-        return self.packs.get(key) or (self.foreign.get(key) if proven else None)
+    def _known(self, pack: PackRef, proven: bool) -> PackRef | None:
+        """Return a pack, unless what names it means another one than the commits do."""
+        known = self.packs.get(pack.key) or (self.foreign.get(pack.key) if proven else None)
+        return pack if known == pack else None
 
     def locate(self, kind: int, digests: Collection[Digest]) -> dict[Digest, Place]:
         """Return a place for each of many records that may be relied upon; those in no pack are left out.
@@ -86,7 +88,7 @@ class Catalog:
         found: dict[Digest, Place] = {}
         for index in reversed(self._indexes):  # so that the first index has the last word, as in find
             usable = {
-                proven: [self._usable(pack.key, proven) for pack in index.packs] for proven in (False, True)
+                proven: [self._usable(pack, proven) for pack in index.packs] for proven in (False, True)
             }
             for part in index.sections:
                 if part.section.kind != kind:
@@ -97,8 +99,13 @@ class Catalog:
                         found[digest] = Place(pack, part.section.location(row, digest))
         return found
 
-    def _usable(self, key: Key, proven: bool) -> PackRef | None:
-        return None if key in self._dropped else self._known(key, proven)
+    def _usable(self, pack: PackRef, proven: bool) -> PackRef | None:
+        return None if pack.key in self._dropped else self._known(pack, proven)
+
+    def may_rely(self, digest: Digest, packs: Iterable[Key]) -> bool:
+        """Tell whether all of some packs may be relied upon for a content."""
+        known = self.usable() if algorithm_of(digest).proves_identity else self.packs
+        return all(key in known and key not in self._dropped for key in packs)
 
 
 def _iter_ids(section: Section) -> Iterator[tuple[int, Digest]]:

@@ -15,7 +15,7 @@ from vstore.remote.catalog import Catalog
 from vstore.remote.commits import Commit
 from vstore.remote.content import Root
 from vstore.remote.index import Index, index_of_pack
-from vstore.remote.layout import PROBES, PackRef
+from vstore.remote.layout import PROBES, PackRef, commits_prefix
 from vstore.remote.ledger import Ledger, Site
 from vstore.remote.recipes import find_chunks, read_contents
 from vstore.remote.transport import Key, Transport
@@ -44,12 +44,14 @@ def check_roots(site: Site, roots: Sequence[Root], reporter: Reporter) -> list[L
     Packs count when they are listed now, records when the pack's own end names them; recipes are read.
     Raises UnavailableError.
     """
+    site.mirror.forget(commits_prefix(site.project))
     ledger = Ledger(site, reporter)
     wanted = {root.digest for root in roots}
     pinned: dict[Digest, list[frozenset[PackRef]]] = {}
     for _, commit in ledger.iter_commits():
         _note_pins(commit, wanted, pinned)
     lost = ledger.find_lost({pack for pins in pinned.values() for pin in pins for pack in pin}) if pinned else set()
+    lost |= site.mirror.distrusted_packs()
     lacks: list[Lack] = []
     for root in roots:
         choices = pinned.get(root.digest, [])
@@ -58,7 +60,8 @@ def check_roots(site: Site, roots: Sequence[Root], reporter: Reporter) -> list[L
             lacks += _check_contents(ledger, root, whole[0])
         elif choices:
             gone = tuple(sorted(pack.key for pack in choices[0] if pack.key in lost))
-            lacks.append(Lack(root.digest, root.path, f"{len(gone)} packs that it needs are gone or doomed", (), gone))
+            reason = f"{len(gone)} packs that it needs are gone, doomed or damaged"
+            lacks.append(Lack(root.digest, root.path, reason, (), gone))
         else:
             lacks.append(Lack(root.digest, root.path, "no commit at the remote names it"))
     return lacks
@@ -72,11 +75,13 @@ def _note_pins(commit: Commit, wanted: set[Digest], pinned: dict[Digest, list[fr
 
 def _check_contents(ledger: Ledger, root: Root, pins: frozenset[PackRef]) -> Iterator[Lack]:
     catalog = Catalog(pins)
+    damaged: set[Key] = set()
 
     def read_end(pack: PackRef) -> Index | None:
         try:
             return index_of_pack(pack, ledger.read_table(pack))
         except (CorruptError, KeyNotFoundError):
+            damaged.add(pack.key)
             return None
 
     def read_blobs(digests: list[Digest]) -> dict[Digest, bytes]:
@@ -96,6 +101,9 @@ def _check_contents(ledger: Ledger, root: Root, pins: frozenset[PackRef]) -> Ite
         wanted = {chunk.digest for chunk in chunks or ()}
         if chunks is None or wanted - catalog.locate(BLOB, wanted).keys():
             lacking.add(digest)
+    # The next push uploads anew what they hold.
+    damaged.update(recipes[digest].pack.key for digest in lacking & recipes.keys())
+    ledger.site.mirror.distrust(damaged)
     if lacking:
         reason = f"{len(lacking)} contents are not in the packs it is pinned to"
         yield Lack(root.digest, root.path, reason, tuple(sorted(lacking)))

@@ -30,6 +30,7 @@ class Presence:
         # Where nothing was ever pushed there need not even be a directory.
         self.commits: dict[Key, Commit] = dict(self.ledger.iter_commits() if site.transport.has_place() else ())
         self.catalog = Catalog(pack for commit in self.commits.values() for pack in commit.packs().values())
+        self.catalog.drop(site.mirror.distrusted_packs())
         self.kept: dict[Digest, frozenset[Key]] = {}
         """Those roots, with their pins."""
         named = [key for key, commit in self.commits.items() if any(root.digest in wanted for root in commit.roots)]
@@ -93,7 +94,7 @@ class Draft:
         self.ledger.learn(self.catalog, {commit.session for commit in self.commits.values()})
         for packs in self.unfinished.values():
             for pack in packs:
-                if pack.key not in self.catalog.packs:
+                if pack.key not in self.catalog.packs and pack.key not in self.site.mirror.distrusted_packs():
                     self._adopt(pack)
         if has_proof(content.digest for root in self.new_roots() for content in root.contents):
             self.ledger.learn_foreign(self.catalog)
@@ -138,8 +139,13 @@ class Draft:
 
     def _locate_large(self, contents: Collection[Digest]) -> dict[Digest, set[Key]]:
         """Return all packs of each large content whose recipe and chunks are all known to be there."""
-        places = self.catalog.locate(RECIPE, contents)
-        found: dict[Digest, set[Key]] = {}
+        remembered = self.site.mirror.large_contents()
+        found = {
+            digest: set(remembered[digest])
+            for digest in contents
+            if digest in remembered and self.catalog.may_rely(digest, remembered[digest])
+        }
+        places = self.catalog.locate(RECIPE, [digest for digest in contents if digest not in found])
         for digest, recipe in read_contents(self.site, places.values()).items():
             pins = {places[digest].pack.key}
             chunks = find_chunks(recipe, functools.partial(self._read_blobs, pins=pins))

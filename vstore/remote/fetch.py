@@ -49,6 +49,7 @@ class Fetch:
     def __init__(
         self, site: Site, sink: Sink, roots: Collection[Digest], bases: Mapping[Digest, Digest], reporter: Reporter
     ) -> None:
+        self._site = site
         self._reader = Reader(site, roots, reporter)
         self._sink = sink
         self._bases = bases
@@ -67,6 +68,8 @@ class Fetch:
                 self._fetch_group(group)
         finally:
             self._reporter.end()
+        # The next push uploads anew what they hold.
+        self._site.mirror.distrust({pack for _, pack in self._reader.damaged})
         return FetchReport(
             contents=len(self._fetched),
             read_bytes=self._read_bytes,

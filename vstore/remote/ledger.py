@@ -74,11 +74,22 @@ class Ledger:
             return False
         return True
 
+    def refuse_newer(self) -> None:
+        """Raise NewerFormatError if we cannot work with the remote; that it cannot tell its format is no matter."""
+        try:
+            self.has_format()
+        except NewerFormatError:
+            raise
+        except CorruptError as error:
+            self._reporter.warn(error.message)
+
     # packs
 
     def list_packs(self) -> dict[Key, int]:
         """Return every pack that is there, with its length: the only proof of presence."""
-        return {listed.key: listed.size_bytes for listed in self.site.transport.list(PACKS)}
+        present = {listed.key: listed.size_bytes for listed in self.site.transport.list(PACKS)}
+        self.site.mirror.forget_packs(among=present)
+        return present
 
     def list_doomed(self) -> set[Key]:
         """Return the packs that have a tombstone."""
@@ -109,23 +120,25 @@ class Ledger:
         return self._iter_commits(COMMITS, ours=False)
 
     def _iter_commits(self, prefix: str, *, ours: bool) -> Iterator[tuple[Key, Commit]]:
+        there = list(self.site.transport.list(prefix))
+        self.site.mirror.forget(prefix, among={found.key for found in there})
         listed = [
             found
-            for found in self.site.transport.list(prefix)
+            for found in there
             if (name := find_commit_name(found.key)) and (name.project == self.site.project) == ours
         ]
         yield from self._read_all(listed, self._read_commit, warn=ours)
 
-    def _read_commit(self, key: Key) -> Commit:
-        commit = self.site.mirror.find_commit(key)
+    def _read_commit(self, found: Listed) -> Commit:
+        commit = self.site.mirror.find_commit(found.key, found.size_bytes)
         if commit is None:
-            data = self.site.transport.read(key)
-            commit = commit_from_bytes(data, key)
-            self.site.mirror.keep(key, data)
+            data = self.site.transport.read(found.key)
+            commit = commit_from_bytes(data, found.key)
+            self.site.mirror.keep(found.key, data)
         return commit
 
     def _read_all(
-        self, listed: Iterable[Listed], read: Callable[[Key], Value], *, warn: bool
+        self, listed: Iterable[Listed], read: Callable[[Listed], Value], *, warn: bool
     ) -> Iterator[tuple[Key, Value]]:
         """Yield what can be read of some objects, newest first."""
 
@@ -133,7 +146,7 @@ class Ledger:
             try:
                 if found.size_bytes > MAX_DOCUMENT_BYTES:
                     raise CorruptError(f"{found.key} is too long to be what it should be", key=found.key)
-                return found.key, read(found.key), ""
+                return found.key, read(found), ""
             except (KeyNotFoundError, CorruptError) as error:
                 return found.key, None, error.message
 
@@ -151,7 +164,7 @@ class Ledger:
 
         ``sessions`` are those whose index objects are likely to cover the packs.
         """
-        missing = {key: pack for key, pack in catalog.packs.items() if key in catalog.usable()}
+        missing = dict(catalog.packs)  # also those that were dropped: what only they hold is copied out of them
         likely = {*sessions, *map(find_session, missing)}
         held = self.site.mirror.index_keys()
         for key in held:
@@ -187,14 +200,16 @@ class Ledger:
                 catalog.add(index)
 
     def _list_indexes(self) -> list[Listed]:
-        return [found for found in self.site.transport.list(INDEX) if is_index(found.key)]
+        listed = [found for found in self.site.transport.list(INDEX) if is_index(found.key)]
+        self.site.mirror.forget(INDEX, among={found.key for found in listed})
+        return listed
 
-    def _read_index(self, key: Key) -> Index:
-        index = self.site.mirror.find_index(key)
+    def _read_index(self, found: Listed) -> Index:
+        index = self.site.mirror.find_index(found.key)
         if index is None:
-            data = self.site.transport.read(key)
-            index = index_from_bytes(data, key)
-            self.site.mirror.keep(key, data)
+            data = self.site.transport.read(found.key)
+            index = index_from_bytes(data, found.key)
+            self.site.mirror.keep(found.key, data)
         return index
 
     def read_end(self, pack: PackRef) -> Index | None:
@@ -245,7 +260,7 @@ class Ledger:
 def _learn_index(catalog: Catalog, missing: dict[Key, PackRef], index: Index | None) -> None:
     """Add an index that covers something still missing."""
     if index is not None:
-        covered = [pack.key for pack in index.packs if pack.key in missing]
+        covered = [pack.key for pack in index.packs if missing.get(pack.key) == pack]
         if covered:
             catalog.add(index)
         for key in covered:

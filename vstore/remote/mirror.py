@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from threading import Lock
 
 from vstore.durable import FileLock, temporary_name
 from vstore.errors import VstoreError
+from vstore.objects.digest import Digest
 from vstore.remote.commits import Commit, commit_from_bytes
 from vstore.remote.index import Index, index_from_bytes
 from vstore.remote.layout import INDEX, PackRef, is_index, is_pack
@@ -22,6 +23,8 @@ from vstore.remote.sealed import seal, unseal
 from vstore.remote.transport import Key
 
 _WHOLE = "whole.json"
+_LARGE = "large.json"
+_DISTRUSTED = "distrusted.json"
 _JOURNALS = "journals"
 _ENDS = "ends"
 _JOURNAL_LINE = re.compile(r"(\S+) ([0-9]{1,15}) ([0-9a-f]{32})\n")
@@ -35,11 +38,11 @@ class Mirror:
 
     # immutable objects
 
-    def find_commit(self, key: Key) -> Commit | None:
-        """Return a commit that was read or made before."""
+    def find_commit(self, key: Key, size_bytes: int) -> Commit | None:
+        """Return a commit that was read or made before, if it is as long as the one at the remote."""
         data = self._read(key)
         with contextlib.suppress(VstoreError):
-            return commit_from_bytes(data, key) if data else None
+            return commit_from_bytes(data, key) if data and len(data) == size_bytes else None
         return None
 
     def find_index(self, key: Key) -> Index | None:
@@ -54,11 +57,11 @@ class Mirror:
 
     def find_end(self, pack: PackRef) -> Index | None:
         """Return the index of one pack whose own end was read before."""
-        return self._find_index(self._end_path(pack), pack.key)
+        return self._find_index(self._end_path(pack.key), pack.key)
 
     def keep_end(self, pack: PackRef, index: bytes) -> None:
         """Remember the index of one pack."""
-        self.keep(self._end_path(pack), index)
+        self.keep(self._end_path(pack.key), index)
 
     def keep(self, key: Key, data: bytes) -> None:
         """Remember an immutable object."""
@@ -72,8 +75,25 @@ class Mirror:
             except OSError:
                 temporary.unlink(missing_ok=True)
 
-    def _end_path(self, pack: PackRef) -> str:
-        return f"{_ENDS}/{pack.key.rpartition('/')[2]}"
+    def forget(self, prefix: str, *, among: Collection[Key] = ()) -> None:
+        """Forget what is held below a prefix, but for those keys that exist."""
+        for folder, _, names in os.walk(self.path / prefix):
+            for name in names:
+                path = Path(folder, name)
+                if path.relative_to(self.path).as_posix() not in among:
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+
+    def forget_packs(self, *, among: Collection[Key]) -> None:
+        """Forget packs that are not ``among`` the existing ones."""
+        if (self.path / _ENDS).exists():
+            self.forget(_ENDS, among={self._end_path(key) for key in among})
+        known = self.distrusted_packs()
+        if not known <= set(among):
+            self.keep(_DISTRUSTED, seal({"packs": sorted(known & set(among))}))
+
+    def _end_path(self, pack: Key) -> str:
+        return f"{_ENDS}/{pack.rpartition('/')[2]}"
 
     def _find_index(self, path: str, key: Key) -> Index | None:
         data = self._read(path)
@@ -101,6 +121,48 @@ class Mirror:
         new = (known | set(commits)) & set(among)
         if new != known:
             self.keep(_WHOLE, seal({"commits": sorted(new)}))
+
+    # what packs were seen to hold
+
+    def large_contents(self) -> dict[Digest, frozenset[Key]]:
+        """Return of large contents, by digest, all packs that together hold them: packs never change."""
+        data = self._read(_LARGE)
+        with contextlib.suppress(VstoreError):
+            if data:
+                fields = unseal(data, _LARGE)
+                packs = fields.texts("packs")
+                return {
+                    Digest(content.text("digest")): frozenset(
+                        packs[number] for number in content.counts("pins", below=len(packs))
+                    )
+                    for content in fields.objects("contents")
+                }
+        return {}
+
+    def keep_large(self, contents: Mapping[Digest, Collection[Key]], *, among: Collection[Key]) -> None:
+        """Remember which packs hold large contents; those with a pack that is not ``among`` are forgotten."""
+        known = self.large_contents()
+        both = known | {digest: frozenset(pins) for digest, pins in contents.items()}
+        new = {digest: pins for digest, pins in both.items() if all(key in among for key in pins)}
+        if new == known:
+            return
+        packs = sorted({key for pins in new.values() for key in pins})
+        numbers = {key: number for number, key in enumerate(packs)}
+        listed = [{"digest": digest, "pins": sorted(numbers[key] for key in new[digest])} for digest in sorted(new)]
+        self.keep(_LARGE, seal({"packs": packs, "contents": listed}))
+
+    def distrusted_packs(self) -> set[Key]:
+        """Return the packs that are there but were seen to be damaged: what they hold is to be uploaded anew."""
+        data = self._read(_DISTRUSTED)
+        with contextlib.suppress(VstoreError):
+            return set(unseal(data, _DISTRUSTED).texts("packs")) if data else set()
+        return set()
+
+    def distrust(self, damaged: Collection[Key]) -> None:
+        """Remember that packs were seen to be damaged."""
+        known = self.distrusted_packs()
+        if not known.issuperset(damaged):
+            self.keep(_DISTRUSTED, seal({"packs": sorted(known.union(damaged))}))
 
     # journals of running sessions
 

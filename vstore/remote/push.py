@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from vstore.errors import ObjectMissingError, RemoteUnavailableError, UnavailableError
+from vstore.errors import KeyNotFoundError, ObjectMissingError, RemoteUnavailableError, UnavailableError
 from vstore.objects.digest import Digest
 from vstore.objects.table import Table
 from vstore.parallel import map_ordered
@@ -92,6 +92,7 @@ class _Push:
             lost = self._draft.ledger.find_lost(commit.packs().values())  # step 6
             key = commit_key(commit.project, commit.session)
             if not lost:
+                self._check_commit(key, commit)
                 return self._finish(key, commit)
             failed.append(key)
             self._draft.rethink(lost)
@@ -204,6 +205,16 @@ class _Push:
         self._transport.write(commit_key(commit.project, commit.session), commit.to_bytes())
         return commit
 
+    def _check_commit(self, key: Key, commit: Commit) -> None:
+        """Read back what makes the push count: a store may say that it wrote what it did not."""
+        try:
+            if self._transport.read(key) == commit.to_bytes():
+                return
+        except KeyNotFoundError:
+            pass
+        message = f"{self._transport.url} did not keep {key} as it was written"
+        raise RemoteUnavailableError(message, url=self._transport.url)
+
     def _finish(self, key: Key, commit: Commit) -> PushReport:
         """Step 7: withdraw the intents, and remember what we know now."""
         for session in self._rounds:
@@ -214,6 +225,7 @@ class _Push:
         mirror = self._site.mirror
         mirror.keep(key, commit.to_bytes())
         mirror.keep_whole([key], among=[key, *self._draft.commits])
+        mirror.keep_large(self._draft.large, among=self._draft.catalog.usable())
         mirror.forget_sessions(self._draft.finished_sessions())
         present = tuple(self._draft.kept)
         committed = tuple(root.digest for root in self._draft.new_roots())

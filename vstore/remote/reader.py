@@ -87,7 +87,7 @@ class Reader:
         if self._wide:
             return False
         self._wide = True
-        self._ledger.has_format()  # what we do not find may be there in a newer format: that is an error of its own
+        self._ledger.refuse_newer()  # what we do not find may be there in a newer format: that is an error of its own
         self._catalog = self._open(self._iter_all())
         # An index may have been wrong about a pack; its own end is not.
         failed = {pack for tried in self._tried.values() for pack, _ in tried}

@@ -96,6 +96,8 @@ def iter_artifacts(
 
     Data of artifacts, other repositories and directories for which ``is_ignored`` are not looked into.
     """
+    if below and os.path.realpath(work_tree / below) != os.path.join(os.path.realpath(work_tree), below):
+        return  # through a link, which may lead anywhere
     pending = [below]
     while pending:
         directory = pending.pop()

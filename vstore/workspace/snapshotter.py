@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from vstore.cache.cache import Cache
@@ -42,7 +43,7 @@ class Snapshotter:
             # Without a writer only the rest is looked at: nothing is going to be recorded.
             if writer is not None:
                 message = f"{len(found.refused)} of the paths below {root.name} cannot be tracked"
-                raise PartialError(message, done=0, failed=found.refused)
+                raise PartialError(message, done=0, failed=_below(key, found.refused))
             remember = False
         if not found.is_directory and not found.files:
             return Snapshot(found, "absent", UNKNOWN, 0, 0)
@@ -80,7 +81,7 @@ class Snapshotter:
         if reading.failed:
             if writer is not None:
                 message = f"{len(reading.failed)} of the files of {found.root.name} cannot be read or tracked"
-                raise PartialError(message, done=found.files - len(reading.failed), failed=reading.failed)
+                raise PartialError(message, done=found.files - len(reading.failed), failed=_below(key, reading.failed))
             remember = False
         snapshot = reading.snapshot()
         if writer is not None and snapshot.tree is not None:
@@ -88,3 +89,8 @@ class Snapshotter:
         if remember:
             save(self._state, key, snapshot, records, before_ns=started_ns - granularity_ns)
         return snapshot
+
+
+def _below(key: RelPath, paths: Sequence[tuple[RelPath, str]]) -> list[tuple[RelPath, str]]:
+    """Return paths of an artifact as paths of the work tree, with their reasons."""
+    return [(f"{key}/{path}" if path else key, reason) for path, reason in paths]

@@ -57,15 +57,13 @@ def test_what_cannot_be_tracked_is_named_at_once(project: Project) -> None:
         server.bind(os.path.relpath(project.path / "data/socket"))
     outcome = project.run("add", "data")
     assert outcome.exit_code == PARTLY and all(name in outcome.stderr for name in ("data/pipe", "data/socket"))
-    (project.path / "data/pipe").unlink()
-    (project.path / "data/socket").unlink()
     (project.path / os.fsdecode(b"data/\xff\xfe")).write_bytes(b"")
     (project.path / "data/absolute").symlink_to("/etc/passwd")
     (project.path / "data/outside").symlink_to("../../elsewhere")
     (project.path / "data/dangling").symlink_to("nowhere")
     outcome = project.run("add", "data")
     assert outcome.exit_code == PARTLY
-    assert all(name in outcome.stderr for name in ("absolute", "outside", "\udcff"))
+    assert all(name in outcome.stderr for name in ("absolute", "outside", "\\377", "pipe"))
     assert "dangling" not in outcome.stderr and not project.has("data.vstore")
 
 
@@ -283,7 +281,7 @@ def test_two_at_once(project: Project) -> None:
     commands = [start_vstore(*args, cwd=project.path) for args in (["add", "one"], ["add", "two"], ["checkout"])]
     for command in commands:
         _, stderr = command.communicate(timeout=60)
-        assert command.returncode == 0, stderr
+        assert command.returncode == 0, stderr.decode()
     project.ok("status", "--check")
     assert {"one.vstore", "two.vstore", ".gitignore"} <= set(project.git("ls-files").split())
     assert set(project.read(".gitignore").split()) == {b"/one", b"/two", b"/three"}

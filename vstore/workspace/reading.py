@@ -53,10 +53,11 @@ class Reading:
     def run(self, jobs: int, reporter: Reporter) -> None:
         """Read them: small ones here one after the other, large ones in ``jobs`` threads.
 
-        Nothing is read if there are names that a tree must not hold and the contents are wanted.
+        Where the contents are wanted and something cannot be tracked, nothing is read: all such paths are found at once.
         """
         self.failed += find_refused_names(self._paths())
-        if self.failed and self._writer is not None:
+        if self._writer is not None and (self.failed or self._scan.refused):
+            self._read_links()
             return
         large: list[_Job] = []
         directories = self._scan.directories
@@ -96,6 +97,17 @@ class Reading:
             for digest, size in zip(column, directory.stats[1::STAT_NUMBERS], strict=True)
             if not digest
         )
+
+    def _read_links(self) -> None:
+        for number, directory in enumerate(self._scan.directories):
+            kinds = directory.stats[0::STAT_NUMBERS]
+            descriptor = self._open_directory(directory) if _LINK in kinds else None
+            if descriptor is not None:
+                try:
+                    for row in [row for row, kind in enumerate(kinds) if kind == _LINK]:
+                        self._read_link(number, row, descriptor)
+                finally:
+                    os.close(descriptor)
 
     def _paths(self) -> list[RelPath]:
         """Return the paths of all files and of the directories without any."""

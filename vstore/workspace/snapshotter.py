@@ -39,15 +39,11 @@ class Snapshotter:
         self._reporter.begin("scanning")
         found = scan(root, reporter=self._reporter)
         self._reporter.end()
-        if found.refused:
-            # Without a writer only the rest is looked at: nothing is going to be recorded.
-            if writer is not None:
-                message = f"{len(found.refused)} of the paths below {root.name} cannot be tracked"
-                raise PartialError(message, done=0, failed=_below(key, found.refused))
-            remember = False
-        if not found.is_directory and not found.files:
+        if found.refused and writer is None:
+            remember = False  # only the rest is looked at
+        if not found.is_directory and not found.files and not (found.refused and writer is not None):
             return Snapshot(found, "absent", UNKNOWN, 0, 0)
-        known = self._state.find_root(key) if found.is_directory else None
+        known = self._state.find_root(key) if found.is_directory and not found.refused else None
         if known is not None and known.fingerprint == found.fingerprint():
             snapshot = self._unchanged(found, known, writer)
             if snapshot is not None:
@@ -78,11 +74,11 @@ class Snapshotter:
             started_ns, granularity_ns, remember = 0, 0, False
         reading = Reading(found, digests, self._cache, self._algorithm, writer)
         reading.run(self._jobs, self._reporter)
-        if reading.failed:
-            if writer is not None:
-                message = f"{len(reading.failed)} of the files of {found.root.name} cannot be read or tracked"
-                raise PartialError(message, done=found.files - len(reading.failed), failed=_below(key, reading.failed))
-            remember = False
+        refused = [*found.refused, *reading.failed]
+        if refused and writer is not None:
+            message = f"{len(refused)} of the paths of {key} cannot be read or tracked"
+            raise PartialError(message, done=max(0, found.files - len(refused)), failed=_below(key, refused))
+        remember = remember and not refused
         snapshot = reading.snapshot()
         if writer is not None and snapshot.tree is not None:
             writer.add_bytes(snapshot.tree, self._algorithm)

@@ -126,6 +126,23 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         file.write(data)
 
 
+def open_alone(path: Path) -> BinaryIO | None:
+    """Open a file, making it, as the only one who has it open so; None if another has.  Raises OSError."""
+    while True:
+        file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)  # noqa: SIM115 - handed out
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Whoever had it may have published or removed it meanwhile.
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                return file
+        except FileNotFoundError:
+            pass
+        except OSError:
+            file.close()
+            return None
+        file.close()
+
+
 class FileLock:
     """An advisory lock on a file: many may share it, or one may hold it alone.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,12 +12,12 @@ from typing import BinaryIO, NamedTuple
 from vstore.cache.cache import Cache
 from vstore.cache.loose import OBJECT_MODE, Advance, copy_hashing, hash_file, same_content
 from vstore.cache.packs import new_pack_name
-from vstore.durable import flush_directory, flush_files, os_errors, temporary_name
+from vstore.durable import flush_directory, flush_files, open_alone, os_errors, temporary_name
 from vstore.errors import CollisionError, CorruptError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Buffer, Digest, algorithm_of, hash_bytes
 from vstore.objects.pack import PackWriter, read_record
-from vstore.objects.table import BLOB, Location
+from vstore.objects.table import BLOB, RECORD_HEADER_BYTES, Location
 
 
 class LargeCopy(NamedTuple):
@@ -60,8 +59,12 @@ class CacheWriter:
         self._pack: PackWriter | None = None
         self._pack_file: BinaryIO | None = None
         self._pack_path: Path | None = None
-        self._new: set[Digest] = set()
-        """Blobs in packs of this writer that ``cache.packs`` does not know yet."""
+        self._packs: list[tuple[Path, Path]] = []
+        """The temporary and the final path of each finished pack that ``cache.packs`` does not know yet."""
+        self._new: dict[Digest, int] = {}
+        """Of each blob in those packs and the present one, in one number: that of the pack, offset and length."""
+        self._unnamed: set[Path] = set()
+        """The loose objects that may not have their names yet."""
         self._loose: list[_Loose] = []
         self._loose_bytes = 0
         self._partials: dict[Digest, Path] = {}
@@ -78,12 +81,15 @@ class CacheWriter:
         Raises CollisionError if the cache holds other bytes of the same xxh128 digest, NoSpaceError and the like.
         """
         if digest in self._new:
+            self._check_new(digest, data)
             return False
         held = self._cache.packs.find(digest)
         if held is not None and self._is_same(digest, data):
             return False
-        self._writer().add(BLOB, digest, data)
-        self._taken(digest, len(data))
+        pack = self._writer()
+        start = pack.size_bytes
+        pack.add(BLOB, digest, data)
+        self._taken(digest, start, len(data))
         return True
 
     def add_record(self, record: Buffer, location: Location) -> None:
@@ -92,8 +98,10 @@ class CacheWriter:
             return
         if self._cache.packs.find(location.digest) and self._cache.find_record(location.digest):
             return
-        self._writer().add_record(record, location)
-        self._taken(location.digest, location.raw_bytes)
+        pack = self._writer()
+        start = pack.size_bytes
+        pack.add_record(record, location)
+        self._taken(location.digest, start, location.raw_bytes)
 
     def _is_same(self, digest: Digest, data: bytes) -> bool:
         """Compare new content with the held one of the same digest; False if the held one is damaged."""
@@ -113,18 +121,43 @@ class CacheWriter:
             self._on_damage(digest)
         return False
 
-    def _taken(self, digest: Digest, size_bytes: int) -> None:
-        self._new.add(digest)
+    def _check_new(self, digest: Digest, data: bytes) -> None:
+        """Compare new content with what this writer just took under the same digest.  Raises CollisionError."""
+        algorithm = algorithm_of(digest)
+        if algorithm.proves_identity:
+            return
+        place = self._new[digest]
+        number, start, length = place >> 64, place >> 32 & 0xFFFFFFFF, place & 0xFFFFFFFF
+        stored_bytes = length - RECORD_HEADER_BYTES - algorithm.size_bytes
+        location = Location(BLOB, digest, start, stored_bytes, len(data), digest)
+        with contextlib.suppress(CorruptError):  # other lengths
+            if read_record(self._read_new(number, start, length), location) == data:
+                return
+        raise CollisionError(f"two different contents have the digest {digest}", digest=digest)
+
+    def _read_new(self, number: int, start: int, length: int) -> bytes:
+        if number == len(self._packs):
+            assert self._pack is not None and self._pack_file is not None
+            self._pack.flush()
+            return os.pread(self._pack_file.fileno(), length, start)
+        for path in self._packs[number]:  # it may get its name at any moment
+            with contextlib.suppress(FileNotFoundError), open(path, "rb", buffering=0) as file:
+                return os.pread(file.fileno(), length, start)
+        return b""
+
+    def _taken(self, digest: Digest, start: int, size_bytes: int) -> None:
+        assert self._pack is not None
+        self._new[digest] = len(self._packs) << 64 | start << 32 | self._pack.size_bytes - start
         self.added += 1
         self.added_bytes += size_bytes
-        if self._pack is not None and self._pack.size_bytes >= PACK_BYTES:
+        if self._pack.size_bytes >= PACK_BYTES:
             self._finish_pack()
 
     def _writer(self) -> PackWriter:
         if self._pack is None:
             path = self._cache.packs.directory / temporary_name()
             with os_errors(path, "create"):
-                self._pack_file = open(path, "xb", buffering=0)  # noqa: SIM115 - closed by the flusher
+                self._pack_file = open(path, "x+b", buffering=0)  # noqa: SIM115 - closed by the flusher
             self._pack_path = path
             file = self._pack_file
 
@@ -153,6 +186,7 @@ class CacheWriter:
                 os.rename(temporary, final)
 
         self._pack = self._pack_file = self._pack_path = None
+        self._packs.append((temporary, final))
         self._directories.add(final.parent)
         self._start(flush)
 
@@ -207,7 +241,7 @@ class CacheWriter:
         path = self._cache.partial_path(digest)
         with os_errors(path, "open"):
             path.parent.mkdir(exist_ok=True)
-            file = _open_alone(path)
+            file = open_alone(path)
             if file is None:
                 # Another command is at it: it may publish the file while we would still write into it.
                 path = path.with_name(temporary_name())
@@ -232,6 +266,8 @@ class CacheWriter:
         final = self._cache.loose_path(digest)
         with os_errors(final, "write"):
             try:
+                if final in self._unnamed:
+                    self._settle()
                 if final.exists() and self._is_same_object(digest, temporary, final):
                     os.close(descriptor)
                     os.unlink(temporary)
@@ -248,6 +284,7 @@ class CacheWriter:
         self.added_bytes += size
         self._directories.add(final.parent)
 
+        self._unnamed.add(final)
         self._loose.append(_Loose(descriptor, temporary, final))
         self._loose_bytes += size
         if len(self._loose) >= _LOOSE_FILES or self._loose_bytes >= _LOOSE_BYTES:
@@ -295,17 +332,23 @@ class CacheWriter:
     def commit(self) -> None:
         """Publish everything that was added so far; when this returns it survives a power cut."""
         self._finish_pack()
-        self._flush_loose()
-        pending, self._pending = self._pending, []
-        for future in pending:
-            future.result()
+        self._settle()
         for directory in self._directories:
             with os_errors(directory, "flush"):
                 flush_directory(directory)
         if self._directories:
             self._cache.packs.reload()
         self._directories.clear()
+        self._packs.clear()
         self._new.clear()
+
+    def _settle(self) -> None:
+        """Wait until everything that is finished is flushed and has its name."""
+        self._flush_loose()
+        pending, self._pending = self._pending, []
+        for future in pending:
+            future.result()
+        self._unnamed.clear()
 
     def close(self) -> None:
         """Publish what is whole, whatever happened, and stop the background work."""
@@ -320,23 +363,6 @@ class CacheWriter:
             if self._pack_file is not None and self._pack_path is not None:
                 self._pack_file.close()
                 self._pack_path.unlink(missing_ok=True)
-
-
-def _open_alone(path: Path) -> BinaryIO | None:
-    """Open a file, making it, as the only one who has it open so; None if another has."""
-    while True:
-        file = open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b", buffering=0)  # noqa: SIM115 - handed out
-        try:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Whoever had it may have published or removed it meanwhile.
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-                return file
-        except FileNotFoundError:
-            pass
-        except OSError:
-            file.close()
-            return None
-        file.close()
 
 
 def _is_done(future: Future[None]) -> bool:

@@ -108,9 +108,10 @@ class PackWriter:
         self.size_bytes += len(piece)
         self._parts_bytes += len(piece)
         if self._parts_bytes >= _FLUSH_BYTES:
-            self._flush()
+            self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what was taken so far."""
         piece = b"".join(self._parts)
         self._parts.clear()
         self._parts_bytes = 0
@@ -119,7 +120,7 @@ class PackWriter:
 
     def finish(self) -> PackSummary:
         """Write table and footer; the pack is complete."""
-        self._flush()
+        self.flush()
         table = table_to_bytes(self._locations)
         self._checksum.update(table)
         self._write(table)

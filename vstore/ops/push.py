@@ -12,8 +12,11 @@ from vstore.objects.names import RelPath
 from vstore.objects.tree import Tree
 from vstore.ops.transfer import Scope, Version, group_by_remote, list_contents, list_versions
 from vstore.ops.trees import load_tree
+from vstore.remote.check import Lack
 from vstore.remote.content import Root
 from vstore.repo import Repo
+
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def push(
             with repo.open_remote(name) as opened:
                 if check:
                     lacks = opened.check(roots, reporter=repo.reporter)
-                    lacking += [(lack.path, lack.reason) for lack in lacks]
+                    lacking += [(lack.path, _reason(repo, lack, group)) for lack in lacks]
                     done.append(Pushed(name, opened.url, [], len(roots) - len({lack.root for lack in lacks}), 0, 0, 0))
                     continue
                 plan = opened.plan_push(roots, reporter=repo.reporter)
@@ -108,9 +111,28 @@ def _make_roots(repo: Repo, versions: Sequence[Version], remote: str) -> list[Ro
     return list(roots.values())
 
 
+def _reason(repo: Repo, lack: Lack, versions: Sequence[Version]) -> str:
+    """Return why an artifact is not whole, with some of the files that it is about."""
+    own = [version for version in versions if version.pointer.digest == lack.root]
+    paths = _name(repo, own, set(lack.contents) - {lack.root})
+    if not paths:
+        return lack.reason
+    more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+    return f"{lack.reason}: {', '.join(paths[:_NAMED])}{more}"
+
+
 def _with_paths(repo: Repo, error: ObjectMissingError, versions: Sequence[Version]) -> ObjectMissingError:
     """Return the error naming the files that need the missing objects."""
     missing = set(error.fields.get("digests", ()))
+    return ObjectMissingError(
+        f"{len(missing)} objects are neither in the cache nor in the remote, so nothing was pushed",
+        digests=sorted(missing),
+        paths=_name(repo, versions, missing),
+    )
+
+
+def _name(repo: Repo, versions: Sequence[Version], missing: set[Digest]) -> list[RelPath]:
+    """Return the files that need missing objects, sorted."""
     paths: list[RelPath] = []
     for version in versions:
         pointer, path = version.pointer, version.target.artifact.path
@@ -119,8 +141,4 @@ def _with_paths(repo: Repo, error: ObjectMissingError, versions: Sequence[Versio
             continue
         tree = Tree.from_bytes(load_tree(repo, pointer, path))
         paths += [f"{path}/{entry.path}" for entry in tree.entries if entry.digest in missing]
-    return ObjectMissingError(
-        f"{len(missing)} objects are neither in the cache nor in the remote, so nothing was pushed",
-        digests=sorted(missing),
-        paths=sorted(set(paths)),
-    )
+    return sorted(set(paths))

@@ -60,7 +60,7 @@ def check_roots(site: Site, roots: Sequence[Root], reporter: Reporter) -> list[L
             lacks += _check_contents(ledger, root, whole[0])
         elif choices:
             gone = tuple(sorted(pack.key for pack in choices[0] if pack.key in lost))
-            reason = f"{len(gone)} packs that it needs are gone, doomed or damaged"
+            reason = f"of the packs that it needs, {len(gone)} are gone, doomed or damaged"
             lacks.append(Lack(root.digest, root.path, reason, (), gone))
         else:
             lacks.append(Lack(root.digest, root.path, "no commit at the remote names it"))
@@ -105,7 +105,7 @@ def _check_contents(ledger: Ledger, root: Root, pins: frozenset[PackRef]) -> Ite
     damaged.update(recipes[digest].pack.key for digest in lacking & recipes.keys())
     ledger.site.mirror.distrust(damaged)
     if lacking:
-        reason = f"{len(lacking)} contents are not in the packs it is pinned to"
+        reason = f"of its contents, {len(lacking)} are not where they should be"
         yield Lack(root.digest, root.path, reason, tuple(sorted(lacking)))
 
 

@@ -160,7 +160,10 @@ class FileLock:
         Returns False where the file system has no locks (the lock is then not held), True otherwise.
         Raises LockedError when the wait is over.
         """
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except PermissionError:  # another user's, as in a cache that several share
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
         deadline = time.monotonic() + wait_s
         announced = False

@@ -189,10 +189,11 @@ def test_collector_between_any_two_requests_loses_nothing(tmp_path: Path, sweeps
         assert fetch_fresh(path / "fresh", remote, new), f"looked at {looks}, acted at {acts}"
 
 
-def test_two_pushers_at_once(tmp_path: Path) -> None:
-    """Two machines that push different data at the same moment both succeed."""
+@pytest.mark.parametrize("project", [PROJECT, "p2"], ids=["one project", "two projects"])
+def test_two_pushers_at_once(tmp_path: Path, project: str) -> None:
+    """Two machines that push different data at the same moment both succeed, also for different projects."""
     remote = MemoryTransport()
-    machines = [Machine(tmp_path / name, remote) for name in ("ada", "bob")]
+    machines = [Machine(tmp_path / "ada", remote), Machine(tmp_path / "bob", remote, project=project)]
     roots = [machine.add(small_files(60, seed) | {"big": noise(2_000_000)}) for seed, machine in enumerate(machines)]
     start = threading.Barrier(2)
 
@@ -205,4 +206,28 @@ def test_two_pushers_at_once(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert fetch_fresh(tmp_path / "fresh", remote, *roots)
+    for machine, root in zip(machines, roots, strict=True):
+        fresh = Machine(tmp_path / "fresh" / root.digest, remote, project=machine.site.project)
+        assert fresh.fetch(root).missing == ()
+        assert fresh.holds(root)
+
+
+def test_fetch_between_any_two_requests_of_a_push(tmp_path: Path) -> None:
+    """Whenever somebody fetches while another pushes, what was pushed before is whole, and the rest all or not."""
+    remote, ada, old = prepare(tmp_path)
+    new = ada.add(_CHANGED, "new")
+    whole: list[bool] = []
+
+    def fetch(operation: str, key: Key) -> None:
+        name = str(len(whole))
+        assert fetch_fresh(tmp_path / "old" / name, remote.inner, old)
+        bob = Machine(tmp_path / "new" / name, remote.inner)
+        report = bob.fetch(new)
+        assert all(ada.shelf.contents[digest] == data for digest, data in bob.shelf.contents.items())
+        whole.append(not report.missing)
+
+    remote.before = fetch
+    ada.push(old, new)
+    assert whole == sorted(whole)
+    assert not whole[0]
+    assert whole[-1]

@@ -53,7 +53,7 @@ class Reading:
     def run(self, jobs: int, reporter: Reporter) -> None:
         """Read them: small ones here one after the other, large ones in ``jobs`` threads.
 
-        Where the contents are wanted and something cannot be tracked, nothing is read: all such paths are found at once.
+        Where the contents are wanted and something cannot be tracked, nothing is read: all such are named at once.
         """
         self.failed += find_refused_names(self._paths())
         if self._writer is not None and (self.failed or self._scan.refused):

@@ -262,8 +262,9 @@ class _Checkout:
             return
         with open_writer(self._repo.cache) as writer:
             for entry in entries:
-                if entry.digest in lacking:
-                    path = _join(root, entry.path)
+                path = _join(root, entry.path)
+                # A link to an object that is gone holds nothing.
+                if entry.digest in lacking and not (self._repo.work_tree / path).is_symlink():
                     self._repo.snapshotter().take(self._repo.work_tree / path, path, writer=writer, remember=False)
 
     # artifacts whose pointer is gone

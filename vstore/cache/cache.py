@@ -44,9 +44,11 @@ class Cache:
                     self.make_directory(directory)
             version_file = self.path / "format"
             try:
-                found = version_file.read_text()
+                found = version_file.read_text(errors="replace")
             except FileNotFoundError:
-                write_atomic(version_file, _FORMAT.encode(), mode=self.file_mode(0o644))
+                self._open_lock_to_group()
+                write_atomic(version_file, _FORMAT.encode())
+                version_file.chmod(self.file_mode(0o644))
                 return
         if found != _FORMAT:
             raise NewerFormatError(f"the cache {self.path} has the format {found.strip()!r}", path=str(self.path))
@@ -62,6 +64,12 @@ class Cache:
                 if path == self.path:
                     break
                 path = path.parent
+
+    def _open_lock_to_group(self) -> None:
+        if self._group:
+            path = self.path / "lock"
+            path.touch()
+            path.chmod(0o664)
 
     def file_mode(self, mode: int) -> int:
         """Return the mode for a new file: readable for the group where the cache is shared."""

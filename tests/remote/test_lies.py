@@ -26,17 +26,21 @@ _FILES = small_files() | {"big": noise(700_000)}
 
 
 class Liar(Wrapper):
-    """Passes what is written and listed through ``written`` and ``listed``; None is not written at all."""
+    """Passes what is written, read in ranges and listed through functions; None is not written at all."""
 
     def __init__(self, inner: Transport) -> None:
         super().__init__(inner)
         self.written: Callable[[Key, bytes], bytes | None] = lambda key, data: data
+        self.read_as: Callable[[Key, bytes], bytes] = lambda key, data: data
         self.listed: Callable[[str, list[Listed]], list[Listed]] = lambda prefix, found: found
 
     def write(self, key: Key, data: Buffer) -> None:
         kept = self.written(key, bytes(data))
         if kept is not None:
             self.inner.write(key, kept)
+
+    def read_range(self, key: Key, start: int, length: int) -> bytes:
+        return self.read_as(key, self.inner.read_range(key, start, length))
 
     def list(self, prefix: str) -> Iterator[Listed]:
         return iter(self.listed(prefix, list(self.inner.list(prefix))))
@@ -333,3 +337,20 @@ def test_no_commit_claims_what_only_a_damaged_pack_held(ada: Machine, bob: Machi
         bob.push(root)
     assert caught.value.fields["digests"] == sorted(lost)
     assert keys(remote, "commits/") == before
+
+
+def test_bytes_damaged_on_the_way_are_read_again(ada: Machine, bob: Machine, remote: Liar) -> None:
+    """What arrives damaged once is asked for once more before the pack is blamed."""
+    root = ada.add(_FILES)
+    ada.push(root)
+    reads: list[Key] = []
+
+    def garble(key: Key, data: bytes) -> bytes:
+        reads.append(key)
+        return bytes(len(data)) if len(reads) % 2 else data
+
+    remote.read_as = garble
+    report = bob.fetch(root)
+    assert (report.missing, report.damaged) == ((), ())
+    assert bob.holds(root)
+    assert bob.mirror.distrusted_packs() == set()

@@ -74,8 +74,9 @@ def _plan_spans(places: Iterable[Place]) -> list[_Span]:
 
 
 def _read_span(
-    site: Site, span: _Span, take: Take[Result]
+    site: Site, span: _Span, take: Take[Result], *, again: bool = True
 ) -> Iterator[tuple[Location, Result | Failure]]:
+    """Read one span; what is damaged is read once more, since bytes are damaged on the way, too."""
     pack, locations = span
     start = locations[0].offset
     end = max(location.offset + location.record_bytes for location in locations)
@@ -93,11 +94,17 @@ def _read_span(
             for location in locations:
                 yield from _read_span(site, _Span(pack, [location]), take)
     else:
+        damaged: list[Location] = []
         for location in locations:
             record = data[location.offset - start : location.offset - start + location.record_bytes]
             try:
                 content = read_record(record, location)
             except CorruptError as error:
-                yield location, Failure(pack.key, error)
+                if again:
+                    damaged.append(location)
+                else:
+                    yield location, Failure(pack.key, error)
             else:
                 yield location, take(location, record, content)
+        if damaged:
+            yield from _read_span(site, _Span(pack, damaged), take, again=False)

@@ -33,7 +33,8 @@ class Snapshotter:
     def take(self, root: Path, key: RelPath, *, writer: CacheWriter | None = None, remember: bool = True) -> Snapshot:
         """Return what lies at ``root``; ``key`` names it in the state.
 
-        With ``writer`` every content of it is in the cache afterwards (at the latest when the writer commits).
+        With ``writer`` the contents of all its files are in the cache afterwards (at the latest when the writer
+        commits); its tree is the caller's to keep, who may only want it as a part of another.
         Raises PartialError naming every file that cannot be tracked or read, NameRefusedError.
         """
         self._reporter.begin("scanning")
@@ -80,8 +81,6 @@ class Snapshotter:
             raise PartialError(message, done=max(0, found.files - len(refused)), failed=_below(key, refused))
         remember = remember and not refused
         snapshot = reading.snapshot()
-        if writer is not None and snapshot.tree is not None:
-            writer.add_bytes(snapshot.tree, self._algorithm)
         if remember:
             save(self._state, key, snapshot, records, before_ns=started_ns - granularity_ns)
         return snapshot

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,18 @@ def test_journal_stays_only_after_a_death(mirror: Mirror) -> None:
     with mirror.open_journal(new_session()) as journal:
         journal.note(_PACK)
     assert mirror.unfinished_sessions() == {session: [_PACK]}
+    mirror.forget_sessions([session])
+    assert mirror.unfinished_sessions() == {}
+
+
+def test_journal_is_given_up_with_its_intent(mirror: Mirror) -> None:
+    """What died so long ago that its intent has expired is looked for no more, and its journal goes."""
+    session = new_session()
+    with pytest.raises(KeyboardInterrupt):
+        die(mirror, session)
+    long_ago = time.time() - 8 * 24 * 3600
+    os.utime(mirror.path / "journals" / session, (long_ago, long_ago))
+    assert mirror.unfinished_sessions() == {session: []}
     mirror.forget_sessions([session])
     assert mirror.unfinished_sessions() == {}
 

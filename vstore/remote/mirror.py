@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from threading import Lock
@@ -27,6 +28,7 @@ _LARGE = "large.json"
 _DISTRUSTED = "distrusted.json"
 _JOURNALS = "journals"
 _ENDS = "ends"
+_INTENT_LIFE_S = 7 * 24 * 3600
 _JOURNAL_LINE = re.compile(r"(\S+) ([0-9]{1,15}) ([0-9a-f]{32})\n")
 
 
@@ -180,14 +182,15 @@ class Mirror:
     def unfinished_sessions(self) -> dict[str, list[PackRef]]:
         """Return what the sessions of this machine that died (or still run) meant to upload.
 
-        Those packs may exist at the remote or not.
+        Those packs may exist at the remote or not.  Of a session whose intent must have expired none is named.
         """
         sessions = {}
         with contextlib.suppress(OSError):
             for path in sorted((self.path / _JOURNALS).iterdir()):
                 text = path.read_text("ascii", "replace")
                 found = [PackRef(key, int(size), checksum) for key, size, checksum in _JOURNAL_LINE.findall(text)]
-                sessions[path.name] = [pack for pack in found if is_pack(pack.key)]
+                expired = time.time() - path.stat().st_mtime > _INTENT_LIFE_S
+                sessions[path.name] = [pack for pack in found if is_pack(pack.key) and not expired]
         return sessions
 
     def forget_sessions(self, sessions: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 
@@ -11,16 +12,17 @@ _CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.sym
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
-def run_dying(command: Callable[[], int], before: int) -> int:
+def run_dying(command: Callable[[], int], before: int, *, interrupt: bool = False) -> int:
     """Run a command in a child that dies before its change number ``before``; returns its exit code, or DEAD.
 
     Changes are counted where Python is about to make them; what another process does for it counts as one.
+    ``interrupt``: it does not die, but somebody presses Ctrl-C.
     """
     child = os.fork()
     if child == 0:
         code = 99
         try:
-            sys.addaudithook(_Executioner(before))
+            sys.addaudithook(_Executioner(before, interrupt))
             code = command()
         finally:
             os._exit(code)
@@ -28,12 +30,15 @@ def run_dying(command: Callable[[], int], before: int) -> int:
 
 
 class _Executioner:
-    def __init__(self, before: int) -> None:
+    def __init__(self, before: int, interrupt: bool) -> None:
         self._left = before
+        self._interrupt = interrupt
 
     def __call__(self, event: str, args: tuple[object, ...]) -> None:
         is_write = event == "open" and isinstance(args[2], int) and bool(args[2] & _WRITING)
         if event in _CHANGES or event == "subprocess.Popen" or event == "sqlite3.connect" or is_write:
             self._left -= 1
-            if self._left < 0:
+            if self._left < 0 and not self._interrupt:
                 os._exit(DEAD)
+            elif self._left == -1:
+                os.kill(os.getpid(), signal.SIGINT)

@@ -217,6 +217,34 @@ def test_mv(small: Project) -> None:
     assert die_everywhere(small, ["mv", "data", "moved"], check) > 10
 
 
+@pytest.mark.parametrize("command", ["add", "push", "pull"])
+def test_interrupt(small: Project, command: str) -> None:
+    """Ctrl-C at any time ends a command with the exit code for it and no traceback; the same command then works."""
+    small.ok("remote", "add", "-d", "store", "../store")
+    if command != "add":
+        small.ok("add", "data")
+        small.commit("second")
+    if command == "pull":
+        small.ok("push")
+        shutil.rmtree(small.path / "data")
+        shutil.rmtree(small.path / ".git/vstore")
+    args = ["add", "data"] if command == "add" else [command]
+
+    def run() -> int:
+        outcome = small.run(*args)
+        return 1 if b"Traceback" in outcome.stderr_bytes else outcome.exit_code
+
+    codes = []
+    for number in range(0, 45, 5):
+        with as_before(small):
+            codes.append(run_dying(run, number, interrupt=True))
+            small.ok(*args)
+            assert shape(small.path / "data") == SECOND and not leftovers(small.path)
+            pointers_are_good(small)
+            small.ok("status", "--check")
+    assert set(codes) <= {0, 130} and codes.count(130) > 3, codes
+
+
 def contents(root: Path) -> object:
     """The shape of a path, whatever is linked to the cache."""
     found = shape(root)

@@ -79,8 +79,11 @@ def test_status_and_checkout_live_with_what_cannot_be_tracked(filled: Project, k
         odd.write_bytes(b"mine\n")
     (filled.path / "model.bin").unlink()
     (filled.path / "data/a.txt").unlink()
-    assert filled.run("status").exit_code == 0
+    (status, _) = filled.ok("status", "--json").json()["artifacts"]
+    assert len(status["refused"]) == 1
     filled.run("checkout")
+    (status, _) = filled.ok("status", "--json").json()["artifacts"]
+    assert len(status["refused"]) == 1 and status["data"] == "unchanged"
     assert filled.read("model.bin") == LARGE[::-1] and filled.read("data/a.txt") == b"a\n"
     assert os.path.lexists(odd)
 

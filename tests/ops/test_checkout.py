@@ -299,6 +299,21 @@ def test_lost_cache_takes_nothing_along(filled: Project) -> None:
     assert shape(filled.path / "data") == before
 
 
+def test_partly_lost_cache_takes_nothing_along(filled: Project) -> None:
+    """A file of a version whose cached content is lost goes back into the cache before it leaves the work tree."""
+    (filled.path / "data/large.bin").unlink()
+    filled.ok("add", "data")
+    filled.commit("less")
+    filled.git("checkout", "--quiet", "HEAD~")
+    filled.ok("checkout")
+    objects = filled.path / ".git/vstore/cache/objects"
+    (held,) = (path for path in objects.rglob("*") if path.is_file() and path.read_bytes() == LARGE)
+    held.unlink()
+    filled.git("checkout", "--quiet", "main")
+    filled.ok("checkout")
+    assert not filled.has("data/large.bin") and held.read_bytes() == LARGE
+
+
 def test_missing_contents_are_named(filled: Project) -> None:
     """What can be restored is; what is missing is listed, with the exit code for it."""
     clear(filled.path / "data")

@@ -128,7 +128,15 @@ def _one(
     tree = find_tree(repo, pointer.digest) if pointer.is_tree else None
     missing = _count_missing(repo, pointer, tree, selected)
     if snapshot.digest == pointer.digest and snapshot.executable == pointer.executable:
-        return ArtifactStatus(target.path, UNCHANGED, state, pointer.size_bytes, pointer.files, not_in_cache=missing)
+        return ArtifactStatus(
+            target.path,
+            UNCHANGED,
+            state,
+            pointer.size_bytes,
+            pointer.files,
+            not_in_cache=missing,
+            refused=snapshot.scan.refused,
+        )
     added, modified, deleted = _compare(snapshot, tree, selected, target.inner)
     placed = repo.state.find_placed(artifact.path)
     if snapshot.kind == "absent" and not selected:

@@ -258,6 +258,24 @@ def test_artifact_that_git_ignores_stays(filled: Project) -> None:
     assert filled.read("ignored/data/x") == b"x\n"
 
 
+@pytest.mark.parametrize("damage", ["conflict", "link", "odd name"])
+def test_broken_pointer_stops_nobody_else(filled: Project, damage: str) -> None:
+    """What cannot be read as a pointer is told of; its data stays, and the others are restored."""
+    pointer = filled.path / "data.vstore"
+    if damage == "conflict":
+        pointer.write_bytes(b"<<<<<<< ours\n" + pointer.read_bytes())
+    elif damage == "link":
+        pointer.rename(filled.path / "aside")
+        pointer.symlink_to("aside")
+    else:
+        (filled.path / os.fsdecode(b"\xff.vstore")).write_bytes(pointer.read_bytes())
+    (filled.path / "model.bin").unlink()
+    assert filled.run("status").exit_code in (0, PARTLY)
+    outcome = filled.run("checkout")
+    assert outcome.exit_code not in (0, 255), outcome.stderr
+    assert filled.read("model.bin") == LARGE[::-1] and filled.read("data/large.bin") == LARGE
+
+
 def test_without_state(filled: Project) -> None:
     """The state is only a hint: without it, or with a damaged one, old versions come back and changes are kept."""
     filled.write("data/a.txt", b"second\n")

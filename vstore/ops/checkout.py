@@ -272,7 +272,10 @@ class _Checkout:
     def _remove_gone(self) -> None:
         """Remove what vstore put where no pointer is any more, if it is unmodified and saved."""
         for path, known in self._repo.state.load_placed().items():
-            if find_owner(self._repo.work_tree, path) is not None:
+            try:
+                if find_owner(self._repo.work_tree, path) is not None:
+                    continue
+            except VstoreError:  # there is one, which cannot be read
                 continue
             snapshot = self._repo.snapshotter().take(self._repo.work_tree / path, path)
             entries = self._entries_to_remove(path, snapshot, known)

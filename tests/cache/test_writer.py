@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,9 +51,7 @@ def test_small_collision_is_refused(writer: CacheWriter, other: bytes, published
         writer.add_small(digest, other)
 
 
-def test_small_collision_with_a_finished_pack_is_refused(
-    writer: CacheWriter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_small_collision_with_a_finished_pack_is_refused(writer: CacheWriter, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first content may be in a pack that is just getting its name."""
     monkeypatch.setattr(writing, "PACK_BYTES", 1)
     digest = hash_bytes(_SMALL, "xxh128")
@@ -80,3 +79,11 @@ def test_equal_contents_are_stored_once(cache: Cache, tmp_path: Path) -> None:
     assert (writer.added, writer.added_bytes) == (2, len(_SMALL) + len(_LARGE))
     assert len(list(cache.iter_loose())) == 1
     assert not list((tmp_path / "cache/objects").glob(".vstore-tmp-*"))
+
+
+def test_copies_that_nobody_took_are_thrown_away(cache: Cache, tmp_path: Path) -> None:
+    """An interruption between copying a large content and publishing it leaves nothing in the cache."""
+    with contextlib.suppress(KeyboardInterrupt), open_writer(cache) as writer:
+        copy = _copy(writer, tmp_path, _LARGE)
+        raise KeyboardInterrupt
+    assert not copy.path.exists() and not list(cache.objects.iterdir())

@@ -68,6 +68,8 @@ class CacheWriter:
         self._loose: list[_Loose] = []
         self._loose_bytes = 0
         self._partials: dict[Digest, Path] = {}
+        self._copies: dict[Path, int] = {}
+        """The descriptors of copies that nobody published or threw away yet."""
         self._directories: set[Path] = set()
         self.added_bytes = 0
         """Bytes of contents that the cache did not hold before."""
@@ -206,14 +208,17 @@ class CacheWriter:
                 os.close(target)
                 os.unlink(temporary)
                 raise
+        self._copies[temporary] = target
         return LargeCopy(temporary, target, digest, size)
 
     def add_large(self, copy: LargeCopy) -> None:
         """Publish a copy.  Raises CollisionError."""
+        del self._copies[copy.path]
         self._publish_loose(copy.digest, copy.path, copy.descriptor, copy.size_bytes)
 
     def drop_large(self, copy: LargeCopy) -> None:
         """Throw a copy away."""
+        del self._copies[copy.path]
         os.close(copy.descriptor)
         copy.path.unlink()
 
@@ -357,6 +362,10 @@ class CacheWriter:
                 self.commit()
         finally:
             self._pool.shutdown(wait=True)
+            # Ctrl-C leaves behind what other threads finished meanwhile.
+            for path, descriptor in self._copies.items():
+                os.close(descriptor)
+                path.unlink(missing_ok=True)
             for loose in self._loose:
                 os.close(loose.descriptor)
                 loose.temporary.unlink(missing_ok=True)

@@ -352,6 +352,23 @@ def test_submodule_and_shallow_clone(filled: Project) -> None:
         assert "data.vstore" in clone.git("diff", "--cached", "--name-only")
 
 
+def test_what_a_pointer_cannot_stand_beside(project: Project) -> None:
+    """A name with no room for the suffix, and a path in another repository, are refused before anything is written."""
+    longest = "x" * 255
+    project.write(longest)
+    project.write("inner/data/x")
+    git("init", "--quiet", cwd=project.path / "inner")
+    before = shape(project.path)
+    for path, word in ((longest, "too long"), ("inner/data", "of its own"), ("inner", "of its own")):
+        outcome = project.run("add", path)
+        assert outcome.exit_code == 1 and word in outcome.stderr
+    assert shape(project.path) == before
+    project.write(f"data/{longest}")
+    project.ok("add", "data")
+    project.write(f"data/{longest}", b"new\n")
+    project.ok("add", f"data/{longest}")
+
+
 def test_without_git(tmp_path: Path) -> None:
     """The whole of it works without git, but for revisions."""
     project = Project(tmp_path / "plain")

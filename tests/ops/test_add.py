@@ -369,6 +369,26 @@ def test_what_a_pointer_cannot_stand_beside(project: Project) -> None:
     project.ok("add", f"data/{longest}")
 
 
+def test_update_takes_what_could_not_be_restored_for_no_deletion(filled: Project) -> None:
+    """After a checkout that lacked contents, add -u keeps their entries; who deletes a file that is saved means it."""
+    large = next((filled.path / ".git/vstore/cache/objects/xxh128").rglob("*/*"))
+    before = filled.read("data.vstore")
+    filled.write("data/lost", LARGE[::-1])
+    filled.ok("add", "data")
+    with_lost = filled.read("data.vstore")
+    (lost,) = {*large.parents[1].glob("*/*")} - {large}
+    lost.unlink()
+    shutil.rmtree(filled.path / "data")
+    assert filled.run("checkout").exit_code == PARTLY and not filled.has("data/lost")
+    outcome = filled.ok("add", "-u")
+    assert "keeps 1 of its files" in outcome.stderr and filled.read("data.vstore") == with_lost
+    filled.ok("rm", "data/lost")
+    assert filled.read("data.vstore") == before
+    (filled.path / "data/a.txt").unlink()
+    filled.ok("add", "-u")
+    assert filled.read("data.vstore") != before
+
+
 def test_without_git(tmp_path: Path) -> None:
     """The whole of it works without git, but for revisions."""
     project = Project(tmp_path / "plain")

@@ -6,7 +6,7 @@ import dataclasses
 import glob
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -103,11 +103,11 @@ def add(
     for path in wanted:
         _check(repo, path, force=force)
     if dry_run:
-        changes = _Changes(repo, None, labels)
+        changes = _Changes(repo, None, labels, update=update)
         return AddResult([changes.prepare(path).added for path in wanted], 0, 0, dry_run=True)
     with repo.writing():
         with open_writer(repo.cache, repo.warn_of_damage) as writer:
-            changes = _Changes(repo, writer, labels)
+            changes = _Changes(repo, writer, labels, update=update)
             done = [changes.prepare(path) for path in wanted]
         # Every object is durable now, so the pointers may name them.
         staged = [path for change in done for path in _publish(repo, change)]
@@ -215,10 +215,11 @@ class _Change(NamedTuple):
 class _Changes:
     """Takes in one path after another; two paths inside one tree build on each other."""
 
-    def __init__(self, repo: Repo, writer: CacheWriter | None, labels: Labels) -> None:
+    def __init__(self, repo: Repo, writer: CacheWriter | None, labels: Labels, *, update: bool) -> None:
         self._repo = repo
         self._writer = writer
         self._labels = labels
+        self._update = update
         self._pending: dict[RelPath, tuple[Pointer, bytes | None]] = {}
 
     def prepare(self, path: RelPath) -> _Change:
@@ -236,7 +237,9 @@ class _Changes:
         for skipped in snapshot.scan.skipped:
             repo.reporter.note(f"{path}/{skipped} was skipped: it belongs to git or vstore")
         before = self._tree_before(root, inner, old, snapshot)
-        pointer, tree = _make_pointer(repo, root, inner, snapshot, before)
+        is_whole = not inner and not find_selection(repo, root)
+        lost = _find_lost(repo, root, before, snapshot.tree) if self._update and is_whole else frozenset()
+        pointer, tree = _make_pointer(repo, root, inner, snapshot, before, lost)
         if old is not None:
             pointer = dataclasses.replace(
                 old,
@@ -278,7 +281,7 @@ class _Changes:
 
 
 def _make_pointer(
-    repo: Repo, root: RelPath, inner: RelPath, snapshot: Snapshot, before: bytes | None
+    repo: Repo, root: RelPath, inner: RelPath, snapshot: Snapshot, before: bytes | None, lost: Set[RelPath]
 ) -> tuple[Pointer, bytes | None]:
     """Return the pointer for a snapshot and the encoding of its tree, if it is one."""
     if inner:
@@ -286,7 +289,9 @@ def _make_pointer(
             raise NotTrackedError(f"{root} is a file, so {inner} cannot be in it", path=inner)
         tree = replace_entries(before, inner, entries_of(snapshot, inner))
     elif snapshot.tree is not None and before is not None and (selected := find_selection(repo, root)):
-        tree = _keep_absent(before, snapshot.tree, selected)
+        tree = _keep_absent(before, snapshot.tree, lambda path: not is_inside(path, selected))
+    elif snapshot.tree is not None and before is not None and lost:
+        tree = _keep_absent(before, snapshot.tree, lost.__contains__)
     else:
         pointer = Pointer(
             kind=snapshot.kind,
@@ -300,15 +305,27 @@ def _make_pointer(
     return tree_pointer(tree, data, repo.algorithm), data
 
 
-def _keep_absent(before: bytes, now: bytes, selected: Sequence[RelPath]) -> Tree:
-    """Return the tree of a directory of which only the selected paths were ever checked out: the rest stays."""
+def _find_lost(repo: Repo, root: RelPath, before: bytes | None, now: bytes | None) -> Set[RelPath]:
+    """Return the files that are gone and that no checkout could have restored: nobody may have deleted them."""
+    if before is None or now is None:
+        return frozenset()
+    gone = [entry for entry in diff_trees(before, now).deleted if entry.is_file]
+    missing = repo.cache.find_missing(entry.digest for entry in gone)
+    lost = {entry.path for entry in gone if entry.digest in missing}
+    if lost:
+        repo.reporter.warn(f"{root} keeps {len(lost):,} of its files that are neither here nor in the cache")
+    return lost
+
+
+def _keep_absent(before: bytes, now: bytes, stays: Callable[[RelPath], bool]) -> Tree:
+    """Return the tree of a directory with what is not here only because it never was."""
     here = Tree.from_bytes(now).entries
     present = {entry.path for entry in here}
     parents = {path[:i] for path in present for i, character in enumerate(path) if character == "/"}
     kept = [
         entry
         for entry in Tree.from_bytes(before).entries
-        if entry.path not in present and entry.path not in parents and not is_inside(entry.path, selected)
+        if entry.path not in present and entry.path not in parents and stays(entry.path)
     ]
     return Tree([*kept, *here])
 

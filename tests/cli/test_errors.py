@@ -137,6 +137,19 @@ def test_remote_that_is_gone(filled: Project, verb: str) -> None:
     check(filled.clone().run(verb), 14, str(filled.store), "vstore remote check")
 
 
+def test_push_does_not_make_a_remote_anew(filled: Project) -> None:
+    """A directory that held data and is gone (a disk that is not mounted?) is made by no command."""
+    shutil.rmtree(filled.store)
+    filled.write("more.bin")
+    filled.ok("add", "more.bin")
+    for command in (["push"], ["push", "--check"], ["remote", "check"]):
+        assert filled.run(*command).exit_code == 14
+    check(filled.run("push"), 14, f"the remote directory {filled.store} does not exist any more", "vstore remote check")
+    assert not filled.store.exists()
+    filled.store.mkdir()
+    filled.ok("push")
+
+
 def test_remote_that_cannot_be_made(filled: Project) -> None:
     """A remote whose place cannot exist is exit code 14 on pushing, too."""
     shutil.rmtree(filled.store)

@@ -10,7 +10,7 @@ from vstore.errors import CorruptError, KeyNotFoundError, RemoteDeniedError, Vst
 from vstore.objects.digest import Digest
 from vstore.objects.table import BLOB, RECIPE
 from vstore.parallel import map_ordered
-from vstore.progress import Reporter
+from vstore.progress import SILENT, Reporter
 from vstore.remote.catalog import Catalog
 from vstore.remote.commits import Commit
 from vstore.remote.content import Root
@@ -18,7 +18,7 @@ from vstore.remote.index import Index, index_of_pack
 from vstore.remote.layout import PROBES, PackRef, commits_prefix
 from vstore.remote.ledger import Ledger, Site
 from vstore.remote.recipes import find_chunks, read_contents
-from vstore.remote.transport import Key, Transport
+from vstore.remote.transport import Key
 
 
 class Lack(NamedTuple):
@@ -44,8 +44,9 @@ def check_roots(site: Site, roots: Sequence[Root], reporter: Reporter) -> list[L
     Packs count when they are listed now, records when the pack's own end names them; recipes are read.
     Raises UnavailableError.
     """
-    site.mirror.forget(commits_prefix(site.project))
     ledger = Ledger(site, reporter)
+    ledger.has_place()  # asked while the mirror still knows whether it should be there
+    site.mirror.forget(commits_prefix(site.project))
     wanted = {root.digest for root in roots}
     pinned: dict[Digest, list[frozenset[PackRef]]] = {}
     for _, commit in ledger.iter_commits():
@@ -109,8 +110,9 @@ def _check_contents(ledger: Ledger, root: Root, pins: frozenset[PackRef]) -> Ite
         yield Lack(root.digest, root.path, reason, tuple(sorted(lacking)))
 
 
-def probe(transport: Transport) -> list[ProbeStep]:
+def probe(site: Site) -> list[ProbeStep]:
     """Try to list, write, read and delete, and say how each went; leaves nothing behind where it can delete."""
+    transport, ledger = site.transport, Ledger(site, SILENT)
     key = f"{PROBES}{secrets.token_hex(16)}"
     data = secrets.token_bytes(64)
 
@@ -124,10 +126,14 @@ def probe(transport: Transport) -> list[ProbeStep]:
             raise RemoteDeniedError(f"{transport.url} keeps what was deleted", url=transport.url, action="delete")
 
     def look() -> None:
-        if transport.has_place():
+        if ledger.has_place():
             list(transport.list(PROBES))
 
-    steps = [_try("list", look), _try("write", lambda: transport.write(key, data))]
+    def write() -> None:
+        ledger.has_place()  # a write would make anew what is gone
+        transport.write(key, data)
+
+    steps = [_try("list", look), _try("write", write)]
     if steps[-1].error is None:
         steps += [_try("read", read_back), _try("delete", delete)]
     return steps

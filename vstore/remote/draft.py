@@ -27,8 +27,7 @@ class Presence:
     def __init__(self, site: Site, wanted: Collection[Digest], reporter: Reporter) -> None:
         self.wanted = wanted
         self.ledger = Ledger(site, reporter)
-        # Where nothing was ever pushed there need not even be a directory.
-        self.commits: dict[Key, Commit] = dict(self.ledger.iter_commits() if site.transport.has_place() else ())
+        self.commits: dict[Key, Commit] = dict(self.ledger.iter_commits() if self.ledger.has_place() else ())
         self.catalog = Catalog(pack for commit in self.commits.values() for pack in commit.packs().values())
         self.catalog.drop(site.mirror.distrusted_packs())
         self.kept: dict[Digest, frozenset[Key]] = {}
@@ -89,7 +88,7 @@ class Draft:
 
     def _learn(self) -> None:
         """Find out what lies in the packs that we may rely upon."""
-        if not self.site.transport.has_place():
+        if not self.ledger.has_place():
             return
         self.ledger.learn(self.catalog, {commit.session for commit in self.commits.values()})
         for packs in self.unfinished.values():
@@ -222,4 +221,3 @@ def plan_push(site: Site, roots: Sequence[Root], reporter: Reporter) -> PushPlan
 def find_missing_roots(site: Site, roots: Collection[Digest], reporter: Reporter) -> set[Digest]:
     """Return the roots that the remote does not hold whole.  Two requests; raises UnavailableError."""
     return set(roots) - Presence(site, roots, reporter).kept.keys()
-

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from vstore.errors import CorruptError, KeyNotFoundError, NewerFormatError
+from vstore.errors import CorruptError, KeyNotFoundError, NewerFormatError, RemoteUnavailableError
 from vstore.objects.pack import FOOTER_BYTES, footer_from_bytes, iter_records, parse_table
 from vstore.objects.table import Table, table_from_bytes, table_to_bytes
 from vstore.parallel import map_ordered
@@ -64,9 +64,21 @@ class Ledger:
         self.site = site
         self._reporter = reporter
 
+    def has_place(self) -> bool:
+        """Tell whether there is a place to read from: where nothing was ever pushed there need not be a directory.
+
+        Raises RemoteUnavailableError where one that held commits is gone: it may be a disk that is not mounted.
+        """
+        transport = self.site.transport
+        there = transport.has_place()
+        if not there and self.site.mirror.has_commits():
+            message = f"the remote directory {transport.url} does not exist any more"
+            raise RemoteUnavailableError(message, url=transport.url)
+        return there
+
     def has_format(self) -> bool:
         """Tell whether the remote was ever pushed to.  Raises NewerFormatError if we cannot work with it."""
-        if not self.site.transport.has_place():
+        if not self.has_place():
             return False
         try:
             check_format(self.site.transport.read(FORMAT))

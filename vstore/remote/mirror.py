@@ -19,7 +19,7 @@ from vstore.errors import VstoreError
 from vstore.objects.digest import Digest
 from vstore.remote.commits import Commit, commit_from_bytes
 from vstore.remote.index import Index, index_from_bytes
-from vstore.remote.layout import INDEX, PackRef, is_index, is_pack
+from vstore.remote.layout import COMMITS, INDEX, PackRef, is_index, is_pack
 from vstore.remote.sealed import seal, unseal
 from vstore.remote.transport import Key
 
@@ -46,6 +46,10 @@ class Mirror:
         with contextlib.suppress(VstoreError):
             return commit_from_bytes(data, key) if data and len(data) == size_bytes else None
         return None
+
+    def has_commits(self) -> bool:
+        """Tell whether a commit is held: then the remote once was there."""
+        return any(names for _, _, names in os.walk(self.path / COMMITS))
 
     def find_index(self, key: Key) -> Index | None:
         """Return an index object that was read or made before."""

@@ -83,7 +83,7 @@ class Remote:
 
     def probe(self) -> list[ProbeStep]:
         """Try to list, write, read and delete, and say how each went."""
-        return probe(self._site.transport)
+        return probe(self._site)
 
     def close(self) -> None:
         """Give back connections."""

@@ -383,3 +383,24 @@ def test_names_that_hurt(project: Project, name: str) -> None:
     (clone.path / f"data/{name}/{name}").unlink()
     clone.ok("checkout", "--", f"data/{name}/{name}")
     clone.ok("status", "--check")
+
+
+@pytest.mark.parametrize("verb", ["checkout", "pull"])
+def test_path_that_is_in_no_version(filled: Project, verb: str) -> None:
+    """A path inside a tracked directory that is neither there nor on disk is an error, whatever lies around it."""
+    filled.add_remote()
+    filled.ok("push")
+    for path, (inner, root) in {"data/nope": ("nope", "data"), "model.bin/nope": ("nope", "model.bin")}.items():
+        outcome = filled.run(verb, path)
+        assert outcome.exit_code == 1
+        assert f"there is no {inner} in {root}" in outcome.stderr
+    filled.write("data/a.txt", b"changed\n")
+    assert filled.run(verb, "data/nope").exit_code == 1
+    filled.ok(verb, "data/sub")
+
+
+def test_what_could_not_be_placed_was_never_here(filled: Project) -> None:
+    """A checkout that finds nothing in the cache leaves an artifact absent, not deleted."""
+    clone = filled.clone()
+    assert clone.run("checkout").exit_code == PARTLY
+    assert {found["data"] for found in clone.ok("status", "--json").json()["artifacts"]} == {"absent"}

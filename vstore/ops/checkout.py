@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from vstore.cache.writer import open_writer
-from vstore.errors import ObjectMissingError, VstoreError
+from vstore.errors import ObjectMissingError, PathNotFoundError, VstoreError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
@@ -91,9 +92,12 @@ def checkout(
 
     Files that are saved nowhere are neither overwritten nor deleted without ``force``: the artifact they belong to is
     left alone and they are listed.  What can be restored is, also when something else is missing.  ``relink`` writes
-    large files anew with the link type of the configuration.
+    large files anew with the link type of the configuration.  Raises PathNotFoundError, before anything is done, for a
+    path inside a tree that is neither in it nor on disk.
     """
     targets = find_targets(repo, paths, rev=rev)
+    for target in targets:
+        _check_inner(repo, target)
     checkout = _Checkout(repo, force=force, relink=relink, dry_run=dry_run)
     if dry_run:
         return checkout.run(targets, remove_gone=not paths and rev is None)
@@ -164,7 +168,8 @@ class _Checkout:
         self._result.missing.extend(result.missing)
         self._result.damaged.extend(result.damaged)
         self._result.failed.extend((failed, error.message) for failed, error in result.failed)
-        if not result.failed:
+        # What could not be placed at all was never here: later nobody shall take it for deleted.
+        if not result.failed and (result.written or not (result.missing or result.damaged)):
             self._remember(target)
         written = [entry for entry in change.write if entry.path in result.written]
         return CheckedOut(target.path, len(written), len(result.deleted), _size(written), kept)
@@ -204,8 +209,6 @@ class _Checkout:
             concerned = _Way([Entry(target.inner, FILE, 0)], tree_above=False)
             replaced, delete = concerned.choose(replaced), concerned.choose(delete)
             write = [entry for entry in write if is_inside(entry.path, [target.inner])]
-            if not (write or replaced or delete or _has(new_tree, target.inner) or _has(old_tree, target.inner)):
-                raise ObjectMissingError(f"there is no {target.inner} in this version", digests=[target.pointer.digest])
         known: set[Entry] | None = set()
         if delete or not all(self._is_saved(entry, None) for entry in replaced):
             known = self._known_entries(target.artifact.path, before)
@@ -344,8 +347,14 @@ def _size(entries: Sequence[Entry]) -> int:
     return sum(entry.size_bytes for entry in entries)
 
 
-def _has(tree: bytes, inner: RelPath) -> bool:
-    return any(True for _ in Tree.from_bytes(tree).iter_below(inner))
+def _check_inner(repo: Repo, target: Target) -> None:
+    """Raise PathNotFoundError for a path that is neither on disk nor, as far as that is known, in its tree."""
+    root, inner, pointer = target.artifact.path, target.inner, target.artifact.pointer
+    if not inner or not isinstance(pointer, Pointer) or os.path.lexists(repo.work_tree / target.path):
+        return
+    tree = find_tree(repo, pointer.digest) if pointer.is_tree else _EMPTY_TREE
+    if tree is not None and not any(True for _ in Tree.from_bytes(tree).iter_below(inner)):
+        raise PathNotFoundError(f"there is no {inner} in {root}", path=target.path)
 
 
 def _join(root: RelPath, path: RelPath) -> RelPath:

@@ -83,6 +83,32 @@ def test_mistakes(project: Project, arguments: list[str], message: str) -> None:
     assert outcome.exit_code == 1 and message in outcome.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["set", "core.hash", "blake3"],
+        ["set", "Core.HASH", "blake3"],
+        ["set", "--local", "core.hash", "blake3"],
+        ["set", "core.project", "0" * 32],
+        ["unset", "core.hash"],
+        ["unset", "core.project"],
+    ],
+)
+def test_what_init_chose_stays(project: Project, arguments: list[str]) -> None:
+    """What stored data depends upon cannot be changed later."""
+    before = project.read(".vstore/config")
+    outcome = project.run("config", *arguments)
+    assert outcome.exit_code == 1 and "is chosen once, when a repository is made" in outcome.stderr
+    assert project.read(".vstore/config") == before and not project.has(".vstore/config.local")
+
+
+def test_broken_hash_can_be_mended(project: Project) -> None:
+    """An algorithm that there is not can be replaced."""
+    project.git("config", "--file", ".vstore/config", "core.hash", "md5")
+    project.ok("config", "set", "core.hash", "xxh128")
+    project.ok("status")
+
+
 def test_broken_configuration_can_be_mended(project: Project) -> None:
     """A wrong value in a file names file and line, and config can replace it."""
     project.write(".vstore/config.local", b"[core]\n\tlock_wait = soon\n")

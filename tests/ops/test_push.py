@@ -16,7 +16,7 @@ from vstore.progress import Reporter
 @pytest.mark.parametrize("algorithm", ["xxh128", "blake3"])
 def test_first_push_makes_the_directory(project: Project, algorithm: str) -> None:
     """Whatever names the contents, the first push to a directory that is not there yet makes it."""
-    project.ok("config", "set", "core.hash", algorithm)
+    project.git("config", "--file", ".vstore/config", "core.hash", algorithm)
     project.add_data()
     project.add_remote()
     assert project.ok("push", "--json").json()["remotes"][0]["roots"] == ["data", "model.bin"]

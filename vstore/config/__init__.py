@@ -2,7 +2,7 @@
 
 from vstore.config.editing import remove_section, rename_section, set_value, unset_value
 from vstore.config.layers import Config, Layer, RemoteSettings, Setting, config_paths, load_config, masked_url
-from vstore.config.settings import SETTINGS, is_secret
+from vstore.config.settings import SETTINGS, check_setting, is_secret
 
 __all__ = [
     "SETTINGS",
@@ -10,6 +10,7 @@ __all__ = [
     "Layer",
     "RemoteSettings",
     "Setting",
+    "check_setting",
     "config_paths",
     "is_secret",
     "load_config",

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from vstore import config
 from vstore.config import Config, Layer, Setting, is_secret, load_config, masked_url
-from vstore.errors import ConfigInvalidError, RepositoryNotFoundError
+from vstore.errors import ConfigInvalidError, RepositoryNotFoundError, SettingNotFoundError
 from vstore.git import find_git_repo
 from vstore.repo import VSTORE_DIRECTORY, find_root
+
+_CHOSEN_ONCE = {"core.hash", "core.project"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,13 @@ def set_setting(
 ) -> ConfigResult:
     """Set a value, in the project's layer unless another one is named or it is a secret, which stays local.
 
-    Raises ConfigInvalidError for unknown settings and values, RepositoryNotFoundError.
+    Raises ConfigInvalidError for unknown settings and values, and for those that only ``init`` chooses;
+    RepositoryNotFoundError.
     """
     chosen = layer or choose_layer(name, value)
     path = find_file(start, environ, chosen)
+    config.check_setting(name, value)
+    _check_changeable(start, environ, name, chosen)
     config.set_value(path, name, value)
     if chosen is Layer.PROJECT:
         stage_config(start, environ)
@@ -65,11 +70,12 @@ def set_setting(
 def unset_setting(start: Path, environ: Mapping[str, str], name: str, *, layer: Layer | None = None) -> ConfigResult:
     """Remove a value from a layer: from that which is in force, unless one is named.
 
-    Raises SettingNotFoundError, RepositoryNotFoundError.
+    Raises SettingNotFoundError, RepositoryNotFoundError, ConfigInvalidError for what only ``init`` chooses.
     """
     chosen = layer or _load(start, environ).get(name).layer
     if chosen not in (Layer.USER, Layer.PROJECT, Layer.LOCAL):
         chosen = Layer.PROJECT
+    _check_changeable(start, environ, name, chosen)
     config.unset_value(find_file(start, environ, chosen), name)
     if chosen is Layer.PROJECT:
         stage_config(start, environ)
@@ -102,6 +108,19 @@ def stage_config(start: Path, environ: Mapping[str, str]) -> None:
     git = None if settings.no_git or not settings.autostage else find_git_repo(root)
     if git is not None and Path(os.path.realpath(git.work_tree)) == root:
         git.stage([f"{VSTORE_DIRECTORY}/config"], settings.lock_wait_s)
+
+
+def _check_changeable(start: Path, environ: Mapping[str, str], name: str, layer: Layer) -> None:
+    """Raise ConfigInvalidError for a setting that what is already stored depends upon, unless it is broken."""
+    if name.lower() not in _CHOSEN_ONCE or layer is Layer.USER:
+        return
+    try:
+        setting = _load(start, environ).get(name)
+    except (ConfigInvalidError, SettingNotFoundError):
+        return  # to be mended
+    if setting.layer in (Layer.PROJECT, Layer.LOCAL):
+        message = f"{setting.name} is chosen once, when a repository is made: its data and remotes depend on it"
+        raise ConfigInvalidError(message, path=setting.path, line=setting.line)
 
 
 def _load(start: Path, environ: Mapping[str, str]) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
@@ -61,6 +62,13 @@ class Catalog:
 
     def find_anywhere(self, kind: int, digest: Digest) -> Iterator[Place]:
         """Yield every place of a record, also in packs that were dropped."""
+        for _, pack, section, row in self._iter_anywhere(kind, digest):
+            yield Place(pack, section.location(row))
+
+    def _iter_usable(self, kind: int, digest: Digest) -> Iterator[tuple[Digest, PackRef, Section, int]]:
+        return (found for found in self._iter_anywhere(kind, digest) if found[1].key not in self._dropped)
+
+    def _iter_anywhere(self, kind: int, digest: Digest) -> Iterator[tuple[Digest, PackRef, Section, int]]:
         proven = algorithm_of(digest).proves_identity
         for index in self._indexes:
             for part in index.sections:
@@ -69,7 +77,7 @@ class Catalog:
                     for row in part.rows(digest):
                         pack = self._known(index.packs[part.packs[row]], proven)
                         if pack is not None:
-                            yield Place(pack, section.location(row))
+                            yield digest, pack, section, row
 
     def _known(self, pack: PackRef, proven: bool) -> PackRef | None:
         """Return a pack, unless what names it means another one than the commits do."""
@@ -81,23 +89,32 @@ class Catalog:
 
         Takes time in the order of what is asked or of what is known, whichever is less; 1 us a record found.
         """
+        return {
+            digest: Place(pack, section.location(row, digest))
+            for digest, pack, section, row in self._iter_found(kind, digests)
+        }
+
+    def locate_packs(self, kind: int, digests: Collection[Digest]) -> dict[Digest, Key]:
+        """Return the pack of each of many records, as ``locate`` does; 0.4 us a record found."""
+        return {digest: pack.key for digest, pack, _, _ in self._iter_found(kind, digests)}
+
+    def _iter_found(self, kind: int, digests: Collection[Digest]) -> Iterator[tuple[Digest, PackRef, Section, int]]:
+        """Yield records and where they lie; of one that is found twice, the last is the one to use."""
         wanted = digests if isinstance(digests, set | frozenset | dict) else set(digests)
         rows = sum(len(index) for index in self._indexes)
         if len(wanted) * _ROWS_A_LOOKUP_IS_WORTH < rows:
-            return {digest: place for digest in wanted if (place := self.find(kind, digest))}
-        found: dict[Digest, Place] = {}
+            for digest in wanted:
+                yield from itertools.islice(self._iter_usable(kind, digest), 1)
+            return
         for index in reversed(self._indexes):  # so that the first index has the last word, as in find
-            usable = {
-                proven: [self._usable(pack, proven) for pack in index.packs] for proven in (False, True)
-            }
+            usable = {proven: [self._usable(pack, proven) for pack in index.packs] for proven in (False, True)}
             for part in index.sections:
                 if part.section.kind != kind:
                     continue
                 packs = usable[part.section.algorithm.proves_identity]
                 for row, digest in _iter_ids(part.section):
                     if digest in wanted and (pack := packs[part.packs[row]]):
-                        found[digest] = Place(pack, part.section.location(row, digest))
-        return found
+                        yield digest, pack, part.section, row
 
     def _usable(self, pack: PackRef, proven: bool) -> PackRef | None:
         return None if pack.key in self._dropped else self._known(pack, proven)

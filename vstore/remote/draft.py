@@ -133,7 +133,7 @@ class Draft:
             for digest, size_bytes in root.contents:
                 (small if size_bytes <= SMALL_BYTES else large)[digest] = size_bytes
         self._small, self._large = small, large
-        self.blobs = {digest: place.pack.key for digest, place in self.catalog.locate(BLOB, small).items()}
+        self.blobs = self.catalog.locate_packs(BLOB, small)
         self.large = self._locate_large(large)
 
     def _locate_large(self, contents: Collection[Digest]) -> dict[Digest, set[Key]]:

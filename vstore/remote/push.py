@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from vstore.errors import KeyNotFoundError, ObjectMissingError, RemoteUnavailableError, UnavailableError
+from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest
 from vstore.objects.table import Table
 from vstore.parallel import map_ordered
@@ -183,11 +184,8 @@ class _Push:
         blobs, large = self._draft.blobs, self._draft.large
         pins: set[Key] = set()
         for root in roots:
-            for content in root.contents:
-                if content.is_small:
-                    pins.add(blobs[content.digest])
-                else:
-                    pins |= large[content.digest]
+            pins |= {blobs[digest] for digest, size_bytes in root.contents if size_bytes <= SMALL_BYTES}
+            pins = pins.union(*(large[digest] for digest, size_bytes in root.contents if size_bytes > SMALL_BYTES))
         return pins
 
     def _commit(self, failed: list[Key]) -> Commit:
@@ -233,9 +231,7 @@ class _Push:
 
     def _refuse(self, missing: set[Digest]) -> None:
         paths = sorted(
-            root.path
-            for root in self._draft.new_roots()
-            if any(content.digest in missing for content in root.contents)
+            root.path for root in self._draft.new_roots() if any(content.digest in missing for content in root.contents)
         )
         raise ObjectMissingError(
             f"{len(missing)} objects that {', '.join(paths)} needs are neither in the cache nor at"

@@ -76,6 +76,7 @@ def test_paths_narrow(changed: Project) -> None:
 
 def test_path_on_neither_side_is_unknown(changed: Project) -> None:
     """A path that neither side tracks is an error."""
+    changed.write("nowhere.csv")
     outcome = changed.run("diff", "nowhere.csv")
     assert outcome.exit_code == 1 and "nowhere.csv is not tracked" in outcome.stderr
 
@@ -131,6 +132,22 @@ def test_both_a_revision_and_a_path_is_refused(changed: Project) -> None:
     assert outcome.exit_code == 1
     assert "is a revision and also a path" in outcome.stderr and "./data" in outcome.stderr
     assert changed.ok("diff", "./data").stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [["nope"], ["HEAD", "nope"], ["./nope"]])
+def test_neither_a_revision_nor_a_path(changed: Project, arguments: list[str]) -> None:
+    """What is neither is told so, with how to see which revisions there are."""
+    outcome = changed.run("diff", *arguments)
+    assert outcome.exit_code == 1
+    assert "is neither a revision nor a path" in outcome.stderr and "git log" in outcome.stderr
+
+
+@pytest.mark.parametrize("gone", ["data/sub/b.txt", "model.bin"])
+def test_path_that_is_gone_is_still_a_path(changed: Project, gone: str) -> None:
+    """What was tracked at a revision, but is not here now, may be named."""
+    changed.ok("rm", "model.bin")
+    assert gone in changed.ok("diff", "HEAD~1", gone).stdout
+    changed.ok("diff", gone)
 
 
 def test_python_face(changed: Project) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def diff(
 def split_revisions(repo: Repo, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Tell up to two leading revisions (``A``, ``A B`` or ``A..B``) from the paths behind them.
 
-    Raises InvalidError for what is both, RevisionNotFoundError for ``A..B`` that is neither.
+    Raises InvalidError for what is both, RevisionNotFoundError for what is neither.
     """
     revisions: list[str] = []
     for number, argument in enumerate(arguments):
@@ -118,8 +119,10 @@ def split_revisions(repo: Repo, arguments: Sequence[str]) -> tuple[list[str], li
                     repo.git.resolve(revision)
             return revisions, list(arguments[1:])
         if number == 2 or not _is_revision(repo, argument):
+            if number < 2 and repo.git is not None and not _is_path(repo, argument):
+                _check_known_at(repo, argument, revisions)
             return revisions, list(arguments[number:])
-        if os.path.lexists(repo.start / argument) or _is_artifact(repo, argument):
+        if _is_path(repo, argument):
             raise InvalidError(f"{argument!r} is a revision and also a path", argument=argument)
         revisions.append(argument)
     return revisions, []
@@ -133,6 +136,21 @@ def _is_revision(repo: Repo, text: str) -> bool:
     except RevisionNotFoundError:
         return False
     return True
+
+
+def _check_known_at(repo: Repo, argument: str, revisions: Sequence[str]) -> None:
+    """Raise RevisionNotFoundError for what is no path at some revisions, or at HEAD, either."""
+    with contextlib.suppress(InvalidError):
+        path = repo.relative(argument)
+        for revision in revisions or ["HEAD"]:
+            with contextlib.suppress(RevisionNotFoundError):  # before the first commit
+                if any(_touches(path, artifact.path) for artifact in list_artifacts(repo, rev=revision)):
+                    return
+        raise RevisionNotFoundError(f"{argument!r} is neither a revision nor a path", revision=argument)
+
+
+def _is_path(repo: Repo, named: str) -> bool:
+    return os.path.lexists(repo.start / named) or _is_artifact(repo, named)
 
 
 def _is_artifact(repo: Repo, named: str) -> bool:

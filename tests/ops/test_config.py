@@ -54,7 +54,7 @@ def test_global_works_anywhere(project: Project) -> None:
 
 def test_secrets_stay_local_and_unseen(project: Project) -> None:
     """A secret goes to the file that is not committed, closed to others, and is never printed."""
-    project.add_remote()
+    project.ok("remote", "add", "store", "s3://bucket/data")
     outcome = project.ok("remote", "set", "store", "secret_key", "hunter2")
     assert "hunter2" not in outcome.stdout
     assert b"hunter2" not in project.read(".vstore/config") and b"hunter2" in project.read(".vstore/config.local")

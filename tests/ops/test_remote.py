@@ -56,7 +56,10 @@ def test_remove(project: Project) -> None:
     project.add_data()
     project.add_remote()
     project.ok("push")
-    project.ok("remote", "set", "store", "password", "hunter2")
+    project.ok("remote", "add", "bucket", "s3://bucket/data")
+    project.ok("remote", "set", "bucket", "secret_key", "hunter2")
+    assert b"hunter2" in project.read(".vstore/config.local")
+    project.ok("remote", "remove", "bucket")
     project.ok("remote", "remove", "store")
     assert project.ok("remote", "list").stdout == ""
     assert b"hunter2" not in project.read(".vstore/config.local")
@@ -105,6 +108,14 @@ def test_password_in_a_url_stays_local(project: Project) -> None:
         (["add", "store", "../other"], 11, "there is a remote named store already"),
         (["add", "a b", "../other"], 1, "is no name for a remote"),
         (["add", "a.b", "../other"], 1, "is no name for a remote"),
+        (["add", "new", ""], 1, "an empty URL names no place"),
+        (["add", "new", "."], 1, "is the work tree itself"),
+        (["add", "new", ".git/store"], 1, "belongs to git or vstore"),
+        (["add", "new", ".vstore/store"], 1, "belongs to git or vstore"),
+        (["add", "new", "gopher://example.org/data"], 1, "no driver is known for gopher://example.org/data"),
+        (["add", "new", "://example.org/data"], 1, "names no protocol"),
+        (["set", "store", "url", ".git"], 1, "belongs to git or vstore"),
+        (["set", "store", "endpoint_url", "http://example.org"], 1, "knows no option endpoint_url"),
         (["set", "nowhere", "url", "x"], 1, "there is no remote named 'nowhere'"),
         (["rename", "store", "store"], 11, "there is a remote named store already"),
         (["remove", "nowhere"], 1, "there is no remote named 'nowhere'"),

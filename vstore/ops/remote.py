@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from vstore.config import (
     Layer,
@@ -23,11 +24,13 @@ from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.ops.add import stage
 from vstore.ops.config import choose_layer, find_file, stage_config
 from vstore.ops.resolve import list_artifacts
+from vstore.remote.opening import check_url
 from vstore.repo import Repo
 from vstore.workspace.pointers import Artifact, write_pointer
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _LAYERS = (Layer.PROJECT, Layer.LOCAL)
+_OWN_OPTIONS = {"read_only", "retention_days"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +80,17 @@ def add_remote(
     """Name a place; ``default`` makes it the one that is meant when none is named.
 
     The relative path of a directory is kept, so that clones find it likewise.  A URL with a password stays local.
-    Raises InvalidError for odd names, ConflictError if the name is taken.
+    Raises InvalidError for odd names and for places that data cannot be pushed to, ConflictError if the name is taken.
     """
     if not _NAME.fullmatch(name):
         raise InvalidError(f"{name!r} is no name for a remote: letters, digits, - and _ are", name=name)
     if name in repo.config.remotes:
         raise ConflictError(f"there is a remote named {name} already", name=name)
+    if not url:
+        raise InvalidError("an empty URL names no place", url=url)
     if "://" not in url and not os.path.isabs(url) and not url.startswith("~"):
         url = os.path.relpath(os.path.normpath(repo.start / url), repo.work_tree)
+    _check_place(repo, url, {})
     _set(repo, environ, f"remote.{name}.url", url, layer)
     if default:
         set_default(repo, environ, name, layer=layer)
@@ -95,9 +101,14 @@ def set_remote(
 ) -> None:
     """Set an option of a remote: ``url``, ``read_only``, ``retention_days`` or one of its driver.
 
-    Secrets go to the local layer.  Raises RemoteNotFoundError, ConfigInvalidError.
+    Secrets go to the local layer.  Raises RemoteNotFoundError, ConfigInvalidError, and InvalidError for a place that
+    data cannot be pushed to and for what a directory cannot have.
     """
-    repo.remote_name(name)
+    settings = repo.config.remotes[repo.remote_name(name)]
+    if key.lower() == "url":
+        _check_place(repo, value, {})
+    elif key.lower() not in _OWN_OPTIONS:
+        _check_place(repo, settings.url, {key: value})
     _set(repo, environ, f"remote.{name}.{key}", value, layer)
 
 
@@ -168,6 +179,20 @@ def _info(repo: Repo, settings: RemoteSettings) -> RemoteInfo:
     }
     default = settings.name == repo.config.default_remote or len(repo.config.remotes) == 1
     return RemoteInfo(settings.name, masked_url(settings.url), default, settings.read_only, options)
+
+
+def _check_place(repo: Repo, url: str, options: Mapping[str, str]) -> None:
+    directory = check_url(url, options, root=repo.work_tree)
+    if directory is None:
+        return
+    directory = Path(os.path.realpath(directory))
+    if directory == repo.work_tree:
+        raise InvalidError(f"{url} is the work tree itself", url=url)
+    reserved = [repo.work_tree / ".git", repo.directory]
+    if repo.git is not None:
+        reserved.append(Path(os.path.realpath(repo.git.common_dir)))
+    if any(directory.is_relative_to(place) for place in reserved):
+        raise InvalidError(f"{url} belongs to git or vstore", url=url)
 
 
 def _set(repo: Repo, environ: Mapping[str, str], name: str, value: str, layer: Layer | None) -> None:

@@ -109,6 +109,15 @@ def open_fsspec(url: str, options: Mapping[str, str]) -> Transport:
     return FsspecTransport(filesystem, root, url=place, staged=extra == "ssh")
 
 
+def check_protocol(url: str) -> None:
+    """Raise InvalidError where a URL's protocol is known to no driver, installed or not; connects to nothing."""
+    scheme = url.partition("://")[0].lower()
+    if not scheme:
+        raise InvalidError(f"{public_url(url)} names no protocol", url=public_url(url))
+    with contextlib.suppress(RemoteExtraMissingError):
+        _find_driver(scheme, public_url(url), _EXTRAS.get(scheme))
+
+
 class FsspecTransport(Transport):
     """Objects below ``root`` of an fsspec filesystem.
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from vstore.errors import InvalidError
 from vstore.remote.directory_transport import DirectoryTransport
-from vstore.remote.fsspec_transport import open_fsspec
+from vstore.remote.fsspec_transport import check_protocol, open_fsspec
 from vstore.remote.layout import check_project
 from vstore.remote.ledger import Site
 from vstore.remote.mirror import Mirror
@@ -31,12 +31,27 @@ def open_transport(url: str, options: Mapping[str, str], *, root: Path) -> Trans
     ``options`` are those of the driver.  Raises InvalidError, RemoteExtraMissingError, and what a transport
     raises if its driver connects at once.
     """
-    if "://" in url and not url.startswith("file://"):
+    if _is_store(url):
         return open_fsspec(url, options)
     if options:
         option = min(options)
         raise InvalidError(f"the directory {url} knows no option {option}", url=url, option=option)
     return DirectoryTransport(_directory(url, root))
+
+
+def check_url(url: str, options: Mapping[str, str], *, root: Path) -> Path | None:
+    """Return the directory that a URL names, or None for a store; opens nothing.
+
+    Raises InvalidError for a protocol that no driver is known for, and for options that a directory cannot have.
+    """
+    if _is_store(url):
+        check_protocol(url)
+        return None
+    return Path(open_transport(url, options, root=root).url)
+
+
+def _is_store(url: str) -> bool:
+    return "://" in url and not url.startswith("file://")
 
 
 def _directory(url: str, root: Path) -> Path:

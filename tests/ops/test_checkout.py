@@ -404,3 +404,16 @@ def test_what_could_not_be_placed_was_never_here(filled: Project) -> None:
     clone = filled.clone()
     assert clone.run("checkout").exit_code == PARTLY
     assert {found["data"] for found in clone.ok("status", "--json").json()["artifacts"]} == {"absent"}
+
+
+def test_what_could_be_placed_in_part_asks_for_the_rest(filled: Project) -> None:
+    """Files that a checkout lacked are gone, but the next step is to get them, not to take that for a change."""
+    for path in (filled.path / ".git/vstore/cache/objects/xxh128").rglob("*/*"):
+        path.unlink()
+    clear(filled.path / "data")
+    assert filled.run("checkout", "data").exit_code == PARTLY
+    (found,) = filled.ok("status", "data", "--json").json()["artifacts"]
+    assert (found["data"], found["deleted"], found["lost"]) == ("modified", ["large.bin"], 1)
+    assert "Next: vstore pull" in filled.ok("status", "data").stdout
+    (filled.path / "data/a.txt").unlink()
+    assert "Next: vstore add -u" in filled.ok("status", "data").stdout

@@ -31,7 +31,7 @@ class ArtifactStatus:
     """One artifact.
 
     ``data``: "unchanged", "modified", "outdated" (it is what vstore put there, and the pointer says something else),
-    "deleted" (it was there), "absent" (it was never checked out here) or "broken" (the pointer is).
+    "deleted" (it was there), "absent" (it was never checked out here, or not all of it) or "broken" (the pointer is).
     ``pointer``: against git's HEAD "committed", "new", "changed", or "untracked" without git.
     """
 
@@ -44,6 +44,8 @@ class ArtifactStatus:
     """Files, relative to the artifact, as those that follow."""
     modified: list[RelPath] = field(default_factory=list)
     deleted: list[RelPath] = field(default_factory=list)
+    lost: int = 0
+    """How many of those deleted no checkout could restore, as the cache lacks them too."""
     not_in_cache: int = 0
     """How many of the contents that the pointer names the cache lacks."""
     not_in_remote: bool | None = None
@@ -139,8 +141,14 @@ def _one(
         )
     added, modified, deleted = _compare(snapshot, tree, selected, target.inner)
     placed = repo.state.find_placed(artifact.path)
+    was_here = placed is not None or bool(selected)
+    if not was_here:
+        deleted = []
+    unsaved = repo.cache.find_missing(entry.digest for entry in deleted if entry.is_file)
     if snapshot.kind == "absent" and not selected:
         data = DELETED if placed is not None else ABSENT
+    elif not was_here and not (added or modified) and (tree is not None or not snapshot.files):
+        data = ABSENT
     elif placed is not None and (snapshot.kind, snapshot.digest) == placed:
         data = OUTDATED
     elif added or modified or deleted or (snapshot.digest != pointer.digest and not selected):
@@ -155,7 +163,8 @@ def _one(
         pointer.files,
         added,
         modified,
-        deleted,
+        [entry.path for entry in deleted],
+        sum(entry.is_file and entry.digest in unsaved for entry in deleted),
         missing,
         partial=selected or None,
         refused=snapshot.scan.refused,
@@ -184,15 +193,16 @@ def _count_missing(repo: Repo, pointer: Pointer, tree: bytes | None, selected: l
 
 def _compare(
     snapshot: Snapshot, tree: bytes | None, selected: list[RelPath], inner: RelPath
-) -> tuple[list[RelPath], list[RelPath], list[RelPath]]:
+) -> tuple[list[RelPath], list[RelPath], list[Entry]]:
     """Return the files added, modified and deleted, as far as both sides are known."""
     if snapshot.tree is None or tree is None:
         return [], [], []
     difference = diff_trees(tree, snapshot.tree)
 
-    def chosen(entries: Sequence[Entry]) -> list[RelPath]:
-        return [entry.path for entry in entries if not selected or is_inside(entry.path, selected)]
+    def chosen(entries: Sequence[Entry]) -> list[Entry]:
+        return [entry for entry in entries if not selected or is_inside(entry.path, selected)]
 
     # What is new is new wherever it lies; what is not here counts only where it was asked for.
-    added = [entry.path for entry in difference.added] if not inner else chosen(difference.added)
-    return added, chosen([new for _, new in difference.modified]), chosen(difference.deleted)
+    added = chosen(difference.added) if inner else difference.added
+    modified = chosen([new for _, new in difference.modified])
+    return [entry.path for entry in added], [entry.path for entry in modified], chosen(difference.deleted)

@@ -93,7 +93,7 @@ def _next(artifacts: Sequence[api.ArtifactStatus]) -> Iterator[str]:
     kinds = {artifact.data for artifact in artifacts}
     if "broken" in kinds:
         yield "Next: mend the broken pointer, or take one side of the merge with git checkout --ours (or --theirs)"
-    elif "modified" in kinds:
+    elif any(artifact.data == "modified" and not _is_only_lost(artifact) for artifact in artifacts):
         yield "Next: vstore add -u (keep the changes) or vstore checkout --force (drop them)"
     elif any(artifact.not_in_cache for artifact in artifacts):
         yield "Next: vstore pull"
@@ -105,3 +105,8 @@ def _next(artifacts: Sequence[api.ArtifactStatus]) -> Iterator[str]:
         yield "Next: vstore push"
     elif any(artifact.pointer in ("new", "changed") for artifact in artifacts):
         yield "Next: git commit"
+
+
+def _is_only_lost(artifact: api.ArtifactStatus) -> bool:
+    """Tell whether nobody changed anything: what is gone could not be checked out."""
+    return 0 < len(artifact.deleted) == artifact.lost and not (artifact.added or artifact.modified)

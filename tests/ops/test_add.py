@@ -389,6 +389,24 @@ def test_update_takes_what_could_not_be_restored_for_no_deletion(filled: Project
     assert filled.read("data.vstore") != before
 
 
+def test_update_of_what_was_never_checked_out_deletes_nothing(filled: Project) -> None:
+    """A stray file where a dataset is not checked out is added to it by -u, again and again; without -u it is all."""
+    filled.add_remote()
+    filled.ok("push")
+    clone = filled.clone()
+    clone.add_remote()
+    clone.ok("fetch")
+    for content in (b"z", b"another z"):
+        clone.write("data/z", content)
+        assert "keeps 3 of its files that were never" in clone.ok("add", "-u").stderr
+        assert clone.ok("ls", "-R", "data", "--json").stdout.count('"path"') >= 4
+        (found,) = clone.ok("status", "data", "--json").json()["artifacts"]
+        assert (found["data"], found["files"], found["deleted"]) == ("absent", 4, [])
+    clone.ok("add", "data")
+    (found,) = clone.ok("status", "data", "--json").json()["artifacts"]
+    assert (found["data"], found["files"]) == ("unchanged", 1)
+
+
 def test_without_git(tmp_path: Path) -> None:
     """The whole of it works without git, but for revisions."""
     project = Project(tmp_path / "plain")

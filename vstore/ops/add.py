@@ -5,25 +5,25 @@ from __future__ import annotations
 import dataclasses
 import glob
 import os
-import stat
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from vstore.cache.writer import CacheWriter, open_writer
-from vstore.errors import AddRefusedError, NotTrackedError, PathNotFoundError
+from vstore.errors import NotTrackedError, PathNotFoundError
 from vstore.git.ignore_rules import add_rule
 from vstore.objects.digest import Digest, hash_bytes
-from vstore.objects.names import RelPath, find_portability_warnings, find_refusal
+from vstore.objects.names import RelPath, find_portability_warnings
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.objects.tree import EXECUTABLE, FILE, Entry, Tree, diff_trees
+from vstore.ops.admission import check_admission
 from vstore.ops.relink import relink
-from vstore.ops.resolve import find_selection, find_targets, is_inside, list_artifacts
+from vstore.ops.resolve import find_selection, find_targets, is_inside
 from vstore.ops.trees import find_tree, load_tree
 from vstore.repo import Repo
 from vstore.state import Placed
-from vstore.workspace.pointers import Artifact, find_artifact, find_owner, write_pointer
+from vstore.workspace.pointers import Artifact, find_owner, write_pointer
 from vstore.workspace.scan import iter_rows
 from vstore.workspace.snapshot import Snapshot
 
@@ -31,7 +31,6 @@ NEW = "new"
 UPDATED = "updated"
 UNCHANGED = "unchanged"
 _MOST_WARNINGS = 10
-_NAME_BYTES = 255  # of a file's name on Linux and macOS
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ def add(
     """
     wanted = _find_tracked(repo, paths) if update else _expand(repo, paths)
     for path in wanted:
-        _check(repo, path, force=force)
+        check_admission(repo, path, force=force)
     if dry_run:
         changes = _Changes(repo, None, labels, update=update)
         return AddResult([changes.prepare(path).added for path in wanted], 0, 0, dry_run=True)
@@ -158,49 +157,6 @@ def _expand(repo: Repo, paths: Sequence[str | Path]) -> list[RelPath]:
     return [path for path in found if not any(path.startswith(other + "/") for other in found)]
 
 
-def _check(repo: Repo, path: RelPath, *, force: bool) -> None:
-    """Raise AddRefusedError for what must not be added; ``reason`` is a stable word for scripts and hints."""
-
-    def refuse(reason: str, message: str) -> AddRefusedError:
-        return AddRefusedError(message, path=path, reason=reason)
-
-    if not path:
-        raise refuse("work-tree", "the whole repository cannot be tracked: it holds the pointers")
-    why = find_refusal(path)
-    if why:
-        raise refuse("name", f"{path!r} {why}")
-    owner = find_owner(repo.work_tree, path)
-    if owner is None and len(os.fsencode(path.rpartition("/")[2] + POINTER_SUFFIX)) > _NAME_BYTES:
-        raise refuse("name", f"the name of {path} is too long to have {POINTER_SUFFIX} behind it")
-    mode = os.lstat(repo.work_tree / path).st_mode
-    if stat.S_ISLNK(mode) and not repo.cache.find_linked(os.readlink(repo.work_tree / path)):
-        if owner is None:
-            raise refuse("symlink", f"{path} is a symlink: add what it points to")
-    elif not stat.S_ISLNK(mode) and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise refuse("special", f"{path} is neither a file nor a directory")
-    parent = path
-    while parent := parent.rpartition("/")[0]:
-        if (repo.work_tree / parent).is_symlink():
-            raise refuse("symlink", f"{path} is reached through the symlink {parent}")
-        is_data = owner is not None and is_inside(parent, [owner.path])
-        if not is_data and os.path.lexists(repo.work_tree / parent / ".git"):
-            raise refuse("inside-repository", f"{path} is in {parent}, a git repository of its own")
-    if stat.S_ISDIR(mode) and find_artifact(repo.work_tree, path) is None:
-        if os.path.lexists(repo.work_tree / path / ".git"):
-            raise refuse("repository", f"{path} is a git repository of its own")
-        # Others are data that is called like a pointer.
-        below = [artifact for artifact in list_artifacts(repo, below=path) if isinstance(artifact.pointer, Pointer)]
-        if below:
-            raise refuse("parent", f"{path} holds {below[0].path}, which is tracked by itself")
-    if repo.git is None:
-        return
-    if repo.git.has_tracked(path):
-        raise refuse("git-tracked", f"{path} is tracked by git")
-    pointer_path = (owner.path if owner else path) + POINTER_SUFFIX
-    if not force and repo.git.is_ignored(pointer_path) and not repo.git.has_tracked(pointer_path):
-        raise refuse("ignored", f"git ignores {pointer_path}, so it could not be committed")
-
-
 class _Change(NamedTuple):
     """What adding one path comes to: ``inner`` is it inside the tree of the artifact at ``root``."""
 
@@ -238,8 +194,8 @@ class _Changes:
             repo.reporter.note(f"{path}/{skipped} was skipped: it belongs to git or vstore")
         before = self._tree_before(root, inner, old, snapshot)
         is_whole = not inner and not find_selection(repo, root)
-        lost = _find_lost(repo, root, before, snapshot.tree) if self._update and is_whole else frozenset()
-        pointer, tree = _make_pointer(repo, root, inner, snapshot, before, lost)
+        keep = _find_lost(repo, root, before, snapshot.tree) if self._update and is_whole else frozenset()
+        pointer, tree = _make_pointer(repo, root, inner, snapshot, before, keep)
         if old is not None:
             pointer = dataclasses.replace(
                 old,
@@ -275,13 +231,13 @@ class _Changes:
             return None
         if root in self._pending:
             return self._pending[root][1]
-        if inner or find_selection(self._repo, root):
+        if inner or find_selection(self._repo, root) or (self._update and self._repo.state.find_placed(root) is None):
             return load_tree(self._repo, old, root)
         return find_tree(self._repo, old.digest)
 
 
 def _make_pointer(
-    repo: Repo, root: RelPath, inner: RelPath, snapshot: Snapshot, before: bytes | None, lost: Set[RelPath]
+    repo: Repo, root: RelPath, inner: RelPath, snapshot: Snapshot, before: bytes | None, keep: Set[RelPath]
 ) -> tuple[Pointer, bytes | None]:
     """Return the pointer for a snapshot and the encoding of its tree, if it is one."""
     if inner:
@@ -290,8 +246,8 @@ def _make_pointer(
         tree = replace_entries(before, inner, entries_of(snapshot, inner))
     elif snapshot.tree is not None and before is not None and (selected := find_selection(repo, root)):
         tree = _keep_absent(before, snapshot.tree, lambda path: not is_inside(path, selected))
-    elif snapshot.tree is not None and before is not None and lost:
-        tree = _keep_absent(before, snapshot.tree, lost.__contains__)
+    elif snapshot.tree is not None and before is not None and keep:
+        tree = _keep_absent(before, snapshot.tree, keep.__contains__)
     else:
         pointer = Pointer(
             kind=snapshot.kind,
@@ -306,14 +262,18 @@ def _make_pointer(
 
 
 def _find_lost(repo: Repo, root: RelPath, before: bytes | None, now: bytes | None) -> Set[RelPath]:
-    """Return the files that are gone and that no checkout could have restored: nobody may have deleted them."""
+    """Return what is not here and that nobody can have deleted: it never was here, or no checkout could restore it."""
     if before is None or now is None:
         return frozenset()
-    gone = [entry for entry in diff_trees(before, now).deleted if entry.is_file]
-    missing = repo.cache.find_missing(entry.digest for entry in gone)
-    lost = {entry.path for entry in gone if entry.digest in missing}
+    gone = diff_trees(before, now).deleted
+    if repo.state.find_placed(root) is None:
+        lost, why = {entry.path for entry in gone}, "that were never checked out"
+    else:
+        missing = repo.cache.find_missing(entry.digest for entry in gone if entry.is_file)
+        lost = {entry.path for entry in gone if entry.is_file and entry.digest in missing}
+        why = "that are neither here nor in the cache"
     if lost:
-        repo.reporter.warn(f"{root} keeps {len(lost):,} of its files that are neither here nor in the cache")
+        repo.reporter.warn(f"{root} keeps {len(lost):,} of its files {why}")
     return lost
 
 
@@ -364,7 +324,8 @@ def _publish(repo: Repo, change: _Change) -> list[RelPath]:
         add_rule(repo.work_tree / directory, name)
         staged.append(f"{directory}/.gitignore".lstrip("/"))
     # Of a directory that was never checked out as a whole only this path counts as being here.
-    is_partial = find_selection(repo, root) or (change.inner and repo.state.find_placed(root) is None)
+    is_whole = not change.inner and change.snapshot.digest == pointer.digest
+    is_partial = find_selection(repo, root) or (not is_whole and repo.state.find_placed(root) is None)
     placed_path = change.path if is_partial else root
     if change.inner or not is_partial:
         repo.state.save_placed(placed_path, Placed(pointer.kind, pointer.digest))

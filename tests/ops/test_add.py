@@ -407,6 +407,23 @@ def test_update_of_what_was_never_checked_out_deletes_nothing(filled: Project) -
     assert (found["data"], found["files"]) == ("unchanged", 1)
 
 
+def test_update_passes_over_broken_pointers(filled: Project) -> None:
+    """One pointer that cannot be read keeps -u from nothing else, and is named; so is one whose list is nowhere."""
+    filled.write("data/a.txt", b"changed\n")
+    (filled.path / "model.bin.vstore").write_bytes(b"<<<<<<< HEAD\n")
+    before = filled.read("data.vstore")
+    for options in (["--dry-run"], []):
+        outcome = filled.run("add", "-u", *options)
+        assert outcome.exit_code == PARTLY and "model.bin" in outcome.stderr
+        assert (filled.read("data.vstore") == before) is bool(options)
+    assert filled.run("add", "-u", "model.bin").exit_code == PARTLY
+    clone = filled.clone()
+    clone.write("data/stray")
+    outcome = clone.run("add", "-u")
+    assert outcome.exit_code == PARTLY and "the list of files of data is neither" in outcome.stderr
+    assert not clone.git("status", "--short")
+
+
 def test_without_git(tmp_path: Path) -> None:
     """The whole of it works without git, but for revisions."""
     project = Project(tmp_path / "plain")

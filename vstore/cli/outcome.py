@@ -33,6 +33,11 @@ def check_checkout(result: api.CheckoutResult, *, allow_missing: bool = False) -
     )
 
 
+def check_add(result: api.AddResult) -> None:
+    """Raise PartialError if a pointer, or the list of files that it names, could not be read."""
+    _check_broken(result.broken, done=len(result.artifacts))
+
+
 def check_fetch(result: api.FetchResult, *, written: int = 0) -> None:
     """Raise ObjectMissingError if nothing could be done about what is missing, PartialError if only a part.
 
@@ -75,7 +80,7 @@ def check_remote(result: api.CheckResult) -> None:
         raise errors.RemoteUnavailableError(f"the remote {result.name} cannot be {what}", url=result.url, checked=True)
 
 
-def _check_broken(broken: list[tuple[str, str]]) -> None:
+def _check_broken(broken: list[tuple[str, str]], *, done: int = 0) -> None:
     if broken:
         number = f"{len(broken):,} pointers" if len(broken) > 1 else "a pointer"
-        raise errors.PartialError(f"{number} could not be read, so that data was passed over", done=0, failed=broken)
+        raise errors.PartialError(f"{number} could not be read, so that data was passed over", done=done, failed=broken)

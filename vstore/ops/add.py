@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vstore.cache.writer import CacheWriter, open_writer
-from vstore.errors import NotTrackedError, PathNotFoundError
+from vstore.errors import NotTrackedError, ObjectMissingError, PathNotFoundError, VstoreError
 from vstore.git.ignore_rules import add_rule
 from vstore.objects.digest import Digest, hash_bytes
 from vstore.objects.names import RelPath, find_portability_warnings
@@ -80,6 +80,9 @@ class AddResult:
     new_objects: int
     new_bytes: int
     dry_run: bool
+    broken: list[tuple[RelPath, str]] = field(default_factory=list)
+    """Artifacts that an update passed over because their pointers, or lists of files, cannot be read; with the
+    reason."""
 
 
 def add(
@@ -98,33 +101,39 @@ def add(
 
     Raises AddRefusedError, PathNotFoundError, PartialError naming files that cannot be read, NameRefusedError.
     """
-    wanted = _find_tracked(repo, paths) if update else _expand(repo, paths)
+    wanted, broken = _find_tracked(repo, paths) if update else (_expand(repo, paths), [])
     for path in wanted:
         check_admission(repo, path, force=force)
     if dry_run:
         changes = _Changes(repo, None, labels, update=update)
-        return AddResult([changes.prepare(path).added for path in wanted], 0, 0, dry_run=True)
+        return AddResult([change.added for change in changes.prepare_all(wanted, broken)], 0, 0, True, broken)
     with repo.writing():
         with open_writer(repo.cache, repo.warn_of_damage) as writer:
             changes = _Changes(repo, writer, labels, update=update)
-            done = [changes.prepare(path) for path in wanted]
+            done = changes.prepare_all(wanted, broken)
         # Every object is durable now, so the pointers may name them.
         staged = [path for change in done for path in _publish(repo, change)]
         stage(repo, staged)
         for change in done:
             relink(repo, change.path, change.snapshot)
-    return AddResult([change.added for change in done], writer.added, writer.added_bytes, dry_run=False)
+    return AddResult([change.added for change in done], writer.added, writer.added_bytes, False, broken)
 
 
-def _find_tracked(repo: Repo, paths: Sequence[str | Path]) -> list[RelPath]:
-    """Return the targets that are here, without those that nobody worked on while their pointer moved on."""
-    found = []
+def _find_tracked(repo: Repo, paths: Sequence[str | Path]) -> tuple[list[RelPath], list[tuple[RelPath, str]]]:
+    """Return the targets that are here, without those that nobody worked on while their pointer moved on.
+
+    Also (path, reason) of those whose pointer cannot be read.
+    """
+    found: list[RelPath] = []
+    broken: list[tuple[RelPath, str]] = []
     for target in find_targets(repo, paths):
-        if _is_outdated(repo, target.artifact):
+        if isinstance(target.artifact.pointer, VstoreError):
+            broken.append((target.path, target.artifact.pointer.message))
+        elif _is_outdated(repo, target.artifact):
             repo.reporter.note(f"{target.path} was passed over: it is an older version, and nobody changed it")
         elif os.path.lexists(repo.work_tree / target.path):
             found.append(target.path)
-    return found
+    return found, broken
 
 
 def _is_outdated(repo: Repo, artifact: Artifact) -> bool:
@@ -177,6 +186,18 @@ class _Changes:
         self._labels = labels
         self._update = update
         self._pending: dict[RelPath, tuple[Pointer, bytes | None]] = {}
+
+    def prepare_all(self, paths: Sequence[RelPath], broken: list[tuple[RelPath, str]]) -> list[_Change]:
+        """Prepare paths; in an update those whose list of files is nowhere become ``broken``, with the reason."""
+        done = []
+        for path in paths:
+            try:
+                done.append(self.prepare(path))
+            except ObjectMissingError as error:
+                if not self._update:
+                    raise
+                broken.append((path, error.message))
+        return done
 
     def prepare(self, path: RelPath) -> _Change:
         """Put the contents at a path into the cache and return the pointer that should stand for it."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 
 from vstore import api
-from vstore.cli import options, render
+from vstore.cli import options, outcome, render
 from vstore.cli.session import Session, pass_session
 
 _COLOURS = {"new": "green", "updated": "yellow"}
@@ -60,6 +60,7 @@ def command(
         reporter=session.reporter,
     )
     session.show(result, lambda result: _words(session, result))
+    outcome.check_add(result)
 
 
 def _split(pair: str) -> tuple[str, str]:

@@ -188,6 +188,15 @@ def test_no_space(project: Project) -> None:
     project.ok("add", "model.bin")
 
 
+def test_no_space_for_what_is_fetched(filled: Project) -> None:
+    """Where a large content cannot be written, fetch names the cache, and goes on when there is space."""
+    clone = filled.clone()
+    cache = str(clone.path / ".git/vstore/cache")
+    outcome = _run_limited(clone, "fetch", "model.bin", limit=_limit_file_size)
+    check(outcome, 1, f"could not write what was fetched into {cache}", f"df -h {cache}")
+    clone.ok("fetch", "model.bin")
+
+
 def test_no_space_on_checkout(filled: Project) -> None:
     """Where no more can be written, checkout says so, leaves no half file, and works later."""
     (filled.path / "model.bin").unlink()

@@ -54,6 +54,13 @@ def test_hints_name_verbs_that_exist(cls: type[errors.VstoreError], fields: dict
         assert set(re.findall(r"`vstore ([a-z]+)", hint)) <= known
 
 
+def test_full_disk_is_named_by_a_directory() -> None:
+    """To see how full a disk is, a directory that is there is named, not a file that is gone."""
+    for path, named in ("/x y/.vstore-tmp-0123", "'/x y'"), ("/", "/"), ("file", "."):
+        hint = failure.hint_for(errors.NoSpaceError("full", path=path))
+        assert hint == f"see how full the disk is with `df -h {named}`"
+
+
 def test_error_is_fact_cause_and_hint() -> None:
     """An error is told in three kinds of lines, without a traceback."""
     error = errors.RemoteUnavailableError("the remote /mnt/x cannot be reached", url="/mnt/x")

@@ -76,6 +76,14 @@ def test_remove_is_refused_while_pointers_need_it(project: Project) -> None:
     assert outcome.exit_code == 11 and "model.bin" in outcome.stderr
 
 
+def test_options_of_vstore_itself(project: Project) -> None:
+    """What vstore itself heeds can be set of any remote, in any spelling that git knows."""
+    project.add_remote()
+    project.ok("remote", "set", "store", "Read-Only", "true")
+    assert project.ok("remote", "list", "--json").json()["remotes"][0]["read_only"]
+    project.ok("remote", "set", "store", "url", "../other")
+
+
 def test_check_tries_everything(project: Project) -> None:
     """check lists, writes, reads and deletes, and leaves nothing behind."""
     project.add_remote()

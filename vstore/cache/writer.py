@@ -53,6 +53,7 @@ class CacheWriter:
 
     def __init__(self, cache: Cache, on_damage: Callable[[Digest], None] | None = None) -> None:
         self._cache = cache
+        self.path = cache.path
         self._on_damage = on_damage
         self._pool = ThreadPoolExecutor(_FLUSHERS, thread_name_prefix="vstore-flush")
         self._pending: list[Future[None]] = []

@@ -98,7 +98,10 @@ def _hint_extra(fields: dict[str, Any]) -> str | None:
 
 
 def _hint_space(fields: dict[str, Any]) -> str | None:
-    return f"see how full the disk is with `df -h{_arguments(fields)}`"
+    path = fields.get("path")
+    if path and not os.path.isdir(path):
+        path = os.path.dirname(path) or "."  # the file may be a temporary one, and gone
+    return f"see how full the disk is with `df -h{' ' + _quote(path) if path else ''}`"
 
 
 def _hint_permission(fields: dict[str, Any]) -> str | None:

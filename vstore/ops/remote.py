@@ -105,9 +105,10 @@ def set_remote(
     data cannot be pushed to and for what a directory cannot have.
     """
     settings = repo.config.remotes[repo.remote_name(name)]
-    if key.lower() == "url":
+    option = key.lower().replace("-", "_")
+    if option == "url":
         _check_place(repo, value, {})
-    elif key.lower() not in _OWN_OPTIONS:
+    elif option not in _OWN_OPTIONS:
         _check_place(repo, settings.url, {key: value})
     _set(repo, environ, f"remote.{name}.{key}", value, layer)
 

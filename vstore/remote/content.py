@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
 from vstore.objects.chunking import SMALL_BYTES
@@ -47,6 +48,10 @@ class Source(Protocol):
 
 class Sink(Protocol):
     """Where a fetch puts contents: a writer of the local cache.  Called from one thread."""
+
+    @property
+    def path(self) -> Path:
+        """The directory that the contents go to."""
 
     def add_record(self, record: Buffer, location: Location) -> None:
         """Take the whole, verified record of a small content."""

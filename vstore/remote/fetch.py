@@ -9,6 +9,7 @@ import contextlib
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 from vstore.durable import os_errors
@@ -91,7 +92,7 @@ class Fetch:
             parts: dict[Digest, _Assembly] = {}
             for digest, chunks in self._reader.read_chunks([content.digest for content in group]):
                 file = stack.enter_context(self._sink.open_partial(digest))
-                parts[digest] = _Assembly(digest, chunks, file)
+                parts[digest] = _Assembly(digest, chunks, file, self._sink.path)
             for part in parts.values():
                 self._reuse(part.find_present())
                 base = self._bases.get(part.digest)
@@ -108,7 +109,7 @@ class Fetch:
         if file is None:
             return
         algorithm = algorithm_of(part.digest).name
-        with file, os_errors(base, "read the cached object"):
+        with file, os_errors(self._sink.path, "read an object in"):
             for piece in iter_chunks(file):
                 self._reuse(part.write(hash_bytes(piece, algorithm), piece))
                 if not part.lacking:
@@ -145,12 +146,16 @@ class Fetch:
 
 
 class _Assembly:
-    """A large content that is being put together; ``lacking`` are the chunks to come, with their offsets."""
+    """A large content that is being put together in a file below ``path``.
 
-    def __init__(self, digest: Digest, chunks: list[Chunk], file: BinaryIO) -> None:
+    ``lacking`` are the chunks to come, with their offsets.
+    """
+
+    def __init__(self, digest: Digest, chunks: list[Chunk], file: BinaryIO, path: Path) -> None:
         self.digest = digest
         self.file = file
         self.lacking: dict[Digest, list[int]] = {}
+        self._path = path
         self._chunks = chunks
         self._size_bytes = 0
         for chunk in chunks:
@@ -162,7 +167,7 @@ class _Assembly:
         algorithm = algorithm_of(self.digest).name
         descriptor = self.file.fileno()
         present = offset = 0
-        with os_errors(self.digest, "read what was fetched of"):
+        with os_errors(self._path, "read what was fetched into"):
             held = os.fstat(descriptor).st_size
             for chunk in self._chunks:
                 if offset + chunk.size_bytes <= held:
@@ -182,7 +187,7 @@ class _Assembly:
 
     def write_at(self, offsets: Iterable[int], data: bytes | memoryview) -> None:
         """Write a chunk at all of its offsets.  Thread-safe."""
-        with os_errors(self.digest, "write what was fetched of"):
+        with os_errors(self._path, "write what was fetched into"):
             for offset in offsets:
                 view = memoryview(data)
                 while view:
@@ -192,7 +197,7 @@ class _Assembly:
 
     def truncate(self) -> None:
         """Cut off what a longer, unlawful attempt may have left."""
-        with os_errors(self.digest, "write what was fetched of"):
+        with os_errors(self._path, "write what was fetched into"):
             os.ftruncate(self.file.fileno(), self._size_bytes)
 
 

@@ -71,3 +71,24 @@ def test_what_the_remote_lost_is_named(pushed: Project) -> None:
     outcome = clone.run("pull")
     assert outcome.exit_code in (PARTLY, 12, 13) and b"Traceback" not in outcome.stderr_bytes
     assert not clone.has("data/sub/b.txt") and clone.read("model.bin") == LARGE[::-1]
+
+
+def test_history_is_fetched_and_what_is_here_written(pushed: Project) -> None:
+    """With --all-commits old versions come too, so that they can be had without the remote; the files stay today's."""
+    pushed.write("model.bin", b"second\n")
+    pushed.ok("add", "-u")
+    pushed.commit()
+    pushed.ok("push")
+    clone = pushed.clone()
+    clone.ok("pull", "--all-commits")
+    assert clone.read("model.bin") == b"second\n"
+    pushed.store.rename(pushed.store.with_name("gone"))
+    clone.ok("checkout", "--rev", "HEAD~1", "model.bin")
+    assert clone.read("model.bin") == LARGE[::-1]
+
+
+@pytest.mark.parametrize("verb", ["push", "fetch", "pull"])
+def test_one_revision_and_many_exclude_each_other(project: Project, verb: str) -> None:
+    """To ask for one revision and for many at once is wrong use, not a failure."""
+    outcome = project.run(verb, "--rev", "HEAD", "--all-tags")
+    assert outcome.exit_code == 2 and "exclude each other" in outcome.stderr

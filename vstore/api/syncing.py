@@ -60,7 +60,7 @@ def pull(
     *,
     directory: Directory = None,
     remote: str | None = None,
-    rev: str | None = None,
+    scope: Scope = Scope(),  # noqa: B008  frozen
     jobs: int | None = None,
     force: bool = False,
     dry_run: bool = False,
@@ -68,7 +68,7 @@ def pull(
 ) -> PullResult:
     """Fetch, then checkout."""
     with opened(directory, reporter, jobs=jobs) as repo:
-        return _pull.pull(repo, paths, remote=remote, rev=rev, force=force, dry_run=dry_run)
+        return _pull.pull(repo, paths, remote=remote, scope=scope, force=force, dry_run=dry_run)
 
 
 def remote_list(*, directory: Directory = None) -> RemotesResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -120,11 +121,22 @@ _HISTORY = (
 )
 
 
-def history(function: Function) -> Function:
-    """Add the options that name many commits at once."""
-    for option in reversed(_HISTORY):
-        function = option(function)
-    return function
+def scope(function: Function) -> Function:
+    """Add the options that say which versions are meant; the verb gets them as one ``scope``."""
+
+    @functools.wraps(function)
+    def with_scope(
+        *args: Any, revision: str | None, all_branches: bool, all_tags: bool, all_commits: bool, **others: Any
+    ) -> Any:
+        chosen = api.Scope(revision, all_branches, all_tags, all_commits)
+        if revision is not None and chosen.is_history:
+            raise click.UsageError("--rev names one revision, --all-... many: they exclude each other")
+        return function(*args, scope=chosen, **others)
+
+    wrapped: Function = with_scope
+    for option in reversed((revision, *_HISTORY)):
+        wrapped = option(wrapped)
+    return wrapped
 
 
 def layer(function: Function) -> Function:

@@ -25,11 +25,14 @@ def pull(
     paths: Sequence[str | Path] = (),
     *,
     remote: str | None = None,
-    rev: str | None = None,
+    scope: Scope = Scope(),  # noqa: B008 - frozen
     force: bool = False,
     dry_run: bool = False,
 ) -> PullResult:
-    """Fetch what pointers (or those of ``rev``) name and make the work tree match; see ``fetch`` and ``checkout``."""
-    fetched = fetch(repo, paths, remote=remote, scope=Scope(rev=rev), dry_run=dry_run)
-    written = checkout(repo, paths, rev=rev, force=force, dry_run=dry_run)
+    """Fetch what pointers name and make the work tree match those that are here, or those of the one revision.
+
+    See ``fetch`` and ``checkout``.
+    """
+    fetched = fetch(repo, paths, remote=remote, scope=scope, dry_run=dry_run)
+    written = checkout(repo, paths, rev=scope.rev, force=force, dry_run=dry_run)
     return PullResult(fetched, written)

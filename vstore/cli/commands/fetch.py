@@ -13,8 +13,7 @@ from vstore.cli.session import Session, pass_session
 @options.paths()
 @options.remote
 @options.jobs
-@options.revision
-@options.history
+@options.scope
 @options.dry_run
 @options.json
 @pass_session
@@ -23,10 +22,7 @@ def command(
     paths: tuple[str, ...],
     remote: str | None,
     jobs: int | None,
-    revision: str | None,
-    all_branches: bool,
-    all_tags: bool,
-    all_commits: bool,
+    scope: api.Scope,
     dry_run: bool,
 ) -> None:
     """Bring contents from a remote into the cache.
@@ -37,7 +33,7 @@ def command(
         paths,
         directory=session.directory,
         remote=remote,
-        scope=api.Scope(revision, all_branches, all_tags, all_commits),
+        scope=scope,
         jobs=jobs,
         dry_run=dry_run,
         reporter=session.reporter,

@@ -14,7 +14,7 @@ from vstore.cli.session import Session, pass_session
 @options.paths()
 @options.remote
 @options.jobs
-@options.revision
+@options.scope
 @options.force("Overwrite and delete files that are saved nowhere.")
 @options.dry_run
 @options.json
@@ -24,19 +24,20 @@ def command(
     paths: tuple[str, ...],
     remote: str | None,
     jobs: int | None,
-    revision: str | None,
+    scope: api.Scope,
     force: bool,
     dry_run: bool,
 ) -> None:
     """Fetch contents from a remote and write the files.
 
-    The same as `vstore fetch` and `vstore checkout`.
+    The same as `vstore fetch` and `vstore checkout`: of many commits all is fetched, and the files become those of
+    the pointers that are here.
     """
     result = api.pull(
         paths,
         directory=session.directory,
         remote=remote,
-        rev=revision,
+        scope=scope,
         jobs=jobs,
         force=force,
         dry_run=dry_run,

@@ -15,8 +15,7 @@ from vstore.cli.session import Session, pass_session
 @options.paths()
 @options.remote
 @options.jobs
-@options.revision
-@options.history
+@options.scope
 @click.option("--check", is_flag=True, help="Push nothing: see whether the remote really holds everything.")
 @options.dry_run
 @options.json
@@ -26,10 +25,7 @@ def command(
     paths: tuple[str, ...],
     remote: str | None,
     jobs: int | None,
-    revision: str | None,
-    all_branches: bool,
-    all_tags: bool,
-    all_commits: bool,
+    scope: api.Scope,
     check: bool,
     dry_run: bool,
 ) -> None:
@@ -41,7 +37,7 @@ def command(
         paths,
         directory=session.directory,
         remote=remote,
-        scope=api.Scope(revision, all_branches, all_tags, all_commits),
+        scope=scope,
         jobs=jobs,
         check=check,
         dry_run=dry_run,

@@ -19,7 +19,7 @@ from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath, is_reserved
 from vstore.objects.pointer import POINTER_SUFFIX
 from vstore.progress import SILENT, Reporter
-from vstore.remote.opening import open_remote, open_transport
+from vstore.remote.opening import is_known_place, open_remote, open_transport
 from vstore.remote.remote import Remote
 from vstore.remote.transport import Transport
 from vstore.remote.wrappers import ReadOnlyTransport
@@ -170,7 +170,12 @@ class Repo:
         """Open a remote by name, or the default one.  Raises RemoteNotFoundError and what opening raises."""
         settings = self.config.remotes.get(self.remote_name(name))
         assert settings is not None
-        transport: Transport = open_transport(settings.url, settings.options, root=self.work_tree)
+        transport: Transport = open_transport(
+            settings.url, settings.options, root=self.work_tree, timeout_s=self.config.timeout_s
+        )
+        if not is_known_place(settings.url):
+            scheme = settings.url.partition("://")[0]
+            self.reporter.warn(f"the driver for {scheme}:// is none that vstore is tested with")
         if settings.read_only:
             transport = ReadOnlyTransport(transport)
         mirror = self.shared / "remotes" / hashlib.sha256(transport.url.encode()).hexdigest()[:32]

@@ -10,7 +10,7 @@ import pytest
 
 from vstore.errors import InvalidError
 from vstore.remote.directory_transport import DirectoryTransport
-from vstore.remote.fsspec_transport import FsspecTransport
+from vstore.remote.fsspec_transport.transport import FsspecTransport
 from vstore.remote.opening import open_transport
 
 

@@ -90,6 +90,7 @@ class Config:
     cache_shared: bool
     jobs: int
     in_flight_bytes: int
+    timeout_s: float
     remotes: Mapping[str, RemoteSettings]
     _settings: Mapping[str, Setting] = field(repr=False)
     _all: tuple[Setting, ...] = field(repr=False)
@@ -136,6 +137,7 @@ def load_config(vstore_dir: Path | None, environ: Mapping[str, str], *, system_p
         cache_shared=reader.get(known.CACHE_SHARED),
         jobs=reader.get(known.JOBS),
         in_flight_bytes=reader.get(known.IN_FLIGHT),
+        timeout_s=reader.get(known.TIMEOUT),
         remotes=MappingProxyType({name: reader.remote(name) for name in sorted(names)}),
         _settings=MappingProxyType(reader.settings),
         _all=tuple(found),

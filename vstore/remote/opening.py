@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from vstore.errors import InvalidError
 from vstore.remote.directory_transport import DirectoryTransport
-from vstore.remote.fsspec_transport import check_protocol, open_fsspec
+from vstore.remote.fsspec_transport import check_protocol, is_known_protocol, open_fsspec
 from vstore.remote.layout import check_project
 from vstore.remote.ledger import Site
 from vstore.remote.mirror import Mirror
@@ -24,15 +24,19 @@ IN_FLIGHT_BYTES = 128 * 1024 * 1024
 """How much data may be in memory for requests under way."""
 
 
-def open_transport(url: str, options: Mapping[str, str], *, root: Path) -> Transport:
+TIMEOUT_S = 60.0
+"""How long a request may be silent before its connection counts as stalled."""
+
+
+def open_transport(url: str, options: Mapping[str, str], *, root: Path, timeout_s: float = TIMEOUT_S) -> Transport:
     """Open the place that a URL names; a path, or a ``file://`` URL, is a directory.
 
     A relative path starts at ``root``, and ``~`` is a home directory.  Nothing is read or made yet.
-    ``options`` are those of the driver.  Raises InvalidError, RemoteExtraMissingError, and what a transport
-    raises if its driver connects at once.
+    ``options`` are those of the driver.  After ``timeout_s`` without a sign of life a request to a store is given up.
+    Raises InvalidError, RemoteExtraMissingError, and what a transport raises if its driver connects at once.
     """
     if _is_store(url):
-        return open_fsspec(url, options)
+        return open_fsspec(url, options, timeout_s=timeout_s)
     if options:
         option = min(options)
         raise InvalidError(f"the directory {url} knows no option {option}", url=url, option=option)
@@ -48,6 +52,11 @@ def check_url(url: str, options: Mapping[str, str], *, root: Path) -> Path | Non
         check_protocol(url)
         return None
     return Path(open_transport(url, options, root=root).url)
+
+
+def is_known_place(url: str) -> bool:
+    """Tell whether a URL names a directory, or a kind of store that we test."""
+    return not _is_store(url) or is_known_protocol(url)
 
 
 def _is_store(url: str) -> bool:

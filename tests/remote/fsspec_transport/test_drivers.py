@@ -1,0 +1,75 @@
+"""From a URL and options to a driver."""
+
+from __future__ import annotations
+
+import sys
+import uuid
+
+import pytest
+
+from tests.contracts.transport import keys
+from vstore.errors import InvalidError, RemoteExtraMissingError, VstoreError
+from vstore.remote.fsspec_transport import open_fsspec
+from vstore.remote.fsspec_transport.transport import FsspecTransport
+
+
+class TestOpening:
+    """From URL and options to a driver."""
+
+    def test_two_openings_see_the_same_place(self) -> None:
+        """A place is where its URL says; no driver keeps a private copy or an old listing of it."""
+        url = f"memory://{uuid.uuid4().hex}/deep"
+        one, two = open_fsspec(url, {}, timeout_s=60), open_fsspec(url + "/", {}, timeout_s=60)
+        assert keys(one, "") == []
+        two.write("packs/a", b"x")
+        assert keys(one, "") == ["packs/a"]
+
+    @pytest.mark.parametrize(
+        ("url", "extra"),
+        [("s3://b/p", "s3"), ("gs://b/p", "gs"), ("az://b/p", "azure"), ("abfs://b/p", "azure"), ("sftp://h/p", "ssh")],
+    )
+    def test_missing_driver_names_the_extra(self, url: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the package for a protocol is not installed, the error says which extra of ours brings it."""
+        for module in ("s3fs", "gcsfs", "adlfs", "paramiko"):
+            monkeypatch.setitem(sys.modules, module, None)
+        monkeypatch.delitem(sys.modules, "fsspec.implementations.sftp", raising=False)
+        # What fsspec has imported before, it does not import again.
+        monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, url.partition("://")[0], raising=False)
+        with pytest.raises(RemoteExtraMissingError) as caught:
+            open_fsspec(url, {}, timeout_s=60)
+        assert caught.value.fields["extra"] == extra
+
+    def test_unknown_protocol(self) -> None:
+        """A protocol that nobody speaks is a mistake in the URL."""
+        with pytest.raises(InvalidError, match="no driver"):
+            open_fsspec("gopher://host/x", {}, timeout_s=60)
+
+    @pytest.mark.parametrize("url", ["simplecache::s3://b/x", "s3://", "s3:///", "filecache::memory://x"])
+    def test_senseless_urls(self, url: str) -> None:
+        """A chain would answer from a cache, and a bucket needs a name."""
+        pytest.importorskip("s3fs", reason="s3fs is not installed: S3 was not tested")
+        with pytest.raises(InvalidError):
+            open_fsspec(url, {}, timeout_s=60)
+
+    def test_unknown_option(self) -> None:
+        """A misspelt option is refused, rather than swallowed by the driver."""
+        with pytest.raises(InvalidError, match="endpoint-url"):
+            open_fsspec("s3://bucket", {"endpoint-url": "x"}, timeout_s=60)
+
+    def test_secrets_stay_out_of_messages(self) -> None:
+        """A password or a token in the URL is in no error."""
+        for url in ("gopher://me:hush@host/x?sig=hush", "simplecache::s3://k:hush@b"):
+            with pytest.raises(VstoreError) as caught:
+                open_fsspec(url, {}, timeout_s=60)
+            assert "hush" not in str(caught.value) + str(caught.value.fields)
+
+    def test_s3_options_reach_the_driver(self) -> None:
+        """Region, endpoint and credentials are put where s3fs wants them, and listings are not remembered."""
+        pytest.importorskip("s3fs", reason="s3fs is not installed: S3 was not tested")
+        options = {"endpoint_url": "http://e", "key": "k", "secret": "s", "token": "t", "region": "r", "anon": "true"}
+        transport = open_fsspec("s3://bucket/x", options, timeout_s=60)
+        assert isinstance(transport, FsspecTransport)
+        driver = transport._filesystem
+        assert (driver.endpoint_url, driver.key, driver.secret, driver.token) == ("http://e", "k", "s", "t")
+        assert driver.anon is True and driver.client_kwargs == {"region_name": "r"}
+        assert driver.dircache.use_listings_cache is False

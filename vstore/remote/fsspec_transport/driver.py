@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from vstore.errors import InvalidError, RemoteExtraMissingError
 from vstore.remote.fsspec_transport.failures import from_foreign
-from vstore.remote.fsspec_transport.transport import FsspecTransport
 from vstore.remote.transport import Transport, public_url
 
 
@@ -73,14 +72,3 @@ def get_bucket(place: Place, kind: Any) -> str:
     if not root.strip("/"):
         raise InvalidError(f"{place.public_url} names no bucket", url=place.public_url)
     return root
-
-
-def open_any(place: Place) -> Transport:
-    """Open a place with whatever driver fsspec knows for it; its options are the driver's own.
-
-    Files are written under a temporary name and moved into place: whether the driver writes all or nothing is unknown.
-    """
-    kind = find_filesystem(place)
-    filesystem = make_filesystem(place, kind, {"use_listings_cache": False, **place.options})
-    root = str(kind._strip_protocol(place.url))
-    return FsspecTransport(filesystem, root, url=place.public_url, staged=True, timeout_s=place.timeout_s)

@@ -1,27 +1,34 @@
-"""Which URL is whose: the extra that brings the driver, the options it knows, and how it is opened."""
+"""Which URL is whose, and opening it; the room of a driver is imported when a URL asks for it."""
 
 from __future__ import annotations
 
-import contextlib
+import importlib
 from collections.abc import Mapping
 
 from vstore.errors import InvalidError, RemoteExtraMissingError
-from vstore.remote.fsspec_transport import azure, gcs, s3, sftp
-from vstore.remote.fsspec_transport.driver import Driver, Place, find_filesystem, open_any
-from vstore.remote.transport import Transport, public_url
+from vstore.remote.fsspec_transport.driver import Driver, Place, find_filesystem
+from vstore.remote.transport import Transport
 
-DRIVERS: Mapping[str, Driver] = {
-    "s3": s3.DRIVER,
-    "s3a": s3.DRIVER,
-    "gs": gcs.DRIVER,
-    "gcs": gcs.DRIVER,
-    "az": azure.DRIVER,
-    "abfs": azure.DRIVER,
-    "abfss": azure.DRIVER,
-    "sftp": sftp.DRIVER,
-    "ssh": sftp.DRIVER,
+ROOMS: Mapping[str, str] = {
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gcs",
+    "gcs": "gcs",
+    "az": "azure",
+    "abfs": "azure",
+    "abfss": "azure",
+    "sftp": "sftp",
+    "ssh": "sftp",
 }
-"""The drivers that are tested, by the protocol in a URL."""
+"""The drivers that are tested: protocol in a URL → module beside this one, which has a ``DRIVER``."""
+
+
+def find_driver(scheme: str) -> Driver | None:
+    """Return the driver that we test for a protocol; None where there is none."""
+    if scheme not in ROOMS:
+        return None
+    driver: Driver = importlib.import_module(f"{__package__}.{ROOMS[scheme]}").DRIVER
+    return driver
 
 
 def open_fsspec(url: str, options: Mapping[str, str], *, timeout_s: float) -> Transport:
@@ -32,10 +39,11 @@ def open_fsspec(url: str, options: Mapping[str, str], *, timeout_s: float) -> Tr
     the driver connects at once.
     """
     place = Place(url, dict(options), timeout_s)
-    driver = DRIVERS.get(place.scheme)
+    driver = find_driver(place.scheme)
     if driver is None:
-        return open_any(place)
-    if unknown := sorted(set(options) - driver.options.keys()):
+        find_filesystem(place)
+        driver = importlib.import_module(f"{__package__}.untested").DRIVER
+    elif unknown := sorted(set(options) - driver.options.keys()):
         raise InvalidError(f"{place.public_url} knows no option {unknown[0]}", url=place.public_url, option=unknown[0])
     return driver.open(place)
 
@@ -44,12 +52,14 @@ def check_protocol(url: str) -> None:
     """Raise InvalidError where a URL's protocol is known to no driver, installed or not; connects to nothing."""
     place = Place(url, {}, 0)
     if not place.scheme:
-        raise InvalidError(f"{public_url(url)} names no protocol", url=public_url(url))
-    if place.scheme not in DRIVERS:
-        with contextlib.suppress(RemoteExtraMissingError):
+        raise InvalidError(f"{place.public_url} names no protocol", url=place.public_url)
+    if place.scheme not in ROOMS:
+        try:
             find_filesystem(place)
+        except RemoteExtraMissingError:
+            return
 
 
 def is_known_protocol(url: str) -> bool:
     """Tell whether we test the driver that a URL asks for."""
-    return Place(url, {}, 0).scheme in DRIVERS
+    return Place(url, {}, 0).scheme in ROOMS

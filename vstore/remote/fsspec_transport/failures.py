@@ -8,7 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from vstore.errors import KeyNotFoundError, NoSpaceError, RemoteDeniedError, RemoteUnavailableError, VstoreError
+from vstore.errors import (
+    KeyNotFoundError,
+    NoSpaceError,
+    RemoteDeniedError,
+    RemoteUnavailableError,
+    UnavailableError,
+    VstoreError,
+)
 from vstore.remote.transport import from_os_error
 
 _NO_PLACE = {"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"}
@@ -22,6 +29,8 @@ _DENIED_TYPES = {
     "PermissionError",
     "RefreshError",
 }
+# The server received other bytes than were sent.
+_DAMAGED = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
 _PASSING_STATUS = {408, 429, 500, 502, 503, 504}
 _PASSING_TYPES = {
     "ClientConnectionError",
@@ -54,10 +63,16 @@ def from_foreign(error: Exception, url: str, action: str, key: str) -> VstoreErr
         return NoSpaceError(message, path=url)
     if status in _DENIED_STATUS or types & _DENIED_TYPES:
         return RemoteDeniedError(message, url=url, action=action)
-    retryable = status in _PASSING_STATUS or bool(types & _PASSING_TYPES)
+    retryable = status in _PASSING_STATUS or code in _DAMAGED or bool(types & _PASSING_TYPES)
     if status is None and not retryable and isinstance(error, OSError) and error.errno:
         return from_os_error(error, url, action)
     return RemoteUnavailableError(message, url=url, retryable=retryable, retry_after_s=_retry_after_s(error))
+
+
+def is_passing(error: Exception) -> bool:
+    """Tell whether the same request may work later."""
+    ours = error if isinstance(error, VstoreError) else from_foreign(error, "", "", "")
+    return isinstance(ours, UnavailableError) and ours.retryable
 
 
 def no_place(url: str) -> RemoteUnavailableError:

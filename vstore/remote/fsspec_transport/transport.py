@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import importlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from fsspec.asyn import sync
+
 from vstore.durable import temporary_name
-from vstore.errors import KeyNotFoundError, RemoteUnavailableError
+from vstore.errors import KeyNotFoundError, RemoteUnavailableError, VstoreError
 from vstore.remote.fsspec_transport.failures import from_foreign, no_place
 from vstore.remote.transport import (
     Buffer,
@@ -47,8 +48,6 @@ class FsspecTransport(Transport):
         self._root = root.rstrip("/")
         self._staged = staged
         self._timeout_s = timeout_s
-        # Whoever has a filesystem has imported fsspec already; commands without a remote never do.
-        self._sync = importlib.import_module("fsspec.asyn").sync
 
     def list(self, prefix: str) -> Iterator[Listed]:
         check_prefix(prefix)
@@ -77,7 +76,7 @@ class FsspecTransport(Transport):
     def read(self, key: Key) -> bytes:
         check_key(key)
         with self._foreign_errors(f"read {key}", key):
-            return bytes(self._ask("cat_file", self._path(key)))
+            return self._read(key)
 
     def read_range(self, key: Key, start: int, length: int) -> bytes:
         check_range(key, start, length)
@@ -101,15 +100,9 @@ class FsspecTransport(Transport):
 
     def write(self, key: Key, data: Buffer) -> None:
         check_key(key)
-        path = self._path(key)
-        # Drivers take a bytearray for a list of numbers, and refuse a memoryview.
-        content = bytes(data)
         try:
             with self._foreign_errors(f"write {key}", key):
-                if self._staged:
-                    self._write_staged(path, content)
-                else:
-                    self._ask("pipe_file", path, content, size_bytes=len(content))
+                self._write(key, data)
         except KeyNotFoundError as error:
             raise no_place(self.url) from error
 
@@ -127,10 +120,21 @@ class FsspecTransport(Transport):
         if not self._filesystem.async_impl or coroutine is None:
             return getattr(self._filesystem, name)(*args, **kwargs)
         timeout_s = self._timeout_s + size_bytes / SLOWEST_BYTES_PER_S
-        return self._sync(self._filesystem.loop, coroutine, *args, timeout=timeout_s, **kwargs)
+        return sync(self._filesystem.loop, coroutine, *args, timeout=timeout_s, **kwargs)
+
+    def _read(self, key: Key) -> bytes:
+        return bytes(self._ask("cat_file", self._path(key)))
 
     def _read_range(self, key: Key, start: int, length: int) -> bytes:
         return bytes(self._ask("cat_file", self._path(key), start=start, end=start + length, size_bytes=length))
+
+    def _write(self, key: Key, data: Buffer) -> None:
+        # Drivers take a bytearray for a list of numbers, and refuse a memoryview.
+        content = bytes(data)
+        if self._staged:
+            self._write_staged(self._path(key), content)
+        else:
+            self._ask("pipe_file", self._path(key), content, size_bytes=len(content))
 
     def _scan(self, folder: str) -> Sequence[dict[str, Any]]:
         # Not find() or walk(): they pass over a folder that could not be listed, and what a listing
@@ -165,6 +169,8 @@ class FsspecTransport(Transport):
     def _foreign_errors(self, action: str, key: str) -> Iterator[None]:
         try:
             yield
+        except VstoreError:
+            raise
         except Exception as error:
             raise from_foreign(error, self.url, action, key) from error
 

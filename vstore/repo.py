@@ -22,7 +22,7 @@ from vstore.progress import SILENT, Reporter
 from vstore.remote.opening import is_known_place, open_remote, open_transport
 from vstore.remote.remote import Remote
 from vstore.remote.transport import Transport
-from vstore.remote.wrappers import ReadOnlyTransport
+from vstore.remote.wrappers import ReadOnlyTransport, RetryingTransport
 from vstore.state import State
 from vstore.workspace.materialize import Materializer
 from vstore.workspace.pointers import find_owner
@@ -176,6 +176,7 @@ class Repo:
         if not is_known_place(settings.url):
             scheme = settings.url.partition("://")[0]
             self.reporter.warn(f"the driver for {scheme}:// is none that vstore is tested with")
+        transport = RetryingTransport(transport, tell=self.reporter.note)
         if settings.read_only:
             transport = ReadOnlyTransport(transport)
         mirror = self.shared / "remotes" / hashlib.sha256(transport.url.encode()).hexdigest()[:32]

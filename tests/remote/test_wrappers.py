@@ -24,7 +24,7 @@ class TestRetryingTransport(WriteIfAbsentContract):
         """An empty place in memory behind an unreliable line."""
         hooked = Hooked(MemoryTransport())
         setattr(hooked, request.param, every_other())
-        return RetryingTransport(hooked, attempts=50, sleep=lambda pause_s: None)
+        return RetryingTransport(hooked, attempts=50, first_attempts=50, sleep=lambda pause_s: None)
 
     def plant(self, transport: Transport, name: str, data: bytes) -> None:
         """Put an object into the memory behind the line."""
@@ -80,7 +80,7 @@ def test_gives_up_after_its_attempts(hooked: Hooked, operation: str) -> None:
         raise error
 
     hooked.before = fail
-    transport = RetryingTransport(hooked, attempts=10, pause_s=1.0, sleep=pauses_s.append)
+    transport = RetryingTransport(hooked, attempts=10, first_attempts=10, pause_s=1.0, sleep=pauses_s.append)
     with pytest.raises(RemoteUnavailableError) as caught:
         CALLS[operation](transport)
     assert caught.value is error
@@ -111,6 +111,45 @@ def test_lasting_errors_come_out_at_once(hooked: Hooked, operation: str, error: 
     with pytest.raises(type(error)):
         CALLS[operation](RetryingTransport(hooked, sleep=lambda pause_s: None))
     assert asked == [operation]
+
+
+def test_patience_grows_with_the_first_answer(hooked: Hooked) -> None:
+    """Where nothing ever answered the address may be wrong; where something did, it is worth waiting for."""
+    asked: list[str] = []
+
+    def fail(operation: str, key: str) -> None:
+        asked.append(operation)
+        raise unreachable(retryable=True)
+
+    transport = RetryingTransport(hooked, attempts=8, first_attempts=3, sleep=lambda pause_s: None)
+    hooked.before = fail
+    with pytest.raises(RemoteUnavailableError):
+        transport.read("a")
+    assert len(asked) == 3
+    hooked.before = lambda operation, key: None
+    transport.read("a")
+    hooked.before = fail
+    asked.clear()
+    with pytest.raises(RemoteUnavailableError):
+        transport.read("a")
+    assert len(asked) == 8
+
+
+def test_server_gets_the_pause_it_asks_for(hooked: Hooked) -> None:
+    """A wish that is longer than our own pause is granted, within reason, and whoever watches hears of it."""
+    pauses_s: list[float] = []
+    told: list[str] = []
+    wishes = iter([7.0, 1e9, 0.0])
+
+    def slow_down(operation: str, key: str) -> None:
+        for wish_s in wishes:
+            raise RemoteUnavailableError("slow down", url="memory:", retryable=True, retry_after_s=wish_s)
+
+    hooked.before = slow_down
+    transport = RetryingTransport(hooked, pause_s=0.1, sleep=pauses_s.append, tell=told.append)
+    assert transport.read("a") == b"old"
+    assert pauses_s[:2] == [7.0, 300.0] and pauses_s[2] < 1
+    assert told == ["slow down; trying again in 7 s", "slow down; trying again in 300 s"]
 
 
 def test_success_does_not_wait(hooked: Hooked) -> None:

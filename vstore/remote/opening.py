@@ -17,7 +17,6 @@ from vstore.remote.ledger import Site
 from vstore.remote.mirror import Mirror
 from vstore.remote.remote import Remote
 from vstore.remote.transport import Transport
-from vstore.remote.wrappers import RetryingTransport
 
 DEFAULT_JOBS = 8
 IN_FLIGHT_BYTES = 128 * 1024 * 1024
@@ -88,15 +87,13 @@ def open_remote(
     jobs: int = DEFAULT_JOBS,
     in_flight_bytes: int = IN_FLIGHT_BYTES,
 ) -> Remote:
-    """Return a remote over an open transport, which it closes; passing failures are tried again.
+    """Return a remote over an open transport, which it closes.
 
     ``mirror`` is a directory for hints about this place alone.  ``jobs`` is how many requests may be under way, with at
     most about ``in_flight_bytes`` in memory.  Raises InvalidError for a project id that cannot stand in keys.
     """
     author = f"{_user_name()}@{socket.gethostname()}"
-    site = Site(
-        RetryingTransport(transport), Mirror(mirror), check_project(project), author, max(1, jobs), in_flight_bytes
-    )
+    site = Site(transport, Mirror(mirror), check_project(project), author, max(1, jobs), in_flight_bytes)
     return Remote(site, name=name)
 
 

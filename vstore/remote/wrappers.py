@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,9 @@ from vstore.remote.transport import Buffer, Key, Listed, Transport
 Result = TypeVar("Result")
 
 _LONGEST_PAUSE_S = 30.0
+_LONGEST_WISH_S = 300.0
+"""A server that asks to be left alone for longer is asked again after this."""
+_WORTH_TELLING_S = 3.0
 
 
 class Wrapper(Transport):
@@ -54,22 +58,29 @@ class Wrapper(Transport):
 class RetryingTransport(Wrapper):
     """Tries again, up to ``attempts`` times in all, what failed and is ``retryable``; the rest fails at once.
 
-    The pause doubles from ``pause_s`` up to 30 seconds; each is shortened at random by up to a half, so that
-    many clients do not come back at the same moment.  A listing is read whole before it is handed on.
+    A place that never answered is tried only ``first_attempts`` times: its address may be wrong.  The pause doubles
+    from ``pause_s`` up to 30 seconds, and each is shortened at random by up to a half, so that many clients do not
+    come back at the same moment; a server that asks for a longer one (``retry_after_s``) gets it.  ``tell`` hears of
+    pauses that a watcher would notice.  A listing is read whole before it is handed on.
     """
 
     def __init__(
         self,
         inner: Transport,
         *,
-        attempts: int = 5,
+        attempts: int = 8,
+        first_attempts: int = 4,
         pause_s: float = 0.5,
         sleep: Callable[[float], None] = time.sleep,
+        tell: Callable[[str], None] = lambda message: None,
     ) -> None:
         super().__init__(inner)
         self._attempts = attempts
+        self._first_attempts = first_attempts
         self._pause_s = pause_s
         self._sleep = sleep
+        self._tell = tell
+        self._has_answered = False
 
     def has_place(self) -> bool:
         return self._try(self.inner.has_place)
@@ -105,15 +116,22 @@ class RetryingTransport(Wrapper):
 
     def _try(self, call: Callable[[], Result]) -> Result:
         pause_s = self._pause_s
-        for _ in range(self._attempts - 1):
+        for attempt in itertools.count(1):
             try:
-                return call()
+                result = call()
             except UnavailableError as error:
-                if not error.retryable:
+                if not error.retryable or attempt >= (self._attempts if self._has_answered else self._first_attempts):
                     raise
-            self._sleep(pause_s * random.uniform(0.5, 1.0))
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-        return call()
+                wish_s = min(error.fields.get("retry_after_s") or 0.0, _LONGEST_WISH_S)
+                chosen_s = max(pause_s * random.uniform(0.5, 1.0), wish_s)
+                if chosen_s >= _WORTH_TELLING_S:
+                    self._tell(f"{error.message}; trying again in {chosen_s:.0f} s")
+                self._sleep(chosen_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            else:
+                self._has_answered = True
+                return result
+        raise AssertionError
 
 
 class ReadOnlyTransport(Wrapper):

@@ -12,6 +12,7 @@ from tests.contracts.transport import keys
 from tests.remote.fsspec_transport.contract import FsspecContract
 from vstore.errors import RemoteUnavailableError
 from vstore.remote.fsspec_transport import open_fsspec
+from vstore.remote.fsspec_transport.s3 import S3Transport
 from vstore.remote.fsspec_transport.transport import FsspecTransport
 from vstore.remote.transport import Transport
 
@@ -44,7 +45,7 @@ class TestS3(FsspecContract):
     @pytest.fixture
     def transport(self, bucket: FsspecTransport) -> Transport:
         """A fresh folder of the bucket."""
-        return FsspecTransport(bucket._filesystem, f"bucket/{uuid.uuid4().hex}/folder", url=bucket.url)
+        return S3Transport(bucket._filesystem, f"bucket/{uuid.uuid4().hex}/folder", url=bucket.url, timeout_s=60)
 
     def test_listing_has_every_page(self, transport: Transport) -> None:
         """More objects than S3 puts into one page are all listed, once each."""

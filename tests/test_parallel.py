@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 
@@ -38,6 +39,21 @@ def test_items_are_drawn_as_needed() -> None:
     assert next(results) == 1 and len(drawn) == 6
     results.close()  # type: ignore[attr-defined]
     assert len(drawn) == 6
+
+
+def test_heavy_items_leave_room_for_few() -> None:
+    """Where items weigh, their weight is bounded, and one that is too heavy goes alone."""
+    drawn: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in (1, 2, 4, 8, 100, 1, 1):
+            drawn.append(item)
+            yield item
+
+    results = map_ordered(lambda item: item, items(), workers=4, ahead=8, weigh=lambda item: item)
+    seen = [(result, sum(drawn) - sum(drawn[: drawn.index(result)])) for result in itertools.islice(results, 5)]
+    assert seen == [(1, 15), (2, 14), (4, 12), (8, 8), (100, 100)]
+    assert list(results) == [1, 1]
 
 
 def test_first_error_stops_all() -> None:

@@ -12,23 +12,32 @@ Result = TypeVar("Result")
 
 
 def map_ordered(
-    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int | None = None
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    workers: int,
+    ahead: int | None = None,
+    weigh: Callable[[Item], int] = lambda item: 1,
 ) -> Iterator[Result]:
     """Yield ``function(item)`` for each item, in order, with up to ``workers`` calls under way.
 
-    ``items`` is drawn lazily: at most ``ahead`` items (default: ``workers``) are drawn and not yet yielded,
-    which bounds the memory in flight.  The first error stops everything: calls not begun are dropped, calls
-    under way are awaited, and the error is raised.
+    ``items`` is drawn lazily: the next one only while those drawn and not yet yielded weigh less than ``ahead``
+    (by default each weighs 1, and ``ahead`` is ``workers``), which bounds the memory in flight.  The first error stops
+    everything: calls not begun are dropped, calls under way are awaited, and the error is raised.
     """
     limit = max(1, ahead or workers)
+    weight = 0
     pool = ThreadPoolExecutor(max_workers=max(1, workers), thread_name_prefix="vstore")
-    pending: deque[Future[Result]] = deque()
+    pending: deque[tuple[int, Future[Result]]] = deque()
     try:
         for item in items:
-            pending.append(pool.submit(function, item))
-            if len(pending) >= limit:
-                yield pending.popleft().result()
+            pending.append((weigh(item), pool.submit(function, item)))
+            weight += pending[-1][0]
+            del item  # so that it is not held while the next is made
+            while weight >= limit:
+                yield pending[0][1].result()
+                weight -= pending.popleft()[0]
         while pending:
-            yield pending.popleft().result()
+            yield pending.popleft()[1].result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -11,6 +11,11 @@ from vstore.remote.layout import PackRef, pack_key
 from vstore.remote.transport import Key
 
 PACK_BYTES = 64 * 1024 * 1024
+"""How long packs become: the longer they are, the fewer there are to list."""
+
+_FIRST_PACK_BYTES = 8 * 1024 * 1024
+_SHORT_S, _LONG_S = 10.0, 40.0
+"""An upload that takes longer than the second is at risk of being cut, and lost, before it ends."""
 
 
 class BuiltPack(NamedTuple):
@@ -22,11 +27,17 @@ class BuiltPack(NamedTuple):
 
 
 class Packer:
-    """Builds the packs of a session, one after the other, in memory."""
+    """Builds the packs of a session, one after the other, in memory.
+
+    The first pack is short, so that the line is soon in use, and each is twice as long as the one before, up to
+    ``PACK_BYTES``.  On a slow line they stay as short as an upload needs to come through.
+    """
 
     def __init__(self, session: str) -> None:
         self._session = session
         self._number = -1
+        self._full_bytes = min(_FIRST_PACK_BYTES, PACK_BYTES)
+        self._limit_bytes = PACK_BYTES
         self._begin()
 
     def _begin(self) -> None:
@@ -43,7 +54,14 @@ class Packer:
     @property
     def is_full(self) -> bool:
         """Whether it is time to ``take_pack``."""
-        return self._writer.size_bytes >= PACK_BYTES
+        return self._writer.size_bytes >= self._full_bytes
+
+    def note_upload(self, size_bytes: int, seconds: float) -> None:
+        """Learn how long an upload took."""
+        if seconds > _LONG_S:
+            self._limit_bytes = max(_FIRST_PACK_BYTES, size_bytes // 2)
+        elif seconds < _SHORT_S:
+            self._limit_bytes = PACK_BYTES
 
     def take_pack(self) -> BuiltPack | None:
         """Finish the pack of what was added and begin the next; None where nothing was."""
@@ -52,5 +70,6 @@ class Packer:
         summary = self._writer.finish()
         ref = PackRef(self._key, summary.size_bytes, summary.checksum)
         built = BuiltPack(ref, table_from_bytes(summary.table), self._data)
+        self._full_bytes = min(2 * self._full_bytes, self._limit_bytes, PACK_BYTES)
         self._begin()
         return built

@@ -25,7 +25,7 @@ from vstore.remote.draft import Draft, PushPlan
 from vstore.remote.index import index_to_bytes, split_tables
 from vstore.remote.layout import FORMAT, PackRef, commit_key, index_key, intent_key, new_session
 from vstore.remote.mirror import Journal
-from vstore.remote.packer import PACK_BYTES, BuiltPack
+from vstore.remote.packer import BuiltPack
 from vstore.remote.transport import Key
 from vstore.remote.uploads import Uploads
 
@@ -136,13 +136,12 @@ class _Push:
     def _upload(self, journal: Journal) -> None:
         """Upload the records that are not there, then the index of all packs that have none."""
         uploads = Uploads(self._draft, self._source, self._session)
-        # While one pack is built, the others are uploaded.
-        ahead = max(1, self._site.in_flight_bytes // PACK_BYTES)
-
         def put(pack: BuiltPack) -> tuple[PackRef, Table]:
             self._renew_intent()
             journal.note(pack.ref)
+            began_s = time.monotonic()
             self._transport.write(pack.ref.key, pack.data)
+            uploads.note_upload(pack.ref.size_bytes, time.monotonic() - began_s)
             return pack.ref, pack.table
 
         def packs() -> Iterator[BuiltPack]:
@@ -154,7 +153,14 @@ class _Push:
         total = sum(content.size_bytes for content in self._draft.new_contents())
         self._reporter.begin("pushing", total=total, unit="bytes")
         try:
-            for pack, table in map_ordered(put, packs(), workers=min(self._site.jobs, ahead), ahead=ahead):
+            # While one pack is built, the others are uploaded.
+            for pack, table in map_ordered(
+                put,
+                packs(),
+                workers=self._site.jobs,
+                ahead=self._site.in_flight_bytes,
+                weigh=lambda pack: pack.ref.size_bytes,
+            ):
                 uploaded.append((pack, table))
                 self._packs += 1
                 self._records += len(table)

@@ -66,6 +66,10 @@ class Uploads:
         self._recipes_bytes = 0
         self._progress = 0
 
+    def note_upload(self, size_bytes: int, seconds: float) -> None:
+        """Learn how long the upload of a pack took; called in worker threads."""
+        self._packer.note_upload(size_bytes, seconds)
+
     def take_progress(self) -> int:
         """Return how many bytes of content were dealt with since the last call."""
         taken, self._progress = self._progress, 0

@@ -217,14 +217,16 @@ def test_fetch_between_any_two_requests_of_a_push(tmp_path: Path) -> None:
     remote, ada, old = prepare(tmp_path)
     new = ada.add(_CHANGED, "new")
     whole: list[bool] = []
+    turn = threading.Lock()  # several packs are uploaded at once
 
     def fetch(operation: str, key: Key) -> None:
-        name = str(len(whole))
-        assert fetch_fresh(tmp_path / "old" / name, remote.inner, old)
-        bob = Machine(tmp_path / "new" / name, remote.inner)
-        report = bob.fetch(new)
-        assert all(ada.shelf.contents[digest] == data for digest, data in bob.shelf.contents.items())
-        whole.append(not report.missing)
+        with turn:
+            name = str(len(whole))
+            assert fetch_fresh(tmp_path / "old" / name, remote.inner, old)
+            bob = Machine(tmp_path / "new" / name, remote.inner)
+            report = bob.fetch(new)
+            assert all(ada.shelf.contents[digest] == data for digest, data in bob.shelf.contents.items())
+            whole.append(not report.missing)
 
     remote.before = fetch
     ada.push(old, new)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import gc
 import importlib
 import io
 import os
@@ -20,6 +21,10 @@ import click
 from vstore import __version__
 from vstore.cli import failure
 from vstore.cli.session import Session
+
+_RARE_COLLECTIONS = (200_000, 50, 100)
+"""Thresholds of the cyclic garbage collector: looking again and again at a hundred thousand records that stay is a
+quarter of all work of a `fetch`."""
 
 VERBS: dict[str, dict[str, str]] = {
     "Start": {
@@ -118,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from click.shell_completion import shell_complete
 
         return shell_complete(cli, {}, "vstore", "_VSTORE_COMPLETE", instruction)
+    gc.set_threshold(*_RARE_COLLECTIONS)
     for stream in (sys.stdout, sys.stderr):
         _accept_any_name(stream)
     if not args:

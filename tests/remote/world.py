@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,8 +56,8 @@ class Shelf:
             return None
         return io.BytesIO(data[:-1] + b"?" if digest in self.damaged else data)
 
-    def add_record(self, record: Buffer, location: Location) -> None:
-        self.contents[location.digest] = read_record(record, location)
+    def add_records(self, records: Iterable[tuple[Location, Buffer]]) -> None:
+        self.contents.update((location.digest, read_record(record, location)) for location, record in records)
 
     def open_partial(self, digest: Digest) -> BinaryIO:
         path = self.path / digest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -95,16 +95,16 @@ class CacheWriter:
         self._taken(digest, start, len(data))
         return True
 
-    def add_record(self, record: Buffer, location: Location) -> None:
-        """Append a whole, verified record of a blob, unless the cache holds that blob readable."""
-        if location.digest in self._new:
-            return
-        if self._cache.packs.find(location.digest) and self._cache.find_record(location.digest):
-            return
-        pack = self._writer()
-        start = pack.size_bytes
-        pack.add_record(record, location)
-        self._taken(location.digest, start, location.raw_bytes)
+    def add_records(self, records: Iterable[tuple[Location, Buffer]]) -> None:
+        """Append whole, verified records of blobs, but for those that the cache holds readable."""
+        for location, record in records:
+            digest = location.digest
+            if digest in self._new or (self._cache.packs.find(digest) and self._cache.find_record(digest)):
+                continue
+            pack = self._writer()
+            start = pack.size_bytes
+            pack.add_record(record, location)
+            self._taken(digest, start, location.raw_bytes)
 
     def _is_same(self, digest: Digest, data: bytes) -> bool:
         """Compare new content with the held one of the same digest; False if the held one is damaged."""

@@ -81,6 +81,13 @@ def hash_bytes(data: Buffer, algorithm: str) -> Digest:
     return hasher.digest()
 
 
+def has_digest(data: Buffer, digest: Digest) -> bool:
+    """Tell whether ``data`` is what a digest names."""
+    if digest.startswith("xxh128:"):  # for every small file that is read: without making a text of its own
+        return xxhash.xxh3_128_hexdigest(data) == digest[7:]
+    return hash_bytes(data, algorithm_of(digest).name) == digest
+
+
 def parse_digest(text: object) -> Digest:
     """Return ``text`` as a digest.  Raises InvalidError if it is not one."""
     if not isinstance(text, str) or _DIGEST.fullmatch(text) is None:

@@ -17,7 +17,16 @@ import xxhash
 import zstandard
 
 from vstore.errors import CorruptError, InvalidError, NewerFormatError
-from vstore.objects.digest import ALGORITHMS_BY_CODE, Buffer, Digest, algorithm_of, from_raw, hash_bytes, to_raw
+from vstore.objects.digest import (
+    ALGORITHMS_BY_CODE,
+    Buffer,
+    Digest,
+    algorithm_of,
+    from_raw,
+    has_digest,
+    hash_bytes,
+    to_raw,
+)
 from vstore.objects.table import (
     BLOB,
     KINDS,
@@ -237,7 +246,7 @@ def read_record(record: Buffer, location: Location) -> bytes:
     ):
         raise CorruptError(f"a record is not the {KINDS[wanted_kind]} {digest}", digest=digest)
     data = _decode(record[start:], codec, raw)
-    if data is None or hash_bytes(data, algorithm_of(check).name) != check:
+    if data is None or not has_digest(data, check):
         raise CorruptError(f"the content of {digest} is damaged", digest=digest)
     return data
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -53,8 +53,8 @@ class Sink(Protocol):
     def path(self) -> Path:
         """The directory that the contents go to."""
 
-    def add_record(self, record: Buffer, location: Location) -> None:
-        """Take the whole, verified record of a small content."""
+    def add_records(self, records: Iterable[tuple[Location, Buffer]]) -> None:
+        """Take whole, verified records of small contents."""
 
     def open_partial(self, digest: Digest) -> BinaryIO:
         """Open the file in which a large content is put together, with what an earlier attempt left in it."""

@@ -80,11 +80,11 @@ class Fetch:
         )
 
     def _fetch_small(self, digests: list[Digest]) -> None:
-        for location, record in self._reader.read(BLOB, digests, _record):
-            self._sink.add_record(record, location)
-            self._fetched.add(location.digest)
-            self._read_bytes += len(record)
-            self._reporter.advance(location.raw_bytes)
+        for batch in self._reader.read_batches(BLOB, digests, _record):
+            self._sink.add_records(batch)
+            self._fetched.update([location.digest for location, _ in batch])
+            self._read_bytes += sum([len(record) for _, record in batch])
+            self._reporter.advance(sum([location.raw_bytes for location, _ in batch]))
 
     def _fetch_group(self, group: list[Content]) -> None:
         """Put together a group of large contents, whose missing chunks are read as one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TypeVar
@@ -104,6 +105,12 @@ class Reader:
 
         ``take`` is called in worker threads.  Raises what it raises, and UnavailableError.
         """
+        return itertools.chain.from_iterable(self.read_batches(kind, digests, take))
+
+    def read_batches(
+        self, kind: int, digests: Iterable[Digest], take: Take[Result]
+    ) -> Iterator[list[tuple[Location, Result]]]:
+        """Yield the same as ``read``, as many records at once as were read together."""
         wanted = dict.fromkeys(digests)
         while wanted:
             fresh = [digest for digest in wanted if (kind, digest) not in self._tried]
@@ -113,17 +120,18 @@ class Reader:
             while places:
                 retry: list[Digest] = []
                 failures: Counter[Key] = Counter()
-                for location, result in read_places(self.site, places, take):
-                    if isinstance(result, Failure):
-                        failures[result.pack] += 1
-                        self.damaged.append((location.digest, result.pack))
-                        self._tried.setdefault((kind, location.digest), set()).add(
-                            (result.pack, location.offset)
-                        )
-                        retry.append(location.digest)
-                    else:
-                        del wanted[location.digest]
-                        yield location, result
+                for batch in read_places(self.site, places, take):
+                    good: list[tuple[Location, Result]] = []
+                    for location, result in batch:
+                        if isinstance(result, Failure):
+                            failures[result.pack] += 1
+                            self.damaged.append((location.digest, result.pack))
+                            self._tried.setdefault((kind, location.digest), set()).add((result.pack, location.offset))
+                            retry.append(location.digest)
+                        else:
+                            del wanted[location.digest]
+                            good.append((location, result))
+                    yield good
                 for pack, count in failures.items():
                     self._reporter.warn(f"{count} records in {pack} are damaged or gone")
                 places = [place for digest in retry if (place := self._next_place(kind, digest))]

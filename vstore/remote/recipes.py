@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 
 from vstore.errors import CorruptError
@@ -36,7 +37,7 @@ def find_chunks(recipe: bytes, read_blobs: Callable[[list[Digest]], Mapping[Dige
 
 def read_contents(site: Site, places: Iterable[Place]) -> dict[Digest, bytes]:
     """Return the verified contents of those records that are good where they should be."""
-    read = read_places(site, places, take_content)
+    read = itertools.chain.from_iterable(read_places(site, places, take_content))
     return {location.digest: content for location, content in read if not isinstance(content, Failure)}
 
 

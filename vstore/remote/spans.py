@@ -37,8 +37,8 @@ class _Span(NamedTuple):
 
 def read_places(
     site: Site, places: Iterable[Place], take: Take[Result]
-) -> Iterator[tuple[Location, Result | Failure]]:
-    """Read records and yield what ``take`` makes of each, or why it could not be read.
+) -> Iterator[list[tuple[Location, Result | Failure]]]:
+    """Read records and yield what ``take`` makes of each, or why it could not be read, as many at once as were read.
 
     Packs come in the order in which ``places`` first names them, records in the order in which they lie.
     """
@@ -48,8 +48,7 @@ def read_places(
     def read(span: _Span) -> list[tuple[Location, Result | Failure]]:
         return list(_read_span(site, span, take))
 
-    for results in map_ordered(read, spans, workers=site.jobs, ahead=min(ahead, 2 * site.jobs)):
-        yield from results
+    return map_ordered(read, spans, workers=site.jobs, ahead=min(ahead, 2 * site.jobs))
 
 
 def _plan_spans(places: Iterable[Place]) -> list[_Span]:

@@ -111,7 +111,7 @@ class Uploads:
     def _salvage(self, kind: int, digest: Digest) -> _Salvaged | None:
         """Return a verified record from any pack that is still there, also one that may not be relied upon."""
         for place in self._draft.catalog.find_anywhere(kind, digest):
-            for _, result in read_places(self._draft.site, [place], _salvaged):
+            for ((_, result),) in read_places(self._draft.site, [place], _salvaged):
                 if not isinstance(result, Failure):
                     return result
         return None

@@ -151,8 +151,15 @@ class Materializer:
                     failure = from_os_error(error, batch.directory, "create")
                     batch.result.failed.append((batch.directory, failure))
                 return batch
+            written_bytes = 0
             for entry in batch.entries:
                 self._write(cursor, batch, entry)
+                if entry.size_bytes <= SMALL_BYTES:  # of large ones each piece is told
+                    written_bytes += entry.size_bytes
+                if written_bytes > SMALL_BYTES:
+                    self._reporter.advance(written_bytes)
+                    written_bytes = 0
+            self._reporter.advance(written_bytes)
             try:
                 cursor.publish()
             except OSError as error:
@@ -183,8 +190,6 @@ class Materializer:
             result.failed.append((path, failure))
         except VstoreError as error:
             result.failed.append((path, error))
-        if entry.size_bytes <= SMALL_BYTES:
-            self._reporter.advance(entry.size_bytes)
 
     def _make_directory(self, cursor: Cursor, name: str, batch: _Batch) -> None:
         """Make a directory.  Raises FileExistsError: at last only if something else is there."""

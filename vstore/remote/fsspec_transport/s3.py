@@ -97,6 +97,10 @@ class S3Transport(FsspecTransport):
             next(self.list(f"{key}/"), None)
             return None
 
+    def close(self) -> None:
+        if self._filesystem._s3 is not None:
+            self._filesystem.close_session(self._filesystem.loop, self._filesystem._s3creator)
+
     def _call(self, method: str, **arguments: Any) -> Any:
         return sync(self._filesystem.loop, self._request, method, **arguments)
 

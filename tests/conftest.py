@@ -28,6 +28,8 @@ _GIT_CONFIG = """\
 _FOREIGN = ("VSTORE_", "GIT_", "XDG_", "AWS_", "AZURE_", "GOOGLE_", "STORAGE_EMULATOR_", "FSSPEC_")
 _TERMINAL = ("CI", "COLUMNS", "LINES", "FORCE_COLOR", "CLICOLOR_FORCE", "PYTHONWARNINGS")
 
+pytest_plugins = ["tests.servers.fixtures"]
+
 # The machine may be busy: a deadline would fail tests for other people's load.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=1000)

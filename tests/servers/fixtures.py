@@ -1,0 +1,146 @@
+"""Every server as a fixture for all tests, and at the end of a run which of them were really there.
+
+A server is started when the first test asks for it; those that are processes serve all workers of the run.  Each
+fixture has ``new_place()`` for an empty place of the test's own.  Where a server is not installed its tests skip.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from tests.servers.azurite import AzureServer, start_azurite
+from tests.servers.gcs import GcsServer, running_gcs
+from tests.servers.nginx import FileServer, start_static, start_webdav
+from tests.servers.running import ServerMissingError, running
+from tests.servers.s3 import MotoWithUsers, S3Server, running_moto, start_moto_with_users
+from tests.servers.sftp import SftpServer, running_asyncssh, start_openssh
+from tests.servers.web import running_site, running_wsgidav
+from tests.servers.webhdfs import WebHdfsServer, running_webhdfs
+
+Server = TypeVar("Server")
+
+_LABELS = pytest.StashKey[dict[str, str]]()
+_PROPERTY = "test-server"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Prepare what is known of the servers of a run: the fixture of each and its label."""
+    config.stash[_LABELS] = {}
+
+
+@pytest.fixture(scope="session")
+def servers_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where servers run: one folder for all workers."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "servers"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def _present(request: pytest.FixtureRequest, *ways: AbstractContextManager[Server]) -> Iterator[Server]:
+    """Enter the first way to a server for which everything is installed; skip where there is none."""
+    with contextlib.ExitStack() as stack:
+        missing: list[str] = []
+        for way in ways:
+            try:
+                server = stack.enter_context(way)
+                break
+            except ServerMissingError as error:
+                missing.append(str(error))
+        else:
+            pytest.skip(missing[0])
+        request.config.stash[_LABELS][str(request.fixturename)] = server.label  # type: ignore[attr-defined]
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _servers_used(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Note on a test's report which servers it used; reports find their way from workers to the end of the run."""
+    yield
+    labels = request.config.stash[_LABELS]
+    for name in request.fixturenames:
+        if name in labels:
+            request.node.user_properties.append((_PROPERTY, labels[name]))
+
+
+@pytest.fixture(scope="session")
+def moto(request: pytest.FixtureRequest) -> Iterator[S3Server]:
+    """An S3 emulator in this process that lets everybody in."""
+    with _present(request, running_moto()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto_with_users(request: pytest.FixtureRequest, servers_folder: Path) -> Iterator[MotoWithUsers]:
+    """An S3 emulator that checks who asks and what they may do."""
+    way = running(start_moto_with_users, MotoWithUsers, servers_folder / "moto")
+    with _present(request, way) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite(request: pytest.FixtureRequest, servers_folder: Path) -> Iterator[AzureServer]:
+    """Azure Blob Storage."""
+    with _present(request, running(start_azurite, AzureServer, servers_folder / "azurite")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs(request: pytest.FixtureRequest) -> Iterator[GcsServer]:
+    """Google Cloud Storage, as a fake."""
+    with _present(request, running_gcs()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sftp(
+    request: pytest.FixtureRequest, servers_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SftpServer]:
+    """An SSH server with SFTP."""
+    ways = (
+        running(start_openssh, SftpServer, servers_folder / "sshd"),
+        running_asyncssh(tmp_path_factory.mktemp("asyncssh")),
+    )
+    with _present(request, *ways) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def static_site(
+    request: pytest.FixtureRequest, servers_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FileServer]:
+    """A read-only web server with listings."""
+    ways = (
+        running(start_static, FileServer, servers_folder / "static"),
+        running_site(tmp_path_factory.mktemp("site")),
+    )
+    with _present(request, *ways) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def webdav(
+    request: pytest.FixtureRequest, servers_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FileServer]:
+    """A WebDAV server with a password."""
+    ways = (
+        running(start_webdav, FileServer, servers_folder / "webdav"),
+        running_wsgidav(tmp_path_factory.mktemp("webdav")),
+    )
+    with _present(request, *ways) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def webhdfs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebHdfsServer]:
+    """WebHDFS, as a fake."""
+    with _present(request, running_webhdfs(tmp_path_factory.mktemp("webhdfs"))) as server:
+        yield server

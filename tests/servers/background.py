@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import importlib
+import socket
+import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from tests.servers.running import HOST
@@ -35,6 +37,32 @@ async def _cancel_all() -> None:
     # Transports say goodbye only at the next turns of the loop.
     await asyncio.sleep(0.01)
     await asyncio.get_running_loop().shutdown_asyncgens()
+
+
+@contextlib.contextmanager
+def listening(handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> Iterator[int]:
+    """Handle connections in a thread; yield the port."""
+    with background_loop() as loop:
+        server = asyncio.run_coroutine_threadsafe(asyncio.start_server(handle, HOST, 0), loop).result()
+        try:
+            yield server.sockets[0].getsockname()[1]
+        finally:
+            loop.call_soon_threadsafe(server.close)
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    """Close a connection once all is sent; that it has broken meanwhile is no news."""
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Break a connection off at once, so that the other end sees it reset."""
+    connection = writer.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
@@ -17,10 +17,12 @@ import pytest
 
 from tests.servers.azurite import AzureServer, start_azurite
 from tests.servers.gcs import GcsServer, running_gcs
+from tests.servers.http_proxy import HttpProxy, running_http_proxy
 from tests.servers.nginx import FileServer, start_static, start_webdav
 from tests.servers.running import ServerMissingError, running
 from tests.servers.s3 import MotoWithUsers, S3Server, running_moto, start_moto_with_users
 from tests.servers.sftp import SftpServer, running_asyncssh, start_openssh
+from tests.servers.tcp_proxy import TcpProxy, running_tcp_proxy
 from tests.servers.web import running_site, running_wsgidav
 from tests.servers.webhdfs import WebHdfsServer, running_webhdfs
 
@@ -144,3 +146,17 @@ def webhdfs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     """WebHDFS, as a fake."""
     with _present(request, running_webhdfs(tmp_path_factory.mktemp("webhdfs"))) as server:
         yield server
+
+
+@pytest.fixture
+def tcp_proxy() -> Iterator[Callable[[int], TcpProxy]]:
+    """Make a line to the server on a port, as bad as the test wants it."""
+    with contextlib.ExitStack() as stack:
+        yield lambda port: stack.enter_context(running_tcp_proxy(port))
+
+
+@pytest.fixture
+def http_proxy() -> Iterator[Callable[[int], HttpProxy]]:
+    """Make a proxy before the HTTP server on a port, that counts requests and spoils some."""
+    with contextlib.ExitStack() as stack:
+        yield lambda port: stack.enter_context(running_http_proxy(port))

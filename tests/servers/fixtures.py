@@ -7,6 +7,8 @@ fixture has ``new_place()`` for an empty place of the test's own.  Where a serve
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -16,9 +18,10 @@ from typing import TypeVar
 import pytest
 
 from tests.servers.azurite import AzureServer, start_azurite
+from tests.servers.ceph import start_ceph
 from tests.servers.gcs import GcsServer, running_gcs
 from tests.servers.http_proxy import HttpProxy, running_http_proxy
-from tests.servers.nginx import FileServer, start_static, start_webdav
+from tests.servers.nginx import FileServer, TlsFront, start_static, start_tls_front, start_webdav
 from tests.servers.running import ServerMissingError, running
 from tests.servers.s3 import MotoWithUsers, S3Server, running_moto, start_moto_with_users
 from tests.servers.sftp import SftpServer, running_asyncssh, start_openssh
@@ -86,6 +89,37 @@ def moto_with_users(request: pytest.FixtureRequest, servers_folder: Path) -> Ite
     way = running(start_moto_with_users, MotoWithUsers, servers_folder / "moto")
     with _present(request, way) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def ceph(request: pytest.FixtureRequest, servers_folder: Path) -> Iterator[S3Server]:
+    """A real S3 server."""
+    with _present(request, running(start_ceph, S3Server, servers_folder / "ceph")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto_tls(
+    request: pytest.FixtureRequest, moto: S3Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[S3Server]:
+    """The emulator behind TLS; ``ca_file`` has the certificate to trust."""
+    with _present(request, _tls_before(moto, tmp_path_factory.mktemp("tls"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ceph_tls(request: pytest.FixtureRequest, ceph: S3Server, servers_folder: Path) -> Iterator[S3Server]:
+    """The real S3 server behind TLS."""
+    with _present(request, _tls_before(ceph, servers_folder / "ceph-tls")) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _tls_before(server: S3Server, folder: Path) -> Iterator[S3Server]:
+    start = functools.partial(start_tls_front, upstream_port=server.port)
+    with running(start, TlsFront, folder) as front:
+        label = f"{server.label} behind {front.label}"
+        yield dataclasses.replace(server, label=label, port=front.port, ca_file=front.ca_file)
 
 
 @pytest.fixture(scope="session")

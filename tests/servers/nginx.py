@@ -102,11 +102,6 @@ class TlsFront:
     port: int
     ca_file: str
 
-    @property
-    def url(self) -> str:
-        """The address, with the name that the certificate has."""
-        return f"https://localhost:{self.port}"
-
 
 def start_static(starting: Starting) -> FileServer:
     """Start a static site with listings: as pages, and below ``/json/`` as nginx's JSON."""

@@ -64,7 +64,7 @@ def refusal(call: Any, **arguments: Any) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
-@pytest.mark.parametrize("name", ["moto"])
+@pytest.mark.parametrize("name", ["moto", "moto_tls", "ceph", "ceph_tls"])
 def test_s3(name: str, request: pytest.FixtureRequest) -> None:
     """A bucket is empty at first, and has what was planted."""
     server: S3Server = request.getfixturevalue(name)

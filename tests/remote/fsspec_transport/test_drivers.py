@@ -10,7 +10,6 @@ import pytest
 from tests.contracts.transport import keys
 from vstore.errors import InvalidError, RemoteExtraMissingError, VstoreError
 from vstore.remote.fsspec_transport import open_fsspec
-from vstore.remote.fsspec_transport.transport import FsspecTransport
 
 
 class TestOpening:
@@ -62,14 +61,3 @@ class TestOpening:
             with pytest.raises(VstoreError) as caught:
                 open_fsspec(url, {}, timeout_s=60)
             assert "hush" not in str(caught.value) + str(caught.value.fields)
-
-    def test_s3_options_reach_the_driver(self) -> None:
-        """Region, endpoint and credentials are put where s3fs wants them, and listings are not remembered."""
-        pytest.importorskip("s3fs", reason="s3fs is not installed: S3 was not tested")
-        options = {"endpoint_url": "http://e", "key": "k", "secret": "s", "token": "t", "region": "r", "anon": "true"}
-        transport = open_fsspec("s3://bucket/x", options, timeout_s=60)
-        assert isinstance(transport, FsspecTransport)
-        driver = transport._filesystem
-        assert (driver.endpoint_url, driver.key, driver.secret, driver.token) == ("http://e", "k", "s", "t")
-        assert driver.anon is True and driver.client_kwargs == {"region_name": "r"}
-        assert driver.dircache.use_listings_cache is False

@@ -21,7 +21,7 @@ from fsspec.asyn import sync
 from vstore.errors import CorruptError, KeyNotFoundError, RemoteUnavailableError
 from vstore.remote.fsspec_transport.driver import Driver, Place, find_filesystem, get_bucket, make_filesystem
 from vstore.remote.fsspec_transport.failures import is_passing, no_place
-from vstore.remote.fsspec_transport.transport import FsspecTransport
+from vstore.remote.fsspec_transport.transport import SLOWEST_BYTES_PER_S, FsspecTransport
 from vstore.remote.transport import (
     Buffer,
     Key,
@@ -48,6 +48,8 @@ _OPTIONS = {
 }
 _MOST_CONNECTIONS = 64
 _PIECE_BYTES = 256 * 1024
+_MOST_HELD_BYTES = 8 * 1024 * 1024
+"""Of an upload, so much may be in buffers of the system on its way when all of it was taken from us."""
 _WORTH_GOING_ON_BYTES = 64 * 1024
 """A read that broke after less than this begins again, after a pause, as every request that failed."""
 _MOST_WHOLE_BYTES = 512 * 1024 * 1024
@@ -221,10 +223,18 @@ def open_s3(place: Place) -> S3Transport:
     )
 
 
-def _make_session(profile: str | None) -> Any:
+def _make_session(profile: str | None, timeout_s: float) -> Any:
     session = importlib.import_module("aiobotocore.session").AioSession(profile=profile)
     # It would ask before each upload whether it may go on, which costs a round trip, or hangs where nobody answers.
     session.unregister("before-call.s3", importlib.import_module("botocore.handlers").add_expect_header)
+
+    def be_patient(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        """Let what the system took from us, and holds, be sent before the answer is missed."""
+        if isinstance(params["body"], _Body):
+            held_bytes = min(len(params["body"]), _MOST_HELD_BYTES)
+            context["read_timeout"] = timeout_s + held_bytes / SLOWEST_BYTES_PER_S
+
+    session.register("before-call.s3.PutObject", be_patient)
     return session
 
 
@@ -238,7 +248,7 @@ def _arguments(place: Place) -> dict[str, Any]:
     return {
         **arguments,
         "anon": place.is_on("anon"),
-        "session": _make_session(options.get("profile")),
+        "session": _make_session(options.get("profile"), place.timeout_s),
         "requester_pays": place.is_on("requester_pays"),
         "use_listings_cache": False,
         "client_kwargs": {name: value for name, value in client.items() if value},

@@ -20,6 +20,7 @@ import pytest
 from tests.servers.azurite import AzureServer, start_azurite
 from tests.servers.ceph import start_ceph
 from tests.servers.gcs import GcsServer, running_gcs
+from tests.servers.hdfs import HdfsServer, start_hdfs
 from tests.servers.http_proxy import HttpProxy, running_http_proxy
 from tests.servers.nginx import FileServer, TlsFront, start_static, start_tls_front, start_webdav
 from tests.servers.running import ServerMissingError, running
@@ -179,6 +180,13 @@ def webdav(
 def webhdfs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebHdfsServer]:
     """WebHDFS, as a fake."""
     with _present(request, running_webhdfs(tmp_path_factory.mktemp("webhdfs"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def hdfs(request: pytest.FixtureRequest, servers_folder: Path) -> Iterator[HdfsServer]:
+    """A real HDFS, also as WebHDFS."""
+    with _present(request, running(start_hdfs, HdfsServer, servers_folder / "hdfs")) as server:
         yield server
 
 

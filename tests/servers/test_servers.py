@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
@@ -17,8 +17,9 @@ from botocore.exceptions import ClientError
 
 from tests.servers.azurite import AzureServer
 from tests.servers.gcs import READER, WRITER, GcsServer
+from tests.servers.hdfs import HdfsServer, request
 from tests.servers.nginx import FileServer
-from tests.servers.running import find_program
+from tests.servers.running import ServerFailedError, find_program
 from tests.servers.s3 import MotoWithUsers, S3Server
 from tests.servers.sftp import SftpServer, running_asyncssh
 from tests.servers.web import running_site, running_wsgidav
@@ -195,3 +196,18 @@ def test_webhdfs(webhdfs: WebHdfsServer) -> None:
     assert ask(f"{url}?op=MKDIRS&user.name=mallory", "PUT")[0] == 403
     listed = json.loads(ask(f"{url}?op=LISTSTATUS")[1])["FileStatuses"]["FileStatus"]
     assert [(entry["pathSuffix"], entry["length"]) for entry in listed] == [("é %", 10)]
+
+
+def test_hdfs(hdfs: HdfsServer) -> None:
+    """The user writes at home and nowhere else, by both protocols."""
+    from hdfs_native import Client
+
+    place = hdfs.new_place(scheme="hdfs")
+    place.plant("packs/a", b"bytes\r")
+    folder = urlsplit(place.url).path
+    assert request(hdfs.port, "GET", f"{folder}/packs/a?op=OPEN&user.name={hdfs.username}") == b"bytes\r"
+    with pytest.raises(ServerFailedError, match="AccessControlException"):
+        request(hdfs.port, "PUT", f"/elsewhere?op=MKDIRS&user.name={hdfs.username}")
+    client = Client(place.url.removesuffix(folder))
+    with client.read(f"{folder}/packs/a") as file:
+        assert file.read() == b"bytes\r"

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import contextlib
 import importlib
+import math
 import os
 import time
 import zlib
@@ -162,7 +163,7 @@ class S3Transport(FsspecTransport):
         try:
             # aiohttp watches only what it reads: once all is sent, it takes over.
             while not (await asyncio.wait([writing], timeout=self._timeout_s / 4))[0]:
-                if not body.is_sent and body.idle_s() > self._timeout_s:
+                if body.idle_s() > self._timeout_s:
                     raise TimeoutError
             return writing.result()
         finally:
@@ -175,14 +176,13 @@ class _Body:
     def __init__(self, data: Buffer) -> None:
         self._view = memoryview(data)
         self._position = 0
-        self._moved_s = time.monotonic()
-        self.is_sent = False
+        self._moved_s = math.inf
 
     def __len__(self) -> int:
         return len(self._view)
 
     def idle_s(self) -> float:
-        """Return how long ago a piece was taken."""
+        """Return how long ago a piece was taken to be sent; less than nothing before the first and after the last."""
         return time.monotonic() - self._moved_s
 
     def tell(self) -> int:
@@ -200,12 +200,11 @@ class _Body:
         return piece
 
     async def __aiter__(self) -> AsyncIterator[memoryview]:
-        self.is_sent = False
         self.seek(0)
         while piece := self.read(_PIECE_BYTES):
             self._moved_s = time.monotonic()
             yield piece
-        self.is_sent = True
+        self._moved_s = math.inf
 
 
 def open_s3(place: Place) -> S3Transport:

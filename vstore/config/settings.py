@@ -127,7 +127,7 @@ CACHE_TYPE = Definition(
 CACHE_SHARED = Definition("cache.shared", BOOL, "false", "Whether the cache can be written by everybody in its group.")
 JOBS = Definition("transfer.jobs", COUNT, "0", "How many transfers run at once; 0 chooses by the machine.")
 TIMEOUT = Definition(
-    "transfer.timeout", SECONDS, "60", "After how many seconds of silence a request counts as stalled."
+    "transfer.timeout", SECONDS, "30", "After how many seconds of silence a request counts as stalled."
 )
 IN_FLIGHT = Definition("transfer.in_flight", SIZE, "128M", "How much data transfers may hold in memory.")
 REMOTE_URL = Definition("remote.NAME.url", TEXT, None, "Where the remote is: a URL, or the path of a directory.")

@@ -23,7 +23,7 @@ IN_FLIGHT_BYTES = 128 * 1024 * 1024
 """How much data may be in memory for requests under way."""
 
 
-TIMEOUT_S = 60.0
+TIMEOUT_S = 30.0
 """How long a request may be silent before its connection counts as stalled."""
 
 

@@ -61,7 +61,7 @@ class RetryingTransport(Wrapper):
     A place that never answered is tried only ``first_attempts`` times: its address may be wrong.  The pause doubles
     from ``pause_s`` up to 30 seconds, and each is shortened at random by up to a half, so that many clients do not
     come back at the same moment; a server that asks for a longer one (``retry_after_s``) gets it.  ``tell`` hears of
-    pauses that a watcher would notice.  A listing is read whole before it is handed on.
+    attempts and pauses that a watcher would notice.  A listing is read whole before it is handed on.
     """
 
     def __init__(
@@ -117,6 +117,7 @@ class RetryingTransport(Wrapper):
     def _try(self, call: Callable[[], Result]) -> Result:
         pause_s = self._pause_s
         for attempt in itertools.count(1):
+            began_s = time.monotonic()
             try:
                 result = call()
             except UnavailableError as error:
@@ -124,7 +125,7 @@ class RetryingTransport(Wrapper):
                     raise
                 wish_s = min(error.fields.get("retry_after_s") or 0.0, _LONGEST_WISH_S)
                 chosen_s = max(pause_s * random.uniform(0.5, 1.0), wish_s)
-                if chosen_s >= _WORTH_TELLING_S:
+                if time.monotonic() - began_s + chosen_s >= _WORTH_TELLING_S:
                     self._tell(f"{error.message}; trying again in {chosen_s:.0f} s")
                 self._sleep(chosen_s)
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

@@ -42,7 +42,7 @@ class FsspecTransport(Transport):
     ``SLOWEST_BYTES_PER_S``, is given up.
     """
 
-    def __init__(self, filesystem: Any, root: str, *, url: str, staged: bool = False, timeout_s: float = 60.0) -> None:
+    def __init__(self, filesystem: Any, root: str, *, url: str, staged: bool = False, timeout_s: float = 30.0) -> None:
         self.url = url
         self._filesystem = filesystem
         self._root = root.rstrip("/")

@@ -1,7 +1,7 @@
 """Fills a folder with what a real HDFS needs: ``python -m tests.servers.hdfs_jars FOLDER``.
 
 The source package of pyspark 2.4.8 holds Hadoop 2.7.3 whole, also its servers; later ones hold only clients.  Jersey 1,
-without which there is no WebHDFS, is Debian's: ``libjersey1-server-java libjersey1-servlet-java libjersey1-json-java``.
+without which there is no WebHDFS, is Debian's.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 _PACKAGE = "pyspark==2.4.8"
 _DEBIAN_FOLDER = Path("/usr/share/java")
+_DEBIAN_PACKAGES = "libjersey1-json-java libjersey1-server-java libjersey1-servlet-java"
 _FROM_DEBIAN = ("jersey1-core", "jersey1-json", "jersey1-server", "jersey1-servlet", "jsr311-api")
 _FROM_SPARK = [
     "activation-1.1.1",
@@ -61,15 +62,18 @@ def fill(folder: Path) -> None:
     """Put the jars into a folder: 220 MB are fetched and 29 MB kept."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in _FROM_DEBIAN:
-        shutil.copyfile(_DEBIAN_FOLDER / f"{name}.jar", folder / f"{name}.jar")
+        source = _DEBIAN_FOLDER / f"{name}.jar"
+        if not source.exists():
+            sys.exit(f"{source} is missing: apt-get install {_DEBIAN_PACKAGES}")
+        shutil.copyfile(source, folder / source.name)
     with tempfile.TemporaryDirectory() as temporary:
         archive = _fetch(Path(temporary))
         with tarfile.open(archive) as file:
             for name in _FROM_SPARK:
-                source = file.extractfile(f"{archive.name.removesuffix('.tar.gz')}/deps/jars/{name}.jar")
-                assert source is not None
-                with source, (folder / f"{name}.jar").open("wb") as target:
-                    shutil.copyfileobj(source, target)
+                jar = file.extractfile(f"{archive.name.removesuffix('.tar.gz')}/deps/jars/{name}.jar")
+                assert jar is not None
+                with jar, (folder / f"{name}.jar").open("wb") as target:
+                    shutil.copyfileobj(jar, target)
 
 
 def _fetch(folder: Path) -> Path:

@@ -27,6 +27,8 @@ _GUARD = Path(__file__).with_name("guard.py")
 _SYSTEM_PATHS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _LOG_TAIL_BYTES = 3000
 HOST = "127.0.0.1"
+_PATIENCE_S = 120.0
+"""How long a server may take to start: the machine is busy with the tests of other workers."""
 
 
 class ServerMissingError(Exception):
@@ -63,7 +65,7 @@ class Starting:
             )
         return Daemon(name, self)
 
-    def run(self, *command: str | Path, env: Mapping[str, str] | None = None, timeout_s: float = 60) -> str:
+    def run(self, *command: str | Path, env: Mapping[str, str] | None = None, timeout_s: float = _PATIENCE_S) -> str:
         """Run a command of the preparation and return what it printed.  Raises ServerFailedError if it fails."""
         try:
             done = subprocess.run(
@@ -89,7 +91,7 @@ class Daemon:
     name: str
     starting: Starting
 
-    def wait_for_port(self, port: int, timeout_s: float = 60) -> None:
+    def wait_for_port(self, port: int, timeout_s: float = _PATIENCE_S) -> None:
         """Return once somebody listens.  Raises ServerFailedError if the process ends, or after the time."""
 
         def is_open() -> bool:
@@ -99,7 +101,7 @@ class Daemon:
 
         self.wait_until(is_open, timeout_s)
 
-    def wait_until(self, is_ready: Callable[[], bool], timeout_s: float = 60) -> None:
+    def wait_until(self, is_ready: Callable[[], bool], timeout_s: float = _PATIENCE_S) -> None:
         """Return once a question is answered with yes.  Raises ServerFailedError as wait_for_port does."""
         end_s = time.monotonic() + timeout_s
         while not is_ready():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +12,7 @@ from pygit2.enums import ConfigLevel
 
 from tests.command import git
 from tests.project import Project
+from tests.servers import report
 
 _GIT_CONFIG = """\
 [user]
@@ -88,12 +88,13 @@ def project(git_repo: Path) -> Project:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what was not tested here, and why: nothing is left out silently."""
-    reasons: Counter[str] = Counter()
-    for report in terminalreporter.stats.get("skipped", []):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    """Say what was not tested here, and why, and on which servers the rest was: nothing is left out silently."""
+    reasons = report.replaced(terminalreporter)
+    for skipped in terminalreporter.stats.get("skipped", []):
+        reason = skipped.longrepr[2] if isinstance(skipped.longrepr, tuple) else str(skipped.longrepr)
         reasons[reason.removeprefix("Skipped: ")] += 1
     if reasons:
         terminalreporter.section("not tested here, and why")
         for reason, count in sorted(reasons.items()):
             terminalreporter.line(f"{reason} ({count} test{'s' if count > 1 else ''})")
+    report.summarize(terminalreporter, reasons)

@@ -8,7 +8,6 @@ from pathlib import Path
 from tests.servers.running import HOST, Starting, free_ports, get_programs
 from tests.servers.s3 import REGION, S3Server
 
-_PACKAGES = "ceph-mon ceph-osd ceph-mgr radosgw"
 _KEY, _SECRET = "testing", "testing"
 # The store in memory wants short names; nothing here is to be collected, sharded or replicated.
 _CONFIG = """\
@@ -73,8 +72,8 @@ _KEYS = {
 def start_ceph(starting: Starting) -> S3Server:
     """Start a cluster and its gateway, with one user; this takes a quarter of a minute."""
     programs = ("ceph", "ceph-authtool", "monmaptool", "ceph-mon", "ceph-osd", "radosgw", "radosgw-admin")
-    how = f"apt-get install {_PACKAGES}"
-    paths = get_programs("Ceph", *programs, lost="S3 on a real server", how=how)
+    how = "apt-get install ceph-mon ceph-osd radosgw"
+    paths = get_programs("Ceph RGW", *programs, lost="S3 on a real server", how=how)
     ceph, authtool, monmaptool, mon, osd, gateway, admin = paths
     folder = starting.folder
     mon_port, port = free_ports(2)

@@ -1,4 +1,4 @@
-"""Every server as a fixture for all tests, and at the end of a run which of them were really there.
+"""Every server as a fixture for all tests.
 
 A server is started when the first test asks for it; those that are processes serve all workers of the run.  Each
 fixture has ``new_place()`` for an empty place of the test's own.  Where a server is not installed its tests skip.
@@ -13,10 +13,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import pytest
 
+from tests.servers import report
 from tests.servers.azurite import AzureServer, start_azurite
 from tests.servers.ceph import start_ceph
 from tests.servers.gcs import GcsServer, running_gcs
@@ -30,15 +31,15 @@ from tests.servers.tcp_proxy import TcpProxy, running_tcp_proxy
 from tests.servers.web import running_site, running_wsgidav
 from tests.servers.webhdfs import WebHdfsServer, running_webhdfs
 
-Server = TypeVar("Server")
 
-_LABELS = pytest.StashKey[dict[str, str]]()
-_PROPERTY = "test-server"
+class _Labelled(Protocol):
+    """What all servers have."""
+
+    @property
+    def label(self) -> str: ...
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Prepare what is known of the servers of a run: the fixture of each and its label."""
-    config.stash[_LABELS] = {}
+Server = TypeVar("Server", bound=_Labelled)
 
 
 @pytest.fixture(scope="session")
@@ -63,18 +64,15 @@ def _present(request: pytest.FixtureRequest, *ways: AbstractContextManager[Serve
                 missing.append(str(error))
         else:
             pytest.skip(missing[0])
-        request.config.stash[_LABELS][str(request.fixturename)] = server.label  # type: ignore[attr-defined]
+        report.note(request, server.label, missing)
         yield server
 
 
 @pytest.fixture(autouse=True)
 def _servers_used(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Note on a test's report which servers it used; reports find their way from workers to the end of the run."""
+    """Have the report of every test say which servers it used."""
     yield
-    labels = request.config.stash[_LABELS]
-    for name in request.fixturenames:
-        if name in labels:
-            request.node.user_properties.append((_PROPERTY, labels[name]))
+    report.tell(request)
 
 
 @pytest.fixture(scope="session")

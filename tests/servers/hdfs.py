@@ -28,7 +28,7 @@ USERNAME = "tester"
 _SUPERUSER = "super"
 _NAME = "HDFS"
 _LOST = "hdfs:// and webhdfs:// on a real server"
-_HOW = f"CONTRIBUTING.md; {JARS_VARIABLE} names the folder with its jars"
+_HOW = f"it needs Java, and {JARS_VARIABLE} names a folder that tests.servers.hdfs_jars has filled"
 _JAVA = (
     # Hadoop 2 looks into what later versions of Java hide.
     *(
@@ -97,7 +97,7 @@ def request(port: int, method: str, what: str, data: bytes = b"") -> bytes:
 
 def start_hdfs(starting: Starting) -> HdfsServer:
     """Start a namenode and a datanode; this takes some seconds and half a GB."""
-    [java] = get_programs("Java, and so HDFS,", "java", lost=_LOST, how="apt-get install default-jre-headless")
+    [java] = get_programs(_NAME, "java", lost=_LOST, how=_HOW)
     jars = Path(os.environ.get(JARS_VARIABLE, "nowhere")).absolute()
     if not jars.is_dir():
         raise ServerMissingError(_NAME, lost=_LOST, how=_HOW)

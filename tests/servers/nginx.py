@@ -119,7 +119,7 @@ def start_webdav(starting: Starting) -> FileServer:
         get_programs("nginx's module dav-ext", _DAV_MODULE, lost="WebDAV", how=how)
     (starting.folder / "passwords").write_text(f"{USERNAME}:{{PLAIN}}{PASSWORD}\n")
     port = _start(starting, _DAV, before=f"load_module {module};")
-    return FileServer(f"nginx {version}, WebDAV (real)", port, str(starting.folder / "files"), USERNAME, PASSWORD)
+    return FileServer(f"nginx {version} with WebDAV (real)", port, str(starting.folder / "files"), USERNAME, PASSWORD)
 
 
 def start_tls_front(starting: Starting, upstream_port: int) -> TlsFront:
@@ -132,7 +132,7 @@ def start_tls_front(starting: Starting, upstream_port: int) -> TlsFront:
         *("-subj", "/CN=localhost", "-addext", f"subjectAltName=DNS:localhost,IP:{HOST}"),
     )
     port = _start(starting, _TLS.replace("{upstream}", str(upstream_port)))
-    return TlsFront(f"nginx {version}, TLS (real)", port, str(starting.folder / "certificate.pem"))
+    return TlsFront(f"nginx {version} with TLS (real)", port, str(starting.folder / "certificate.pem"))
 
 
 def _version(lost: str) -> str:

@@ -27,6 +27,7 @@ from tests.servers.nginx import FileServer, TlsFront, start_static, start_tls_fr
 from tests.servers.running import ServerMissingError, running
 from tests.servers.s3 import MotoWithUsers, S3Server, running_moto, start_moto_with_users
 from tests.servers.sftp import SftpServer, running_asyncssh, start_openssh
+from tests.servers.swift import start_swift
 from tests.servers.tcp_proxy import TcpProxy, running_tcp_proxy
 from tests.servers.web import running_site, running_wsgidav
 from tests.servers.webhdfs import WebHdfsServer, running_webhdfs
@@ -94,6 +95,13 @@ def moto_with_users(request: pytest.FixtureRequest, servers_folder: Path) -> Ite
 def ceph(request: pytest.FixtureRequest, servers_folder: Path) -> Iterator[S3Server]:
     """A real S3 server."""
     with _present(request, running(start_ceph, S3Server, servers_folder / "ceph")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def swift(request: pytest.FixtureRequest, servers_folder: Path) -> Iterator[S3Server]:
+    """Another real S3 server, which refuses more."""
+    with _present(request, running(start_swift, S3Server, servers_folder / "swift")) as server:
         yield server
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-_NAMES = ("moto", "Ceph RGW", "Azurite", "OpenSSH", "nginx", "HDFS")
+_NAMES = ("moto", "Ceph RGW", "OpenStack Swift", "Azurite", "OpenSSH", "nginx", "HDFS")
 """What a full run is expected to test; labels and reasons begin with these."""
 _USED, _MISSED = "server", "server-missed"
 _NOTES = pytest.StashKey[dict[str, list[tuple[str, object]]]]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import subprocess
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from tests.servers.gcs import READER, WRITER, GcsServer
 from tests.servers.hdfs import HdfsServer, request
 from tests.servers.nginx import FileServer
 from tests.servers.running import ServerFailedError, find_program
-from tests.servers.s3 import MotoWithUsers, S3Server
+from tests.servers.s3 import REGION, MotoWithUsers, S3Server
 from tests.servers.sftp import SftpServer, running_asyncssh
 from tests.servers.web import running_site, running_wsgidav
 from tests.servers.webhdfs import WebHdfsServer
@@ -65,7 +66,7 @@ def refusal(call: Any, **arguments: Any) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
-@pytest.mark.parametrize("name", ["moto", "moto_tls", "ceph", "ceph_tls"])
+@pytest.mark.parametrize("name", ["moto", "moto_tls", "ceph", "ceph_tls", "swift"])
 def test_s3(name: str, request: pytest.FixtureRequest) -> None:
     """A bucket is empty at first, and has what was planted."""
     server: S3Server = request.getfixturevalue(name)
@@ -91,6 +92,14 @@ def test_s3_users(moto_with_users: MotoWithUsers) -> None:
     for credentials, code in (((key, "wrong"), "SignatureDoesNotMatch"), (("AKIANO", "x"), "InvalidAccessKeyId")):
         somebody = S3Server("", moto_with_users.port, *credentials).client()
         assert refusal(somebody.list_objects_v2, Bucket=bucket) == code
+
+
+def test_s3_wrong_region(swift: S3Server) -> None:
+    """A signature for another region is refused, and the answer tells the right one."""
+    with pytest.raises(ClientError) as caught:
+        dataclasses.replace(swift, region="eu-west-1").client().list_buckets()
+    error = caught.value.response["Error"]
+    assert (error["Code"], error["Region"]) == ("AuthorizationHeaderMalformed", REGION)
 
 
 def test_azure(azurite: AzureServer) -> None:

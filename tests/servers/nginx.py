@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.servers.place import Place, new_name
-from tests.servers.running import HOST, ServerFailedError, Starting, find_program, free_ports, get_programs
+from tests.servers.running import HOST, ServerMissingError, Starting, free_ports, get_programs
 from tests.servers.sftp import plant_file
 
 USERNAME, PASSWORD = "user", "correct horse"
 _MODULES = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules")
+_HOW = "apt-get install nginx-light libnginx-mod-http-dav-ext"
 _DAV_MODULE = "ngx_http_dav_ext_module.so"
 _CONFIG = """\
 {before}
@@ -105,59 +107,54 @@ class TlsFront:
 
 def start_static(starting: Starting) -> FileServer:
     """Start a static site with listings: as pages, and below ``/json/`` as nginx's JSON."""
-    version = _version("http://")
-    port = _start(starting, _STATIC)
+    nginx, version = _get_nginx("http://")
+    port = _start(starting, nginx, _STATIC)
     return FileServer(f"nginx {version} (real)", port, str(starting.folder / "files"))
 
 
 def start_webdav(starting: Starting) -> FileServer:
     """Start WebDAV with locks and a password."""
-    how = "apt-get install nginx-light libnginx-mod-http-dav-ext"
-    version = _version("WebDAV")
+    nginx, version = _get_nginx("WebDAV")
     module = next((path for folder in _MODULES if (path := Path(folder, _DAV_MODULE)).exists()), None)
     if module is None:
-        get_programs("nginx's module dav-ext", _DAV_MODULE, lost="WebDAV", how=how)
+        raise ServerMissingError("nginx's module for WebDAV", lost="WebDAV", how=_HOW)
     (starting.folder / "passwords").write_text(f"{USERNAME}:{{PLAIN}}{PASSWORD}\n")
-    port = _start(starting, _DAV, before=f"load_module {module};")
+    port = _start(starting, nginx, _DAV, before=f"load_module {module};")
     return FileServer(f"nginx {version} with WebDAV (real)", port, str(starting.folder / "files"), USERNAME, PASSWORD)
 
 
 def start_tls_front(starting: Starting, upstream_port: int) -> TlsFront:
     """Start TLS before the server on a port."""
-    version = _version("TLS")
+    nginx, version = _get_nginx("TLS")
     [openssl] = get_programs("openssl", "openssl", lost="TLS", how="apt-get install openssl")
     starting.run(
         *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30"),
         *("-keyout", "key.pem", "-out", "certificate.pem"),
         *("-subj", "/CN=localhost", "-addext", f"subjectAltName=DNS:localhost,IP:{HOST}"),
     )
-    port = _start(starting, _TLS.replace("{upstream}", str(upstream_port)))
+    port = _start(starting, nginx, _TLS.replace("{upstream}", str(upstream_port)))
     return TlsFront(f"nginx {version} with TLS (real)", port, str(starting.folder / "certificate.pem"))
 
 
-def _version(lost: str) -> str:
-    how = "apt-get install nginx-light libnginx-mod-http-dav-ext"
-    [nginx] = get_programs("nginx", "nginx", lost=lost, how=how)
+def _get_nginx(lost: str) -> tuple[str, str]:
+    """Return the path of the program and its version."""
+    [nginx] = get_programs("nginx", "nginx", lost=lost, how=_HOW)
     told = subprocess.run([nginx, "-v"], capture_output=True, check=False).stderr.decode()
-    return told.partition("/")[2].split()[0]
+    return nginx, told.partition("/")[2].split()[0]
 
 
-def _start(starting: Starting, server: str, before: str = "") -> int:
+def _start(starting: Starting, nginx: str, server: str, *, before: str = "") -> int:
+    """Start one server and return its port."""
     folder = starting.folder
     (folder / "files").mkdir()
-    nginx = find_program("nginx")
-    if nginx is None:
-        raise ServerFailedError("nginx went away")
     [port] = free_ports(1)
-    # The workers of a master that root has started belong to nobody else unless told so.
-    user = f"user {_owner(folder)};"
     text = _CONFIG.format(
-        before=before, folder=folder, user=user, server=server.format(host=HOST, port=port, folder=folder)
+        before=before,
+        folder=folder,
+        # Else root's nginx gives its work to a user who may not read here.
+        user=f"user {folder.owner()} {folder.group()};" if os.geteuid() == 0 else "",
+        server=server.format(host=HOST, port=port, folder=folder),
     )
     (folder / "nginx.conf").write_text(text)
     starting.start("nginx", nginx, "-e", "stderr", "-c", folder / "nginx.conf").wait_for_port(port)
     return port
-
-
-def _owner(folder: Path) -> str:
-    return f"{folder.owner()} {folder.group()}"

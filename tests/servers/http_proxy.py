@@ -212,9 +212,10 @@ class HttpProxy:
             if fault == "truncate" and is_data and passed + len(piece) > most:
                 await client.write(piece[: most - passed])
                 return False
-            await client.write(piece)
+            # Counted first: who has received it may ask at once.
             passed += len(piece) * is_data
             self.received_bytes += len(piece) * is_data
+            await client.write(piece)
         return True
 
 

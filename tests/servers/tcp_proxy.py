@@ -104,10 +104,11 @@ class TcpProxy:
             is_cut = self._is_cut(way, passed + len(piece))
             if is_cut and way.cut_after_bytes is not None:
                 piece = piece[: max(0, way.cut_after_bytes - passed)]
-            writer.write(piece)
-            await writer.drain()
+            # Counted first: who has received it may ask at once.
             passed += len(piece)
             way.passed_bytes += len(piece)
+            writer.write(piece)
+            await writer.drain()
             if is_cut:
                 raise ConnectionResetError
 

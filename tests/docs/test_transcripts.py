@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
 from tests.command import PROJECT
-from tests.docs import transcript
+from tests.docs import stages, transcript
 from tests.docs.generate import TRANSCRIPTS
+from tests.docs.stages import STAGES, Stage
+from tests.servers.running import ServerMissingError
 
 
 @pytest.mark.parametrize("name", TRANSCRIPTS)
 def test_commands_of_page(name: str, tmp_path: Path) -> None:
     """Every command of a page ends and prints as the page says."""
-    runs = transcript.run((PROJECT / name).read_text("utf-8"), tmp_path)
+    try:
+        runs = transcript.run((PROJECT / name).read_text("utf-8"), tmp_path, name)
+    except ServerMissingError as missing:
+        pytest.skip(str(missing))
     wrong = [str(done) for done in runs if not done.is_right]
     assert runs
     assert not wrong, "\n\n".join([f"{name}: see whether this is meant, then `python -m tests.docs.generate`", *wrong])
@@ -40,6 +46,20 @@ def test_differences_are_seen(tmp_path: Path) -> None:
     assert [done.is_right for done in runs] == [True, True, False]
     assert [done.exit_code for done in runs] == [0, 0, 1]
     assert "\nthree\n" in transcript.refresh(_PAGE, runs)
+
+
+def test_stage_stands_for_what_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run with what stands for the addresses of a page, and what they print shows those of the page."""
+    page = "```console\n$ echo at https://data.example.org/x; echo $WHO > who\nat https://data.example.org/x\n```\n"
+
+    def make(home: Path) -> contextlib.AbstractContextManager[Stage]:
+        return contextlib.nullcontext(Stage({"https://data.example.org": "http://127.0.0.1:1"}, {"WHO": "ada"}))
+
+    monkeypatch.setattr(stages, "STAGES", {"page.md": make})
+    [done] = transcript.run(page, tmp_path, "page.md")
+    assert done.is_right
+    assert (tmp_path / "ada/who").read_text() == "ada\n"
+    assert set(STAGES) <= set(TRANSCRIPTS)
 
 
 @pytest.mark.parametrize(

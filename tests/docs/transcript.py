@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.command import PROJECT
+from tests.docs.stages import Stage, open_stage
 
 HOME = "/home/ada"
 """The home directory that pages show."""
@@ -102,21 +103,29 @@ def iter_steps(page: str) -> Iterator[Step]:
             yield Step("\n".join(command), tuple(shown), start, end)
 
 
-def run(page: str, place: Path) -> list[Run]:
-    """Run the commands of a page in one shell, in a new home directory below ``place``."""
-    steps = list(iter_steps(page))
+def run(page: str, place: Path, name: str = "") -> list[Run]:
+    """Run the commands of a page in one shell, in a new home directory below ``place``.
+
+    ``name`` is that of the page, by which its stage is found.  Raises ServerMissingError.
+    """
     home = _make_home(place)
-    script = "".join(f"{step.command}\nprintf '{_END}%d{_END}' $?\n" for step in steps)
+    with open_stage(name, home) as stage:
+        return _run(page, place, home, stage)
+
+
+def _run(page: str, place: Path, home: Path, stage: Stage) -> list[Run]:
+    steps = list(iter_steps(page))
+    script = "".join(f"{stage.to_real(step.command)}\nprintf '{_END}%d{_END}' $?\n" for step in steps)
     done = subprocess.run(
         ["bash", "-c", script],
         cwd=home,
-        env=_environment(place, home),
+        env={**_environment(place, home), **stage.environ},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
     )
-    text = os.fsdecode(done.stdout).replace(str(home), HOME)
+    text = stage.to_shown(os.fsdecode(done.stdout)).replace(str(home), HOME)
     parts = text.split(_END)
     assert len(parts) == 2 * len(steps) + 1, f"the shell ended early: {text}"
     pairs = zip(parts[0::2], parts[1::2], strict=False)

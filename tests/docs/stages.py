@@ -7,10 +7,12 @@ page that needs one, which is made in the home directory of the page before its 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
+
+from tests.servers.s3 import running_moto
 
 _NOTHING: Mapping[str, str] = {}
 
@@ -37,7 +39,23 @@ class Stage(NamedTuple):
         return text
 
 
-STAGES: Mapping[str, Callable[[Path], AbstractContextManager[Stage]]] = {}
+@contextlib.contextmanager
+def s3_stage(_home: Path) -> Iterator[Stage]:
+    """An S3 server that stands for Amazon's, and for another one, with the bucket of the page."""
+    with running_moto() as server:
+        server.client().create_bucket(Bucket="datasets")
+        environ = {
+            "AWS_ACCESS_KEY_ID": server.key,
+            "AWS_SECRET_ACCESS_KEY": server.secret,
+            "AWS_DEFAULT_REGION": server.region,
+            "AWS_ENDPOINT_URL": server.endpoint_url,
+        }
+        yield Stage({"https://s3.example.org": server.endpoint_url}, environ)
+
+
+STAGES: Mapping[str, Callable[[Path], AbstractContextManager[Stage]]] = {
+    "docs/guides/remote-s3.md": s3_stage,
+}
 """Name of a page → how to make its stage in a home directory.  Raises ServerMissingError."""
 
 

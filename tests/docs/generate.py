@@ -32,6 +32,7 @@ from vstore.cli.main import VERBS, cli
 from vstore.config import SETTINGS
 from vstore.errors import VstoreError
 from vstore.progress import SILENT
+from vstore.remote.fsspec_transport.drivers import ROOMS, find_driver
 
 MARKER = "<!-- generated from here on: python -m tests.docs.generate -->\n"
 TRANSCRIPTS = sorted(
@@ -241,6 +242,15 @@ def _config_page() -> Iterator[str]:
         for found in SETTINGS
     ]
     yield _table(("setting", "takes", "default", "meaning"), rows)
+    yield "## Options of remotes\n"
+    yield "`vstore remote set NAME OPTION VALUE` sets one. A directory has none; other drivers have their own.\n"
+    for room in dict.fromkeys(ROOMS.values()):
+        schemes = [scheme for scheme in ROOMS if ROOMS[scheme] == room]
+        driver = find_driver(schemes[0])
+        assert driver is not None
+        needs = f", needs `vstore[{driver.extra}]`" if driver.extra else ""
+        yield f"### {', '.join(f'`{scheme}://`' for scheme in schemes)}{needs}\n"
+        yield _table(("option", "meaning"), [(f"`{name}`", text) for name, text in sorted(driver.options.items())])
 
 
 # Python

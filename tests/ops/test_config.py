@@ -55,7 +55,7 @@ def test_global_works_anywhere(project: Project) -> None:
 def test_secrets_stay_local_and_unseen(project: Project) -> None:
     """A secret goes to the file that is not committed, closed to others, and is never printed."""
     project.ok("remote", "add", "store", "s3://bucket/data")
-    outcome = project.ok("remote", "set", "store", "secret_key", "hunter2")
+    outcome = project.ok("remote", "set", "store", "secret", "hunter2")
     assert "hunter2" not in outcome.stdout
     assert b"hunter2" not in project.read(".vstore/config") and b"hunter2" in project.read(".vstore/config.local")
     assert stat.S_IMODE(os.stat(project.path / ".vstore/config.local").st_mode) == 0o600
@@ -63,7 +63,7 @@ def test_secrets_stay_local_and_unseen(project: Project) -> None:
         for more in ([], ["--json"]):
             text = project.run(*arguments, *more)
             assert "hunter2" not in text.stdout + text.stderr
-    assert project.ok("config", "get", "remote.store.secret_key").stdout == "***\n"
+    assert project.ok("config", "get", "remote.store.secret").stdout == "***\n"
     project.git("add", "--all")
     assert ".vstore/config.local" not in project.git("ls-files")
 

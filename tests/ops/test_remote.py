@@ -57,7 +57,7 @@ def test_remove(project: Project) -> None:
     project.add_remote()
     project.ok("push")
     project.ok("remote", "add", "bucket", "s3://bucket/data")
-    project.ok("remote", "set", "bucket", "secret_key", "hunter2")
+    project.ok("remote", "set", "bucket", "secret", "hunter2")
     assert b"hunter2" in project.read(".vstore/config.local")
     project.ok("remote", "remove", "bucket")
     project.ok("remote", "remove", "store")

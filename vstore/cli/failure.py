@@ -117,6 +117,9 @@ def _hint_git(fields: dict[str, Any]) -> str | None:
 
 
 def _hint_invalid(fields: dict[str, Any]) -> str | None:
+    if "option" in fields:
+        known = fields.get("known")
+        return f"known are {', '.join(known)}" if known else None
     return f"for the path, write ./{fields['argument']}" if "argument" in fields else None
 
 

@@ -15,7 +15,7 @@ Value = TypeVar("Value")
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0", ""}
 _SIZE = re.compile(r"(\d+)([kmgt]?)", re.IGNORECASE)
 _LINK_TYPES = ("reflink", "hardlink", "symlink", "copy")
-_SECRET = re.compile("secret|password|token|key|credential|connection_string|sas")
+_SECRET = re.compile("secret|password|token|key(?!_file|_id)|credential|connection_string|sas")
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,10 +45,10 @@ def open_transport(url: str, options: Mapping[str, str], *, root: Path, timeout_
 def check_url(url: str, options: Mapping[str, str], *, root: Path) -> Path | None:
     """Return the directory that a URL names, or None for a store; opens nothing.
 
-    Raises InvalidError for a protocol that no driver is known for, and for options that a directory cannot have.
+    Raises InvalidError for a protocol that no driver is known for, and for options that the place does not know.
     """
     if _is_store(url):
-        check_protocol(url)
+        check_protocol(url, options)
         return None
     return Path(open_transport(url, options, root=root).url)
 

@@ -43,21 +43,31 @@ def open_fsspec(url: str, options: Mapping[str, str], *, timeout_s: float) -> Tr
     if driver is None:
         find_filesystem(place)
         driver = importlib.import_module(f"{__package__}.untested").DRIVER
-    elif unknown := sorted(set(options) - driver.options.keys()):
-        raise InvalidError(f"{place.public_url} knows no option {unknown[0]}", url=place.public_url, option=unknown[0])
+    else:
+        _check_options(place, driver)
     return driver.open(place)
 
 
-def check_protocol(url: str) -> None:
-    """Raise InvalidError where a URL's protocol is known to no driver, installed or not; connects to nothing."""
-    place = Place(url, {}, 0)
+def check_protocol(url: str, options: Mapping[str, str]) -> None:
+    """Raise InvalidError where no driver, installed or not, knows a protocol or option; connects to nothing."""
+    place = Place(url, dict(options), 0)
     if not place.scheme:
         raise InvalidError(f"{place.public_url} names no protocol", url=place.public_url)
-    if place.scheme not in ROOMS:
-        try:
-            find_filesystem(place)
-        except RemoteExtraMissingError:
-            return
+    driver = find_driver(place.scheme)
+    if driver is not None:
+        _check_options(place, driver)
+        return
+    try:
+        find_filesystem(place)
+    except RemoteExtraMissingError:
+        return
+
+
+def _check_options(place: Place, driver: Driver) -> None:
+    unknown = sorted(place.options.keys() - driver.options.keys())
+    if unknown:
+        url, known = place.public_url, sorted(driver.options)
+        raise InvalidError(f"{url} knows no option {unknown[0]}", url=url, option=unknown[0], known=known)
 
 
 def is_known_protocol(url: str) -> bool:

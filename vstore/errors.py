@@ -196,6 +196,15 @@ class RemoteDeniedError(UnavailableError):
     code = "remote-denied"
 
 
+class RemoteHostKeyError(RemoteUnavailableError):
+    """A host shows a key that is not known for it, or another: it may not be the one that is meant.
+
+    Fields: ``url``, ``host``, ``port``, ``fingerprint``, ``known`` (whether another key of it is known).
+    """
+
+    code = "host-key"
+
+
 class RemoteExtraMissingError(UnavailableError):
     """The package that speaks a remote's protocol is not installed.  Fields: ``url``, ``extra``."""
 

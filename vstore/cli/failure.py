@@ -25,6 +25,7 @@ from vstore.errors import VstoreError
 
 USAGE, DIFFERENT, INTERRUPTED, BROKEN_PIPE, OUR_BUG = 2, 4, 130, 141, 255
 _MOST_LINES = 10
+_SSH_PORT = 22
 
 _EXIT_CODES: dict[type[VstoreError], int] = {
     VstoreError: 1,
@@ -89,7 +90,24 @@ def _hint_pointer(fields: dict[str, Any]) -> str | None:
 
 
 def _hint_remote(fields: dict[str, Any]) -> str | None:
+    if fields.get("locked"):
+        return "unlock the key for this session with `ssh-add`"
+    if fields.get("login"):
+        return f"see what the host says to `{_ssh(fields['login'], fields)}`"
     return None if "checked" in fields else "see what is wrong with `vstore remote check`"
+
+
+def _hint_host_key(fields: dict[str, Any]) -> str | None:
+    host, port = str(fields.get("host")), fields.get("port")
+    if not fields.get("known"):
+        return f"if its owner says that this is its key, make it known with `{_ssh(host, fields)}`"
+    name = host if port == _SSH_PORT else f"[{host}]:{port}"
+    return f"if its owner says that the key was changed, forget the old one with `ssh-keygen -R {_quote(name)}`"
+
+
+def _ssh(where: str, fields: dict[str, Any]) -> str:
+    port = fields.get("port")
+    return f"ssh {_quote(where)}" if port == _SSH_PORT else f"ssh -p {port} {_quote(where)}"
 
 
 def _hint_extra(fields: dict[str, Any]) -> str | None:
@@ -155,6 +173,7 @@ _HINTS: dict[type[VstoreError], Hint] = {
     errors.NameRefusedError: lambda fields: "rename what is listed, then run the same command again",
     errors.RemoteUnavailableError: _hint_remote,
     errors.RemoteDeniedError: _hint_remote,
+    errors.RemoteHostKeyError: _hint_host_key,
     errors.RemoteExtraMissingError: _hint_extra,
     errors.GitFailedError: _hint_git,
     errors.PartialError: _hint_partial,

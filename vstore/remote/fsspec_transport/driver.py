@@ -48,14 +48,26 @@ def find_filesystem(place: Place, *, extra: str | None = None, module: str = "",
     """
     try:
         if module:
-            return getattr(importlib.import_module(module), name)
+            return getattr(import_driver(place, module, extra), name)
         # Of one protocol, not of a chain: simplecache::s3 would answer from its memory instead of the store.
         return importlib.import_module("fsspec").get_filesystem_class(place.scheme)
     except ImportError as error:
-        message = f"the driver for {place.scheme}:// is not installed"
-        raise RemoteExtraMissingError(message, url=place.public_url, extra=extra) from error
+        raise _missing(place, extra) from error
     except ValueError as error:
         raise InvalidError(f"no driver is known for {place.public_url}", url=place.public_url) from error
+
+
+def import_driver(place: Place, module: str, extra: str | None) -> Any:
+    """Import the module of a driver.  Raises RemoteExtraMissingError if it is not installed."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise _missing(place, extra) from error
+
+
+def _missing(place: Place, extra: str | None) -> RemoteExtraMissingError:
+    message = f"the driver for {place.scheme}:// is not installed"
+    return RemoteExtraMissingError(message, url=place.public_url, extra=extra)
 
 
 def make_filesystem(place: Place, kind: Any, arguments: Mapping[str, Any]) -> Any:

@@ -1,0 +1,197 @@
+"""A directory on another machine, over SSH, as a transport."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from vstore.durable import temporary_name
+from vstore.errors import KeyNotFoundError, NoSpaceError, RemoteUnavailableError, VstoreError
+from vstore.remote.fsspec_transport.failures import from_foreign
+from vstore.remote.fsspec_transport.sftp.packets import AbsentError, Attributes, RefusedError
+from vstore.remote.fsspec_transport.sftp.session import Session
+from vstore.remote.fsspec_transport.sftp.sessions import Sessions
+from vstore.remote.transport import (
+    Buffer,
+    Key,
+    Listed,
+    Transport,
+    check_covers,
+    check_key,
+    check_prefix,
+    check_range,
+    is_key,
+)
+
+# With less room than this a server that only says "failure" is taken to be full.
+_FULL_BYTES = 1024 * 1024
+
+
+class SftpTransport(Transport):
+    """Objects as files below ``root``, a path on the server; one that is not absolute starts at the user's home.
+
+    A file is written under a temporary name that no listing shows, flushed where the server can (OpenSSH can), and
+    moved into place; a crash leaves at most such temporaries.  A missing root is made by the first write, but only if
+    its parent exists.  ``connect`` returns a connection, as paramiko's client; there is one at a time, made when it is
+    needed and again when it broke, with a session for each thread that asks.
+    """
+
+    def __init__(self, connect: Callable[[], Any], root: str, *, url: str, timeout_s: float) -> None:
+        self.url = url
+        self._root = root.rstrip("/") or "/"
+        self._sessions = Sessions(connect, timeout_s)
+
+    def has_place(self) -> bool:
+        with self._session("look", "") as session:
+            return self._is_place(session)
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        check_prefix(prefix)
+        folders = [prefix]
+        while folders:
+            folder = folders.pop()
+            with self._session(f"list {folder or 'everything'}", folder) as session:
+                found = self._scan(session, folder)
+            for key, what in found:
+                if stat.S_ISDIR(what.mode):
+                    folders.append(key + "/")
+                elif stat.S_ISREG(what.mode):
+                    yield Listed(key, what.size_bytes, what.modified_s)
+
+    def find_size(self, key: Key) -> int | None:
+        check_key(key)
+        with self._session(f"look for {key}", key) as session:
+            what = session.find(self._path(key))
+            if what is None:
+                self._check_place(session)
+            return what.size_bytes if what is not None and stat.S_ISREG(what.mode) else None
+
+    def read(self, key: Key) -> bytes:
+        check_key(key)
+        what, content = self._read(key, 0, None)
+        self._check_length(key, content, what.size_bytes)
+        return content
+
+    def read_range(self, key: Key, start: int, length: int) -> bytes:
+        check_range(key, start, length)
+        what, content = self._read(key, start, length)
+        check_covers(key, what.size_bytes, start, length)
+        self._check_length(key, content, length)
+        return content
+
+    def write(self, key: Key, data: Buffer) -> None:
+        check_key(key)
+        path = self._path(key)
+        folder = path.rpartition("/")[0]
+        with self._session(f"write {key}", key) as session:
+            temporary = f"{folder}/{temporary_name()}"
+            try:
+                try:
+                    session.write(path, data, temporary=temporary)
+                except AbsentError:
+                    self._make_folders(session, key)
+                    session.write(path, data, temporary=temporary)
+            except RefusedError as refusal:
+                full = self._is_full(session, refusal, len(data))
+                with contextlib.suppress(RefusedError):
+                    session.remove(temporary)
+                if full:
+                    message = f"could not write {key} at {self.url}: no space is left"
+                    raise NoSpaceError(message, path=self.url) from refusal
+                raise
+
+    def delete(self, key: Key) -> None:
+        check_key(key)
+        with self._session(f"delete {key}", key) as session:
+            try:
+                session.remove(self._path(key))
+            except AbsentError:
+                self._check_place(session)
+
+    def close(self) -> None:
+        self._sessions.close()
+
+    def _path(self, key: str) -> str:
+        return f"{self._root.rstrip('/')}/{key}"
+
+    def _read(self, key: Key, start: int, length: int | None) -> tuple[Attributes, bytes]:
+        with self._session(f"read {key}", key) as session:
+            try:
+                return session.read(self._path(key), start, length)
+            except RefusedError as refused:
+                # That a folder is no file some tell like any failure.
+                if not isinstance(refused, AbsentError) and not self._is_folder(session, self._path(key)):
+                    raise
+                self._check_place(session)
+                raise KeyNotFoundError(f"{self.url} has no {key}", key=key) from refused
+
+    def _check_length(self, key: Key, content: bytes, size_bytes: int) -> None:
+        if len(content) != size_bytes:
+            message = f"{self.url} sent {len(content)} bytes of {key} instead of {size_bytes}"
+            raise RemoteUnavailableError(message, url=self.url, retryable=True)
+
+    def _scan(self, session: Session, folder: str) -> Sequence[tuple[Key, Attributes]]:
+        try:
+            entries = session.list(self._path(folder).rstrip("/") or "/")
+        except RefusedError as refused:
+            # And so they do with a file that is no folder.
+            if not isinstance(refused, AbsentError) and self._is_folder(session, self._path(folder)):
+                raise
+            self._check_place(session)
+            return []
+        found = []
+        for name, listed in entries:
+            if is_key(key := folder + name):
+                what = session.find(self._path(key)) if stat.S_ISLNK(listed.mode) else listed
+                if what is not None:  # not a symlink that leads nowhere
+                    found.append((key, what))
+        return found
+
+    def _make_folders(self, session: Session, key: Key) -> None:
+        """Make the folders of a key, and the root if its parent is there."""
+        if not self._is_place(session):
+            try:
+                session.make_folder(self._root)
+            except AbsentError as absent:
+                message = f"neither the directory of {self.url} nor its parent exists"
+                raise RemoteUnavailableError(message, url=self.url) from absent
+        folders = key.split("/")[:-1]
+        for depth in range(len(folders)):
+            path = self._path("/".join(folders[: depth + 1]))
+            try:
+                session.make_folder(path)
+            except RefusedError:
+                if session.find(path) is None:
+                    raise
+
+    def _is_place(self, session: Session) -> bool:
+        return self._is_folder(session, self._root)
+
+    def _is_folder(self, session: Session, path: str) -> bool:
+        what = session.find(path)
+        return what is not None and stat.S_ISDIR(what.mode)
+
+    def _check_place(self, session: Session) -> None:
+        if not self._is_place(session):
+            raise RemoteUnavailableError(f"the directory of {self.url} does not exist", url=self.url)
+
+    def _is_full(self, session: Session, refusal: RefusedError, wanted_bytes: int) -> bool:
+        if refusal.errno != errno.EIO:
+            return False
+        with contextlib.suppress(RefusedError):
+            free_bytes = session.find_free_bytes(self._root)
+            return free_bytes is not None and free_bytes < max(wanted_bytes, _FULL_BYTES)
+        return False
+
+    @contextlib.contextmanager
+    def _session(self, action: str, key: str) -> Iterator[Session]:
+        try:
+            with self._sessions.one() as session:
+                yield session
+        except VstoreError:
+            raise
+        except Exception as error:
+            raise from_foreign(error, self.url, action, key) from error

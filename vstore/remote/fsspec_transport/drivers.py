@@ -19,8 +19,11 @@ ROOMS: Mapping[str, str] = {
     "abfss": "azure",
     "sftp": "sftp",
     "ssh": "sftp",
+    "hdfs": "hadoop.native",
+    "webhdfs": "hadoop.webhdfs",
+    "swebhdfs": "hadoop.webhdfs",
 }
-"""The drivers that are tested: protocol in a URL → module beside this one, which has a ``DRIVER``."""
+"""The drivers that are tested: protocol in a URL → module below this room, which has a ``DRIVER``."""
 
 
 def find_driver(scheme: str) -> Driver | None:

@@ -49,8 +49,11 @@ class WebHdfsServer:
 
 
 @contextlib.contextmanager
-def running_webhdfs(folder: Path) -> Iterator[WebHdfsServer]:
-    """Yield a server in a thread.  Raises ServerMissingError where aiohttp is not installed."""
+def running_webhdfs(folder: Path, *, can_replace: bool = True) -> Iterator[WebHdfsServer]:
+    """Yield a server in a thread.  Raises ServerMissingError where aiohttp is not installed.
+
+    One that cannot replace a file by renaming is as the gateway HttpFS: it passes over the option that asks for it.
+    """
     try:
         web = importlib.import_module("aiohttp.web")
     except ImportError as error:
@@ -58,7 +61,7 @@ def running_webhdfs(folder: Path) -> Iterator[WebHdfsServer]:
 
     async def answer(request: Any) -> Any:
         try:
-            return await _Answer(web, folder, request).find()
+            return await _Answer(web, folder, request, can_replace).find()
         except _RefusedError as error:
             body = {"exception": error.kind, "javaClassName": f"java.io.{error.kind}", "message": str(error)}
             return web.json_response({"RemoteException": body}, status=_STATUS[error.kind])
@@ -80,8 +83,9 @@ class _RefusedError(Exception):
 class _Answer:
     """The answer to one request."""
 
-    def __init__(self, web: Any, root: Path, request: Any) -> None:
+    def __init__(self, web: Any, root: Path, request: Any, can_replace: bool) -> None:
         self._web = web
+        self._can_replace = can_replace
         self._request = request
         self._query: dict[str, str] = dict(request.query)
         self._name = unquote(request.raw_path.partition("?")[0]).removeprefix(_PREFIX) or "/"
@@ -161,6 +165,11 @@ class _Answer:
 
     def _rename(self) -> Any:
         target = self._local(self._query["destination"])
+        if "renameoptions" in self._query and self._can_replace:
+            if target.exists() and self._query["renameoptions"] != "OVERWRITE":
+                raise _RefusedError("FileAlreadyExistsException", f"rename destination {target.name} already exists")
+            os.replace(self._path, target)
+            return self._web.Response()
         if target.is_dir():
             target = target / self._path.name
         is_possible = self._path.exists() and not target.exists() and target.parent.is_dir()

@@ -33,6 +33,7 @@ _DENIED_TYPES = {
 _DAMAGED = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
 _PASSING_STATUS = {408, 429, 500, 502, 503, 504}
 _PASSING_TYPES = {
+    "ChunkedEncodingError",
     "ClientConnectionError",
     "ClientPayloadError",
     "ConnectionError",
@@ -40,9 +41,11 @@ _PASSING_TYPES = {
     "HTTPClientError",
     "IncompleteRead",
     "IncompleteReadError",
+    "ProtocolError",
     "SSHException",
     "ServiceRequestError",
     "ServiceResponseError",
+    "Timeout",
     "TimeoutError",
 }
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
+import errno
+import functools
+import os
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
-
-from fsspec.asyn import get_loop
 
 from vstore.errors import InvalidError
 from vstore.remote.fsspec_transport.driver import Driver, Place, import_driver
@@ -30,7 +31,9 @@ _TRIES = {
     "dfs.client.failover.sleep.base.millis": "200",
     "dfs.client.failover.sleep.max.millis": "1000",
 }
-_BLOCK_BYTES = 8 * 1024 * 1024
+# What has to pass before a request counts as silent.
+_BLOCK_BYTES = 4 * 1024 * 1024
+_NUMBER = re.compile(r"\(os error ([0-9]+)\)")
 _REFUSAL = re.compile(r'RPCError\("(?:[\w$]+\.)*([\w$]+)"')
 
 
@@ -49,34 +52,48 @@ def open_hdfs(place: Place) -> HadoopTransport:
     if not parts.hostname or not root.startswith("/") or parts.username or parts.query or parts.fragment:
         raise InvalidError(f"{place.public_url} names no directory of a cluster", url=place.public_url)
     try:
-        client = driver.AsyncClient(address, _TRIES, **place.options)
+        files = _NativeFiles(driver, lambda: driver.Client(address, _TRIES, **place.options), place.timeout_s)
     except Exception as error:
         message = f"{place.public_url} names no cluster that the configuration of Hadoop knows"
         raise InvalidError(message, url=place.public_url) from error
-    return HadoopTransport(_NativeFiles(driver, client, place.timeout_s), root, url=place.public_url)
+    return HadoopTransport(files, root, url=place.public_url)
 
 
 class _NativeFiles:
-    """The files of HDFS, by the driver's asynchronous client: only that can be given up."""
+    """The files of HDFS.
 
-    def __init__(self, driver: Any, client: Any, timeout_s: float) -> None:
-        self._client = client
+    The driver cannot be told to give up, and its asynchronous client breaks down where it turns to another namenode
+    (0.14): so each request runs in a thread that is left alone when it takes too long.  ``connect`` makes a client.
+    """
+
+    def __init__(self, driver: Any, connect: Callable[[], Any], timeout_s: float) -> None:
+        self._connect = connect
+        self._client = connect()
         self._new_file = driver.WriteOptions(overwrite=False, create_parent=True)
         self._timeout_s = timeout_s
-        # The thread that all asynchronous drivers share.
-        self._loop = get_loop()
 
     def get_status(self, path: str) -> Status:
         return _status(self._ask(lambda: self._client.get_file_info(path)))
 
     def list(self, path: str) -> Sequence[Status]:
-        return self._run(self._list(path))
+        return self._ask(lambda: [_status(each, folder=path) for each in self._client.list_status(path)])
 
     def read(self, path: str, start: int, length: int | None) -> bytes:
-        return self._run(self._read(path, start, length))
+        reader = self._ask(lambda: self._client.read(path))
+        end = len(reader) if length is None else start + length
+        # The driver breaks down where a range ends behind the file.
+        if end > len(reader):
+            return b""
+        return b"".join(
+            self._ask(functools.partial(reader.read_range, at, min(_BLOCK_BYTES, end - at)))
+            for at in range(start, end, _BLOCK_BYTES)
+        )
 
     def create(self, path: str, data: memoryview) -> None:
-        self._run(self._create(path, data))
+        writer = self._ask(lambda: self._client.create(path, self._new_file))
+        for start in range(0, len(data), _BLOCK_BYTES):
+            self._ask(functools.partial(writer.write, bytes(data[start : start + _BLOCK_BYTES])))
+        self._ask(writer.close)
 
     def replace(self, old: str, new: str) -> None:
         self._ask(lambda: self._client.rename(old, new, overwrite=True))
@@ -88,43 +105,15 @@ class _NativeFiles:
         """The driver closes its connections when it is forgotten."""
         self._client = None
 
-    async def _list(self, path: str) -> Sequence[Status]:
-        found = []
-        iterator = aiter(self._client.list_status(path))
-        while (status := await self._wait(lambda: _next(iterator))) is not None:
-            found.append(_status(status, folder=path))
-        return found
-
-    async def _read(self, path: str, start: int, length: int | None) -> bytes:
-        reader = await self._wait(lambda: self._client.read(path))
-        end = len(reader) if length is None else start + length
-        # The driver breaks down where a range ends behind the file.
-        if end > len(reader):
-            return b""
-        blocks = []
-        stream = aiter(reader.read_range_stream(start, end - start))
-        while (block := await self._wait(lambda: _next(stream))) is not None:
-            blocks.append(block)
-        return b"".join(blocks)
-
-    async def _create(self, path: str, data: memoryview) -> None:
-        writer = await self._wait(lambda: self._client.create(path, self._new_file))
-        for start in range(0, len(data), _BLOCK_BYTES):
-            block = bytes(data[start : start + _BLOCK_BYTES])
-            await self._wait(lambda block=block: writer.write(block))  # type: ignore[misc]
-        await self._wait(writer.close)
-
-    def _ask(self, request: Callable[[], Awaitable[Result]]) -> Result:
-        return self._run(self._wait(request))
-
-    async def _wait(self, request: Callable[[], Awaitable[Result]]) -> Result:
-        """Wait for a part of a request, and no longer than anything may be silent."""
-        return await asyncio.wait_for(request(), self._timeout_s)
-
-    def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
+    def _ask(self, request: Callable[[], Result]) -> Result:
+        answer: Future[Result] = Future()
+        threading.Thread(target=_resolve, args=(answer, request), name="vstore hdfs", daemon=True).start()
         try:
-            future: Future[Result] = asyncio.run_coroutine_threadsafe(work, self._loop)
-            return future.result()
+            return answer.result(self._timeout_s)
+        except TimeoutError:
+            # Not over the same connection again.
+            self._client = self._connect()
+            raise
         except RuntimeError as error:
             match = _REFUSAL.match(str(error))
             if match is None:
@@ -132,10 +121,20 @@ class _NativeFiles:
             raise RefusedError(match[1]) from error
         except FileExistsError as error:
             raise RefusedError("FileAlreadyExistsException") from error
+        except OSError as error:
+            if type(error) is not OSError or "lookup" in str(error):
+                raise
+            # A connection failed; the driver gives the system's number only in words.
+            match = _NUMBER.search(str(error))
+            number = int(match[1]) if match else errno.ECONNRESET
+            raise OSError(number, os.strerror(number)) from error
 
 
-async def _next(iterator: Any) -> Any:
-    return await anext(iterator, None)
+def _resolve(answer: Future[Result], request: Callable[[], Result]) -> None:
+    try:
+        answer.set_result(request())
+    except BaseException as error:  # noqa: BLE001 (the one who waits raises it)
+        answer.set_exception(error)
 
 
 def _status(status: Any, folder: str | None = None) -> Status:

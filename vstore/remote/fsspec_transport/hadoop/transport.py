@@ -120,9 +120,9 @@ class HadoopTransport(Transport):
 
     def _find_size(self, key: Key) -> int | None:
         try:
-            status = self._files.get_status(self._path(key))
-        except FileNotFoundError:
-            self._check_place()
+            with self._absences(key):
+                status = self._files.get_status(self._path(key))
+        except KeyNotFoundError:
             return None
         return None if status.is_folder else status.size_bytes
 
@@ -144,9 +144,20 @@ class HadoopTransport(Transport):
     def _absences(self, key: Key) -> Iterator[None]:
         try:
             yield
-        except FileNotFoundError as error:
+        except (FileNotFoundError, RefusedError) as error:
+            # A path that leads through a file is refused to whom may not execute that.
+            if isinstance(error, RefusedError) and not self._is_below_file(key):
+                raise
             self._check_place()
             raise KeyNotFoundError(f"{self.url} has no {key}", key=key) from error
+
+    def _is_below_file(self, key: Key) -> bool:
+        names = key.split("/")
+        for depth in range(1, len(names)):
+            with contextlib.suppress(FileNotFoundError, RefusedError):
+                if not self._files.get_status(self._path("/".join(names[:depth]))).is_folder:
+                    return True
+        return False
 
     def _is_place(self) -> bool:
         try:

@@ -25,7 +25,7 @@ _GIT_CONFIG = """\
 [protocol "file"]
     allow = always
 """
-_FOREIGN = ("VSTORE_", "GIT_", "XDG_", "AWS_", "AZURE_", "GOOGLE_", "STORAGE_EMULATOR_", "FSSPEC_")
+_FOREIGN = ("VSTORE_", "GIT_", "XDG_", "AWS_", "AZURE_", "GOOGLE_", "STORAGE_EMULATOR_", "FSSPEC_", "SSH_", "HADOOP_")
 _TERMINAL = ("CI", "COLUMNS", "LINES", "FORCE_COLOR", "CLICOLOR_FORCE", "PYTHONWARNINGS")
 
 pytest_plugins = ["tests.servers.fixtures"]

@@ -199,7 +199,8 @@ class RemoteDeniedError(UnavailableError):
 class RemoteHostKeyError(RemoteUnavailableError):
     """A host shows a key that is not known for it, or another: it may not be the one that is meant.
 
-    Fields: ``url``, ``host``, ``port``, ``fingerprint``, ``known`` (whether another key of it is known).
+    Fields: ``url``, ``host``, ``port`` (None if none was given), ``name`` (as in known_hosts), ``fingerprint``,
+    ``changed`` (whether another key of it is known).
     """
 
     code = "host-key"

@@ -54,6 +54,21 @@ def test_hints_name_verbs_that_exist(cls: type[errors.VstoreError], fields: dict
         assert set(re.findall(r"`vstore ([a-z]+)", hint)) <= known
 
 
+@pytest.mark.parametrize(
+    ("error", "command"),
+    [
+        (errors.RemoteHostKeyError("x", host="lab", port=None, name="lab", changed=False), "`ssh lab`"),
+        (errors.RemoteHostKeyError("x", host="lab", port=2222, name="[lab]:2222", changed=False), "`ssh -p 2222 lab`"),
+        (errors.RemoteHostKeyError("x", host="lab", port=2222, name="[lab]:2222", changed=True), "-R '[lab]:2222'`"),
+        (errors.RemoteDeniedError("x", login="ada@lab", port=None, locked=False), "`ssh ada@lab`"),
+        (errors.RemoteDeniedError("x", login="ada@lab", port=None, locked=True), "`ssh-add`"),
+    ],
+)
+def test_hints_for_ssh(error: errors.VstoreError, command: str) -> None:
+    """Where a host is not trusted, or does not let in, the hint is the command of SSH that shows why or mends it."""
+    assert command in (failure.hint_for(error) or "")
+
+
 def test_full_disk_is_named_by_a_directory() -> None:
     """To see how full a disk is, a directory that is there is named, not a file that is gone."""
     for path, named in ("/x y/.vstore-tmp-0123", "'/x y'"), ("/", "/"), ("file", "."):

@@ -214,6 +214,10 @@ _VARIANTS: tuple[dict[str, Any], ...] = (
     {"absent": 1},
     {"argument": "PATH"},
     {"near": "SETTING"},
+    {"login": "USER@HOST"},
+    {"locked": True},
+    {"host": "HOST", "name": "HOST", "changed": False},
+    {"host": "HOST", "name": "HOST", "changed": True},
     *({"reason": reason} for reason in failure._REFUSALS),
 )
 

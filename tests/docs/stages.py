@@ -6,13 +6,18 @@ page that needs one, which is made in the home directory of the page before its 
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.servers.running import HOST, ServerMissingError, running
 from tests.servers.s3 import running_moto
+from tests.servers.sftp import SftpServer, running_asyncssh, start_openssh
+from tests.servers.webhdfs import running_webhdfs
 
 _NOTHING: Mapping[str, str] = {}
 
@@ -53,7 +58,45 @@ def s3_stage(_home: Path) -> Iterator[Stage]:
         yield Stage({"https://s3.example.org": server.endpoint_url}, environ)
 
 
+@contextlib.contextmanager
+def ssh_stage(home: Path) -> Iterator[Stage]:
+    """Make a host that the configuration of SSH knows by name, and whose key is not known yet."""
+    folder = home.parent / "host"
+    folder.mkdir()
+    with contextlib.ExitStack() as stack:
+        try:
+            server = stack.enter_context(running(start_openssh, SftpServer, folder / "sshd"))
+        except ServerMissingError:
+            server = stack.enter_context(running_asyncssh(folder))
+        _, kind, key = Path(server.known_hosts_file).read_text("utf-8").split()
+        digest = hashlib.sha256(base64.b64decode(key)).digest()
+        (home / ".ssh").mkdir(mode=0o700)
+        (home / ".ssh/config").write_text(
+            f"Host data.example.org\n  HostName {HOST}\n  Port {server.port}\n  User {server.username}\n"
+            f"  IdentityFile {server.key_file}\n  HostKeyAlias data.example.org\n"
+        )
+        yield Stage(
+            {
+                "/srv/vstore": f"{server.folder}/vstore",
+                "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDbNsEZVUj1hHSuHhzOBcjSVUqSC3JJKCMCFeELoGl0B": f"{kind} {key}",
+                "SHA256:ZkrZmcnDDxbFLqFvt3vTEkSNVVQnVMqG5jCm5EkHNuk": "SHA256:"
+                + base64.b64encode(digest).decode().rstrip("="),
+            }
+        )
+
+
+@contextlib.contextmanager
+def hdfs_stage(home: Path) -> Iterator[Stage]:
+    """Make a WebHDFS."""
+    folder = home.parent / "hdfs"
+    folder.mkdir()
+    with running_webhdfs(folder) as server:
+        yield Stage({"namenode.example.org:9870": f"{HOST}:{server.port}"})
+
+
 STAGES: Mapping[str, Callable[[Path], AbstractContextManager[Stage]]] = {
+    "docs/guides/remote-hdfs.md": hdfs_stage,
+    "docs/guides/remote-ssh.md": ssh_stage,
     "docs/guides/remote-s3.md": s3_stage,
 }
 """Name of a page → how to make its stage in a home directory.  Raises ServerMissingError."""

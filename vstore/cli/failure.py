@@ -25,7 +25,6 @@ from vstore.errors import VstoreError
 
 USAGE, DIFFERENT, INTERRUPTED, BROKEN_PIPE, OUR_BUG = 2, 4, 130, 141, 255
 _MOST_LINES = 10
-_SSH_PORT = 22
 
 _EXIT_CODES: dict[type[VstoreError], int] = {
     VstoreError: 1,
@@ -98,16 +97,18 @@ def _hint_remote(fields: dict[str, Any]) -> str | None:
 
 
 def _hint_host_key(fields: dict[str, Any]) -> str | None:
-    host, port = str(fields.get("host")), fields.get("port")
-    if not fields.get("known"):
-        return f"if its owner says that this is its key, make it known with `{_ssh(host, fields)}`"
-    name = host if port == _SSH_PORT else f"[{host}]:{port}"
-    return f"if its owner says that the key was changed, forget the old one with `ssh-keygen -R {_quote(name)}`"
+    if "host" not in fields:
+        return None
+    if not fields.get("changed"):
+        return f"if its owner says that this is its key, make it known with `{_ssh(fields['host'], fields)}`"
+    return (
+        f"if its owner says that the key was changed, forget the old one with `ssh-keygen -R {_quote(fields['name'])}`"
+    )
 
 
 def _ssh(where: str, fields: dict[str, Any]) -> str:
-    port = fields.get("port")
-    return f"ssh {_quote(where)}" if port == _SSH_PORT else f"ssh -p {port} {_quote(where)}"
+    port = f"-p {fields['port']} " if fields.get("port") else ""
+    return f"ssh {port}{_quote(where)}"
 
 
 def _hint_extra(fields: dict[str, Any]) -> str | None:

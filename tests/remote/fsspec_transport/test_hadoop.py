@@ -25,7 +25,7 @@ from tests.servers.tcp_proxy import running_tcp_proxy
 from tests.servers.webhdfs import WebHdfsServer, running_webhdfs
 from vstore.errors import InvalidError, NoSpaceError, RemoteDeniedError, RemoteUnavailableError, UnavailableError
 from vstore.remote.fsspec_transport import open_fsspec
-from vstore.remote.fsspec_transport.hadoop.files import RefusedError, from_refusal
+from vstore.remote.fsspec_transport.hadoop.files import _RefusedError, from_refusal
 from vstore.remote.transport import Transport
 from vstore.remote.wrappers import RetryingTransport
 
@@ -186,7 +186,7 @@ def test_no_permission(any_place: tuple[Place, str], monkeypatch: pytest.MonkeyP
 )
 def test_refusals(name: str, kind: type[UnavailableError], retryable: bool) -> None:
     """What a Java exception means is known by its name."""
-    error = from_refusal(RefusedError(name), "hdfs://x", "write a")
+    error = from_refusal(_RefusedError(name), "hdfs://x", "write a")
     assert type(error) is kind and error.retryable is retryable
 
 

@@ -31,7 +31,7 @@ _PASSING = {
 _NO_SPACE = re.compile(r"(?:NS|DS|StorageType)?Quota\w*ExceededException|DiskOutOfSpaceException")
 
 
-class RefusedError(Exception):
+class _RefusedError(Exception):
     """HDFS answered with an exception: ``name`` is that of its Java class, without the package."""
 
     def __init__(self, name: str) -> None:
@@ -51,7 +51,7 @@ class Status(NamedTuple):
 class Files(Protocol):
     """The files of HDFS; paths are absolute.
 
-    All methods raise RefusedError where HDFS answers no, FileNotFoundError where something is absent, and what their
+    All methods raise _RefusedError where HDFS answers no, FileNotFoundError where something is absent, and what their
     driver raises where a connection fails.  They may be called from several threads at once.
     """
 
@@ -77,7 +77,7 @@ class Files(Protocol):
         """Give back connections."""
 
 
-def from_refusal(refused: RefusedError, url: str, action: str) -> VstoreError:
+def from_refusal(refused: _RefusedError, url: str, action: str) -> VstoreError:
     """Turn a refusal into an error of ours; ``action`` completes "could not ... at URL"."""
     message = f"could not {action} at {url}: {refused.name}"
     if refused.name in _DENIED:

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from vstore.errors import InvalidError
 from vstore.remote.fsspec_transport.driver import Driver, Place, import_driver
-from vstore.remote.fsspec_transport.hadoop.files import RefusedError, Status
+from vstore.remote.fsspec_transport.hadoop.files import Status, _RefusedError
 from vstore.remote.fsspec_transport.hadoop.transport import HadoopTransport
 
 Result = TypeVar("Result")
@@ -118,9 +118,9 @@ class _NativeFiles:
             match = _REFUSAL.match(str(error))
             if match is None:
                 raise
-            raise RefusedError(match[1]) from error
+            raise _RefusedError(match[1]) from error
         except FileExistsError as error:
-            raise RefusedError("FileAlreadyExistsException") from error
+            raise _RefusedError("FileAlreadyExistsException") from error
         except OSError as error:
             if type(error) is not OSError or "lookup" in str(error):
                 raise

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from vstore.durable import temporary_name
 from vstore.errors import KeyNotFoundError, RemoteUnavailableError, VstoreError
 from vstore.remote.fsspec_transport.failures import from_foreign
-from vstore.remote.fsspec_transport.hadoop.files import Files, RefusedError, Status, from_refusal
+from vstore.remote.fsspec_transport.hadoop.files import Files, Status, _RefusedError, from_refusal
 from vstore.remote.transport import (
     Buffer,
     Key,
@@ -67,12 +67,12 @@ class HadoopTransport(Transport):
         check_range(key, start, length)
         with self._errors(f"read {key}", key):
             data = b""
-            refusal: RefusedError | None = None
+            refusal: _RefusedError | None = None
             if length:
                 try:
                     with self._absences(key):
                         data = self._files.read(self._path(key), start, length)
-                except RefusedError as refused:
+                except _RefusedError as refused:
                     refusal = refused  # perhaps of a range behind the end, which has no name of its own
             if length and len(data) == length:
                 return data
@@ -144,9 +144,9 @@ class HadoopTransport(Transport):
     def _absences(self, key: Key) -> Iterator[None]:
         try:
             yield
-        except (FileNotFoundError, RefusedError) as error:
+        except (FileNotFoundError, _RefusedError) as error:
             # A path that leads through a file is refused to whom may not execute that.
-            if isinstance(error, RefusedError) and not self._is_below_file(key):
+            if isinstance(error, _RefusedError) and not self._is_below_file(key):
                 raise
             self._check_place()
             raise KeyNotFoundError(f"{self.url} has no {key}", key=key) from error
@@ -154,7 +154,7 @@ class HadoopTransport(Transport):
     def _is_below_file(self, key: Key) -> bool:
         names = key.split("/")
         for depth in range(1, len(names)):
-            with contextlib.suppress(FileNotFoundError, RefusedError):
+            with contextlib.suppress(FileNotFoundError, _RefusedError):
                 if not self._files.get_status(self._path("/".join(names[:depth]))).is_folder:
                     return True
         return False
@@ -175,7 +175,7 @@ class HadoopTransport(Transport):
             yield
         except VstoreError:
             raise
-        except RefusedError as refused:
+        except _RefusedError as refused:
             raise from_refusal(refused, self.url, action) from refused
         except Exception as error:
             raise from_foreign(error, self.url, action, key) from error

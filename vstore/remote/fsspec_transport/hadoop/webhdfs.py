@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from vstore.errors import InvalidError
 from vstore.remote.fsspec_transport.driver import Driver, Place, import_driver
-from vstore.remote.fsspec_transport.hadoop.files import RefusedError, Status
+from vstore.remote.fsspec_transport.hadoop.files import Status, _RefusedError
 from vstore.remote.fsspec_transport.hadoop.transport import HadoopTransport
 
 _OPTIONS = {
@@ -113,7 +113,7 @@ class _WebFiles:
         self._move(new, aside)
         try:
             self._move(old, new)
-        except RefusedError:
+        except _RefusedError:
             self._move(aside, new)
             raise
         self.delete(aside)
@@ -126,7 +126,7 @@ class _WebFiles:
 
     def _move(self, old: str, new: str) -> None:
         if not self._ask("PUT", "RENAME", old, destination=new).json()["boolean"]:
-            raise RefusedError("rename")
+            raise _RefusedError("rename")
 
     def _ask(self, method: str, operation: str, path: str, *, stream: bool = False, **fields: Any) -> Any:
         url = f"{self._address}/webhdfs/v1{quote(path)}"
@@ -147,7 +147,7 @@ class _WebFiles:
             location = str(response.json()["Location"])
         target, own = urlsplit(location), urlsplit(self._address)
         if target.scheme != own.scheme:
-            raise RefusedError(f"sent on from {own.scheme} to {target.scheme or 'nowhere'}")
+            raise _RefusedError(f"sent on from {own.scheme} to {target.scheme or 'nowhere'}")
         if target.netloc != own.netloc:
             rest["auth"] = _anonymous
         return _checked(
@@ -177,7 +177,7 @@ class _Body:
 
 
 def _checked(response: Any) -> Any:
-    """Return an answer that is not a refusal.  Raises RefusedError, FileNotFoundError, and HTTPError of requests."""
+    """Return an answer that is not a refusal.  Raises _RefusedError, FileNotFoundError, and HTTPError of requests."""
     if response.status_code < 400:
         return response
     try:
@@ -187,7 +187,7 @@ def _checked(response: Any) -> Any:
         raise
     if name == "FileNotFoundException":
         raise FileNotFoundError
-    raise RefusedError(name)
+    raise _RefusedError(name)
 
 
 def _anonymous(request: Any) -> Any:

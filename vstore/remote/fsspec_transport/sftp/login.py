@@ -101,28 +101,31 @@ class _Login:
         client.get_transport().set_keepalive(_KEEP_ALIVE_S)
         return client
 
-    def wrong_key(self, key: Any, *, known: bool) -> VstoreError:
+    def wrong_key(self, key: Any, *, changed: bool) -> VstoreError:
         """Say that a host showed a key that is not trusted."""
         url, shown = self._account.url, fingerprint(key)
-        what = "is another than the one that is known" if known else "is not known"
+        what = "is another than the one that is known" if changed else "is not known"
         return RemoteHostKeyError(
-            f"the key that {self._host} shows {what}: {shown}",
+            f"the key that {self._account.host} shows {what}: {shown}",
             url=url,
-            host=self._host,
-            port=self._port,
+            host=self._account.host,
+            port=self._account.port,
+            name=self._key_name(),
             fingerprint=shown,
-            known=known,
+            changed=changed,
         )
+
+    def _key_name(self) -> str:
+        # A name of its own stands without a port.
+        alias = self._config.get("hostkeyalias")
+        return str(alias or (self._host if self._port == _PORT else f"[{self._host}]:{self._port}")).lower()
 
     def _known_keys(self) -> KnownKeys:
         options = self._account.options
         if "host_key" in options:
             return get_key(self._paramiko, options["host_key"], self._account.url)
-        alias = self._config.get("hostkeyalias")
-        # A name of its own stands without a port.
-        name = alias or (self._host if self._port == _PORT else f"[{self._host}]:{self._port}")
         files = options.get("known_hosts") or self._config.get("userknownhostsfile")
-        return find_known_keys(self._paramiko, name.lower(), files and shlex.split(files))
+        return find_known_keys(self._paramiko, self._key_name(), files and shlex.split(files))
 
     def _keys(self) -> dict[str, Any]:
         """Return which private keys are tried."""
@@ -200,8 +203,8 @@ class _Login:
             f"could not log in at {self._account.url}: {what}",
             url=self._account.url,
             action="log in",
-            login=f"{self._user}@{self._host}",
-            port=self._port,
+            login=f"{self._user}@{self._account.host}",
+            port=self._account.port,
             locked=locked,
         )
 
@@ -216,7 +219,7 @@ class _Gate:
 
     def missing_host_key(self, client: Any, name: str, key: Any) -> None:
         if not self._known.is_trusted(key):
-            raise self._login.wrong_key(key, known=bool(self._known.trusted))
+            raise self._login.wrong_key(key, changed=bool(self._known.trusted))
         self.passed = True
 
 

@@ -34,15 +34,15 @@ _OK, _EOF, _ABSENT, _DENIED = 0, 1, 2, 3
 _ERRNOS = {5: errno.EINVAL, 6: errno.ENOTCONN, 7: errno.ECONNRESET, 8: errno.ENOTSUP}
 
 
-class RefusedError(OSError):
+class _RefusedError(OSError):
     """The server answered, and the answer is no; ``errno`` is EIO where it gave no reason."""
 
 
-class AbsentError(RefusedError, FileNotFoundError):
+class _AbsentError(_RefusedError, FileNotFoundError):
     """There is no such file or folder."""
 
 
-class DeniedError(RefusedError, PermissionError):
+class _DeniedError(_RefusedError, PermissionError):
     """We may not."""
 
 
@@ -75,17 +75,17 @@ def path_string(path: str) -> bytes:
 
 
 def check_status(body: bytes) -> None:
-    """Pass over the answer that all is well.  Raises EOFError, RefusedError."""
+    """Pass over the answer that all is well.  Raises EOFError, _RefusedError."""
     (code,) = struct.unpack_from(">I", body)
     if code == _EOF:
         raise EOFError
     if code == _ABSENT:
-        raise AbsentError(errno.ENOENT, os.strerror(errno.ENOENT))
+        raise _AbsentError(errno.ENOENT, os.strerror(errno.ENOENT))
     if code == _DENIED:
-        raise DeniedError(errno.EACCES, os.strerror(errno.EACCES))
+        raise _DeniedError(errno.EACCES, os.strerror(errno.EACCES))
     if code != _OK:
         number = _ERRNOS.get(code, errno.EIO)
-        raise RefusedError(number, os.strerror(number))
+        raise _RefusedError(number, os.strerror(number))
 
 
 def read_string(body: bytes, start: int = 0) -> tuple[bytes, int]:

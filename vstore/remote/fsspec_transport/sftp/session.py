@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 
 from vstore.remote.fsspec_transport.sftp import packets
 from vstore.remote.fsspec_transport.sftp.packets import (
-    AbsentError,
     Attributes,
-    RefusedError,
+    _AbsentError,
+    _RefusedError,
     path_string,
     string,
     uint32,
@@ -49,8 +49,8 @@ class _Block(NamedTuple):
 class Session:
     """An SFTP session on ``channel``: a channel of a connection, on which the server's SFTP was started.
 
-    For one thread at a time; paths are the server's.  Every method raises RefusedError where the server answers no, and
-    then the session goes on; whatever else is raised leaves it unusable.
+    For one thread at a time; paths are the server's.  Where the server answers no, a method raises _RefusedError and
+    the session goes on; whatever else is raised leaves it unusable.
     """
 
     def __init__(self, channel: Any) -> None:
@@ -118,7 +118,7 @@ class Session:
             after = self._read_ahead(asked, handle, start, end)
             what = packets.read_attributes(self._answer(asked_what, packets.ATTRS))[0]
             if not stat.S_ISREG(what.mode):
-                raise AbsentError(errno.ENOENT, "no file")
+                raise _AbsentError(errno.ENOENT, "no file")
             end = what.size_bytes if length is None else end
             if end > what.size_bytes:
                 return what, b""
@@ -147,7 +147,7 @@ class Session:
         asked_folder = self._request(packets.OPEN, path_string(posixpath.dirname(path) or "."), packets.TO_READ)
         asked_file = self._request(packets.OPEN, path_string(temporary), packets.TO_CREATE)
         folder = None
-        with contextlib.suppress(RefusedError):  # not every server opens folders
+        with contextlib.suppress(_RefusedError):  # not every server opens folders
             folder = self._answer_handle(asked_folder)
         try:
             self._write_content(self._answer_handle(asked_file), memoryview(data).cast("B"))
@@ -158,14 +158,14 @@ class Session:
             asked_flush = self._request_flush(folder) if folder else []
             self._answer_status(asked_move)
             for number in asked_flush:
-                with contextlib.suppress(RefusedError):
+                with contextlib.suppress(_RefusedError):
                     self._answer_status(number)
         finally:
             if folder:
                 self._let_go(folder, [])
 
     def make_folder(self, path: str) -> None:
-        """Make a folder.  Raises FileNotFoundError if there is none to make it in, RefusedError where one is."""
+        """Make a folder.  Raises FileNotFoundError if there is none to make it in, _RefusedError where one is."""
         self._answer_status(self._request(packets.MKDIR, path_string(path), packets.NO_ATTRIBUTES))
 
     def remove(self, path: str) -> None:
@@ -188,7 +188,7 @@ class Session:
                 self._answer_flush(number)
             size_bytes = packets.read_attributes(self._answer(asked_what, packets.ATTRS))[0].size_bytes
             if size_bytes != len(content):
-                raise RefusedError(errno.EIO, f"{size_bytes} bytes arrived instead of {len(content)}")
+                raise _RefusedError(errno.EIO, f"{size_bytes} bytes arrived instead of {len(content)}")
         except BaseException:
             self._let_go(handle, asked)
             raise
@@ -198,14 +198,14 @@ class Session:
     def _replace_in_steps(self, temporary: str, path: str) -> None:
         try:
             self._answer_status(self._request_move(temporary, path))
-        except RefusedError:
+        except _RefusedError:
             if self.find(path) is None:
                 raise
             aside = f"{temporary}-old"
             self._answer_status(self._request_move(path, aside))
             try:
                 self._answer_status(self._request_move(temporary, path))
-            except RefusedError:
+            except _RefusedError:
                 self._answer_status(self._request_move(aside, path))
                 raise
             self.remove(aside)
@@ -223,7 +223,7 @@ class Session:
     def _answer_flush(self, number: int) -> None:
         try:
             self._answer_status(number)
-        except RefusedError as refusal:
+        except _RefusedError as refusal:
             if refusal.errno not in _NO_FLUSHING:
                 raise
 
@@ -254,7 +254,7 @@ class Session:
         return number
 
     def _answer(self, number: int, wanted: int) -> bytes:
-        """Return what an answer of the wanted kind holds.  Raises RefusedError, and EOFError where something ends."""
+        """Return what an answer of the wanted kind holds.  Raises _RefusedError, and EOFError where something ends."""
         while number not in self._answers:
             kind, body = self._receive()
             (answered,) = struct.unpack_from(">I", body)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from vstore.errors import VstoreError
 from vstore.remote.fsspec_transport.sftp.login import WINDOW_BYTES
-from vstore.remote.fsspec_transport.sftp.packets import RefusedError
+from vstore.remote.fsspec_transport.sftp.packets import _RefusedError
 from vstore.remote.fsspec_transport.sftp.session import Session
 
 
@@ -42,7 +42,7 @@ class Sessions:
         held = self._take()
         try:
             yield held.session
-        except (RefusedError, VstoreError):
+        except (_RefusedError, VstoreError):
             self._give_back(held)
             raise
         except BaseException:

@@ -11,7 +11,7 @@ from typing import Any
 from vstore.durable import temporary_name
 from vstore.errors import KeyNotFoundError, NoSpaceError, RemoteUnavailableError, VstoreError
 from vstore.remote.fsspec_transport.failures import from_foreign
-from vstore.remote.fsspec_transport.sftp.packets import AbsentError, Attributes, RefusedError
+from vstore.remote.fsspec_transport.sftp.packets import Attributes, _AbsentError, _RefusedError
 from vstore.remote.fsspec_transport.sftp.session import Session
 from vstore.remote.fsspec_transport.sftp.sessions import Sessions
 from vstore.remote.transport import (
@@ -91,12 +91,12 @@ class SftpTransport(Transport):
             try:
                 try:
                     session.write(path, data, temporary=temporary)
-                except AbsentError:
+                except _AbsentError:
                     self._make_folders(session, key)
                     session.write(path, data, temporary=temporary)
-            except RefusedError as refusal:
+            except _RefusedError as refusal:
                 full = self._is_full(session, refusal, len(data))
-                with contextlib.suppress(RefusedError):
+                with contextlib.suppress(_RefusedError):
                     session.remove(temporary)
                 if full:
                     message = f"could not write {key} at {self.url}: no space is left"
@@ -108,7 +108,7 @@ class SftpTransport(Transport):
         with self._session(f"delete {key}", key) as session:
             try:
                 session.remove(self._path(key))
-            except AbsentError:
+            except _AbsentError:
                 self._check_place(session)
 
     def close(self) -> None:
@@ -121,9 +121,9 @@ class SftpTransport(Transport):
         with self._session(f"read {key}", key) as session:
             try:
                 return session.read(self._path(key), start, length)
-            except RefusedError as refused:
+            except _RefusedError as refused:
                 # That a folder is no file some tell like any failure.
-                if not isinstance(refused, AbsentError) and not self._is_folder(session, self._path(key)):
+                if not isinstance(refused, _AbsentError) and not self._is_folder(session, self._path(key)):
                     raise
                 self._check_place(session)
                 raise KeyNotFoundError(f"{self.url} has no {key}", key=key) from refused
@@ -136,9 +136,9 @@ class SftpTransport(Transport):
     def _scan(self, session: Session, folder: str) -> Sequence[tuple[Key, Attributes]]:
         try:
             entries = session.list(self._path(folder).rstrip("/") or "/")
-        except RefusedError as refused:
+        except _RefusedError as refused:
             # And so they do with a file that is no folder.
-            if not isinstance(refused, AbsentError) and self._is_folder(session, self._path(folder)):
+            if not isinstance(refused, _AbsentError) and self._is_folder(session, self._path(folder)):
                 raise
             self._check_place(session)
             return []
@@ -155,7 +155,7 @@ class SftpTransport(Transport):
         if not self._is_place(session):
             try:
                 session.make_folder(self._root)
-            except AbsentError as absent:
+            except _AbsentError as absent:
                 message = f"neither the directory of {self.url} nor its parent exists"
                 raise RemoteUnavailableError(message, url=self.url) from absent
         folders = key.split("/")[:-1]
@@ -163,7 +163,7 @@ class SftpTransport(Transport):
             path = self._path("/".join(folders[: depth + 1]))
             try:
                 session.make_folder(path)
-            except RefusedError:
+            except _RefusedError:
                 if session.find(path) is None:
                     raise
 
@@ -178,10 +178,10 @@ class SftpTransport(Transport):
         if not self._is_place(session):
             raise RemoteUnavailableError(f"the directory of {self.url} does not exist", url=self.url)
 
-    def _is_full(self, session: Session, refusal: RefusedError, wanted_bytes: int) -> bool:
+    def _is_full(self, session: Session, refusal: _RefusedError, wanted_bytes: int) -> bool:
         if refusal.errno != errno.EIO:
             return False
-        with contextlib.suppress(RefusedError):
+        with contextlib.suppress(_RefusedError):
             free_bytes = session.find_free_bytes(self._root)
             return free_bytes is not None and free_bytes < max(wanted_bytes, _FULL_BYTES)
         return False

@@ -25,13 +25,20 @@ class TestOpening:
 
     @pytest.mark.parametrize(
         ("url", "extra"),
-        [("s3://b/p", "s3"), ("gs://b/p", "gs"), ("az://b/p", "azure"), ("abfs://b/p", "azure"), ("sftp://h/p", "ssh")],
+        [
+            ("s3://b/p", "s3"),
+            ("gs://b/p", "gs"),
+            ("az://b/p", "azure"),
+            ("abfs://b/p", "azure"),
+            ("sftp://h/p", "ssh"),
+            ("hdfs://h/p", "hdfs"),
+            ("webhdfs://h/p", "hdfs"),
+        ],
     )
     def test_missing_driver_names_the_extra(self, url: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where the package for a protocol is not installed, the error says which extra of ours brings it."""
-        for module in ("s3fs", "gcsfs", "adlfs", "paramiko"):
+        for module in ("s3fs", "gcsfs", "adlfs", "paramiko", "hdfs_native", "requests"):
             monkeypatch.setitem(sys.modules, module, None)
-        monkeypatch.delitem(sys.modules, "fsspec.implementations.sftp", raising=False)
         # What fsspec has imported before, it does not import again.
         monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, url.partition("://")[0], raising=False)
         with pytest.raises(RemoteExtraMissingError) as caught:

@@ -16,6 +16,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from vstore.remote.fsspec_transport import open_fsspec
+from vstore.remote.fsspec_transport.sftp.transport import SftpTransport
+from vstore.remote.transport import Transport
+
 _SSHD = "/usr/sbin/sshd"
 
 
@@ -136,6 +140,21 @@ def asyncssh_host(place: Path, *, password: str | None = None) -> Iterator[Host]
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+def open_sftp(
+    host: Host, path: Path, *, port: int | None = None, timeout_s: float = 20, **options: str
+) -> SftpTransport:
+    """Open a directory of this machine on a host."""
+    transport = open_fsspec(host.url(path, port), host.options(**options), timeout_s=timeout_s)
+    assert isinstance(transport, SftpTransport)
+    return transport
+
+
+def ask(transport: Transport) -> bool:
+    """Ask the host something, and let it go."""
+    with transport:
+        return transport.has_place()
 
 
 def _wait_for(port: int) -> None:

@@ -8,7 +8,6 @@ import os
 import pwd
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tests.servers.background import background_loop
 from vstore.remote.fsspec_transport import open_fsspec
 from vstore.remote.fsspec_transport.sftp.transport import SftpTransport
 from vstore.remote.transport import Transport
@@ -113,6 +113,19 @@ def asyncssh_host(place: Path, *, password: str | None = None) -> Iterator[Host]
         def validate_password(self, username: str, given: str) -> bool:
             return given == password
 
+    class Files(asyncssh.SFTPServer):  # type: ignore[misc, name-defined]
+        def __init__(self, channel: Any) -> None:
+            super().__init__(channel)
+            connections.append(channel.get_connection())
+
+    connections: list[Any] = []
+
+    async def stop(server: Any) -> None:
+        server.close()
+        for connection in connections:
+            connection.abort()
+            await connection.wait_closed()
+
     async def serve() -> Any:
         return await asyncssh.create_server(
             Server,
@@ -120,26 +133,14 @@ def asyncssh_host(place: Path, *, password: str | None = None) -> Iterator[Host]
             host.port,
             server_host_keys=[str(place / "host")],
             authorized_client_keys=str(place / "client.pub"),
-            sftp_factory=True,
+            sftp_factory=Files,
             sftp_version=3,
         )
 
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
+    with background_loop() as loop:
         server = asyncio.run_coroutine_threadsafe(serve(), loop).result()
         yield host
-
-        async def stop() -> None:
-            server.close()
-            await server.wait_closed()
-
-        asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+        asyncio.run_coroutine_threadsafe(stop(server), loop).result()
 
 
 def open_sftp(

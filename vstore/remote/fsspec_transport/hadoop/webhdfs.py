@@ -17,7 +17,7 @@ from vstore.remote.fsspec_transport.hadoop.files import Status, _RefusedError
 from vstore.remote.fsspec_transport.hadoop.transport import HadoopTransport
 
 _OPTIONS = {
-    "ca_file": "the certificates that vouch for the servers, instead of the usual ones",
+    "ca_bundle": "a file with the certificates of authorities to trust",
     "kerberos": "true to log in with the ticket of kinit (needs the package requests-kerberos)",
     "password": "the password, where a gateway asks for one",
     "token": "a delegation token, instead of a user",
@@ -49,8 +49,8 @@ def open_webhdfs(place: Place) -> HadoopTransport:
         adapter = requests.adapters.HTTPAdapter(max_retries=0)  # RetryingTransport tries again
         adapter.init_poolmanager(_CONNECTIONS, _CONNECTIONS, blocksize=_BLOCK_BYTES)
         session.mount(prefix, adapter)
-    if "ca_file" in place.options:
-        session.verify = os.path.expanduser(place.options["ca_file"])
+    if "ca_bundle" in place.options:
+        session.verify = os.path.expanduser(place.options["ca_bundle"])
     user = place.options.get("user") or (unquote(parts.username) if parts.username else None)
     password = place.options.get("password") or (unquote(parts.password) if parts.password else None)
     who: dict[str, str] = {}

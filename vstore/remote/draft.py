@@ -50,7 +50,8 @@ class Presence:
             root.digest: frozenset(pack.key for pack in root.pins)
             for commit in reversed(self.commits.values())  # so that the newest has the last word
             for root in commit.roots
-            if root.digest in self.wanted and all(usable.get(pack.key) == pack for pack in root.pins)
+            # A commit that pins a root to nothing is none of ours: every root needs something.
+            if root.digest in self.wanted and root.pins and all(usable.get(pack.key) == pack for pack in root.pins)
         }
 
 

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from vstore.errors import CorruptError, KeyNotFoundError, RemoteDeniedError, VstoreError
+from vstore.errors import CorruptError, RemoteDeniedError, VstoreError
 from vstore.objects.digest import Digest
-from vstore.objects.table import BLOB, RECIPE
-from vstore.parallel import map_ordered
 from vstore.progress import SILENT, Reporter
-from vstore.remote.catalog import Catalog
-from vstore.remote.commits import Commit
 from vstore.remote.content import Root
-from vstore.remote.index import Index, index_of_pack
+from vstore.remote.holdings import Holdings, find_scapegoat
 from vstore.remote.layout import PROBES, PackRef, commits_prefix
 from vstore.remote.ledger import Ledger, Site
-from vstore.remote.recipes import find_chunks, read_contents
 from vstore.remote.transport import Key
 
 
@@ -50,64 +45,36 @@ def check_roots(site: Site, roots: Sequence[Root], reporter: Reporter) -> list[L
     wanted = {root.digest for root in roots}
     pinned: dict[Digest, list[frozenset[PackRef]]] = {}
     for _, commit in ledger.iter_commits():
-        _note_pins(commit, wanted, pinned)
-    lost = ledger.find_lost({pack for pins in pinned.values() for pin in pins for pack in pin}) if pinned else set()
-    lost |= site.mirror.distrusted_packs()
-    lacks: list[Lack] = []
-    for root in roots:
-        choices = pinned.get(root.digest, [])
-        whole = [pins for pins in choices if not any(pack.key in lost for pack in pins)]
-        if whole:
-            lacks += _check_contents(ledger, root, whole[0])
-        elif choices:
-            gone = tuple(sorted(pack.key for pack in choices[0] if pack.key in lost))
-            reason = f"of the packs that it needs, {len(gone)} are gone, doomed or damaged"
-            lacks.append(Lack(root.digest, root.path, reason, (), gone))
-        else:
-            lacks.append(Lack(root.digest, root.path, "no commit at the remote names it"))
+        for named in commit.roots:
+            if named.digest in wanted:
+                pinned.setdefault(named.digest, []).append(frozenset(named.pins))
+    holdings = Holdings(site, reporter)
+    if pinned:
+        holdings.compare_listing({pack for choices in pinned.values() for pins in choices for pack in pins})
+    lost = {pack.key for pack in holdings.problems} | site.mirror.distrusted_packs()
+    lacks = [lack for root in roots if (lack := _check_root(holdings, root, pinned.get(root.digest, []), lost))]
+    holdings.distrust()
     return lacks
 
 
-def _note_pins(commit: Commit, wanted: set[Digest], pinned: dict[Digest, list[frozenset[PackRef]]]) -> None:
-    for root in commit.roots:
-        if root.digest in wanted:
-            pinned.setdefault(root.digest, []).append(frozenset(root.pins))
-
-
-def _check_contents(ledger: Ledger, root: Root, pins: frozenset[PackRef]) -> Iterator[Lack]:
-    catalog = Catalog(pins)
-    damaged: set[Key] = set()
-
-    def read_end(pack: PackRef) -> Index | None:
-        try:
-            return index_of_pack(pack, ledger.read_table(pack))
-        except (CorruptError, KeyNotFoundError):
-            damaged.add(pack.key)
-            return None
-
-    def read_blobs(digests: list[Digest]) -> dict[Digest, bytes]:
-        return read_contents(ledger.site, catalog.locate(BLOB, digests).values())
-
-    for index in map_ordered(read_end, sorted(pins), workers=ledger.site.jobs):
-        if index is not None:
-            catalog.add(index)
-    small = {content.digest for content in root.contents if content.is_small}
-    large = {content.digest for content in root.contents if not content.is_small}
-    lacking = small - catalog.locate(BLOB, small).keys()
-    recipes = catalog.locate(RECIPE, large)
-    good = read_contents(ledger.site, recipes.values())
-    lacking |= large - good.keys()
-    for digest, recipe in good.items():
-        chunks = find_chunks(recipe, read_blobs)
-        wanted = {chunk.digest for chunk in chunks or ()}
-        if chunks is None or wanted - catalog.locate(BLOB, wanted).keys():
-            lacking.add(digest)
-    # The next push uploads anew what they hold.
-    damaged.update(recipes[digest].pack.key for digest in lacking & recipes.keys())
-    ledger.site.mirror.distrust(damaged)
-    if lacking:
-        reason = f"of its contents, {len(lacking)} are not where they should be"
-        yield Lack(root.digest, root.path, reason, tuple(sorted(lacking)))
+def _check_root(
+    holdings: Holdings, root: Root, choices: Sequence[frozenset[PackRef]], lost: Collection[Key]
+) -> Lack | None:
+    if not choices:
+        return Lack(root.digest, root.path, "no commit at the remote names it")
+    pins = next((pins for pins in choices if not any(pack.key in lost for pack in pins)), None)
+    if pins is None:
+        gone = tuple(sorted(pack.key for pack in choices[0] if pack.key in lost))
+        reason = f"of the packs that it needs, {len(gone)} are gone, doomed or damaged"
+        return Lack(root.digest, root.path, reason, (), gone)
+    holdings.read_ends(pins)
+    lacking = holdings.find_lacking(root.contents, pins)
+    if not lacking:
+        return None
+    if pins and not holdings.is_bad(pins):
+        holdings.site.mirror.distrust({find_scapegoat(pins)})
+    reason = f"of its contents, {len(lacking)} are not where they should be"
+    return Lack(root.digest, root.path, reason, tuple(sorted(lacking)))
 
 
 def probe(site: Site) -> list[ProbeStep]:

@@ -29,6 +29,9 @@ from vstore.remote.layout import find_session as session_of
 from vstore.remote.transport import Key
 
 INDEX_VERSION = 1
+MOST_RECORDS = 1024 * 1024
+"""No index object that we write tells of many more records than this."""
+
 _MAGIC = b"vstore-index"
 _HEADER = struct.Struct("<12sIII")  # magic, version, packs, sections
 _PACK = struct.Struct("<16sIxxxxQ16s")  # session, number, size, checksum
@@ -178,7 +181,7 @@ def index_from_bytes(data: Buffer, key: Key) -> Index:
 
 
 def split_tables(
-    tables: Iterable[tuple[PackRef, Table]], most_records: int
+    tables: Iterable[tuple[PackRef, Table]], most_records: int = MOST_RECORDS
 ) -> Iterator[list[tuple[PackRef, Table]]]:
     """Yield runs of packs with at most about ``most_records`` records each: one index object for each run."""
     run: list[tuple[PackRef, Table]] = []

@@ -19,13 +19,14 @@ from vstore.errors import VstoreError
 from vstore.objects.digest import Digest
 from vstore.remote.commits import Commit, commit_from_bytes
 from vstore.remote.index import Index, index_from_bytes
-from vstore.remote.layout import COMMITS, INDEX, PackRef, is_index, is_pack
+from vstore.remote.layout import COMMITS, INDEX, PackRef, commits_prefix, find_commit_name, is_index, is_pack
 from vstore.remote.sealed import seal, unseal
 from vstore.remote.transport import Key
 
 _WHOLE = "whole.json"
 _LARGE = "large.json"
 _DISTRUSTED = "distrusted.json"
+_READINGS = "readings.json"
 _JOURNALS = "journals"
 _ENDS = "ends"
 _INTENT_LIFE_S = 7 * 24 * 3600
@@ -42,14 +43,26 @@ class Mirror:
 
     def find_commit(self, key: Key, size_bytes: int) -> Commit | None:
         """Return a commit that was read or made before, if it is as long as the one at the remote."""
-        data = self._read(key)
+        data = self.find(key)
+        return self.recall_commit(key) if data and len(data) == size_bytes else None
+
+    def recall_commit(self, key: Key) -> Commit | None:
+        """Return a commit that was read or made before, whatever the remote has now."""
+        data = self.find(key)
         with contextlib.suppress(VstoreError):
-            return commit_from_bytes(data, key) if data and len(data) == size_bytes else None
+            return commit_from_bytes(data, key) if data else None
         return None
 
     def has_commits(self) -> bool:
         """Tell whether a commit is held: then the remote once was there."""
         return any(names for _, _, names in os.walk(self.path / COMMITS))
+
+    def commit_keys(self, project: str) -> list[Key]:
+        """Return the keys of the commits of a project that are held, whatever the remote has now."""
+        folder = commits_prefix(project)
+        with contextlib.suppress(OSError):
+            return [key for name in os.listdir(self.path / folder) if find_commit_name(key := folder + name)]
+        return []
 
     def find_index(self, key: Key) -> Index | None:
         """Return an index object that was read or made before."""
@@ -102,12 +115,13 @@ class Mirror:
         return f"{_ENDS}/{pack.rpartition('/')[2]}"
 
     def _find_index(self, path: str, key: Key) -> Index | None:
-        data = self._read(path)
+        data = self.find(path)
         with contextlib.suppress(VstoreError):
             return index_from_bytes(data, key) if data else None
         return None
 
-    def _read(self, name: str) -> bytes | None:
+    def find(self, name: str) -> bytes | None:
+        """Return what is held under a name; it may be damaged."""
         with contextlib.suppress(OSError):
             return (self.path / name).read_bytes()
         return None
@@ -116,7 +130,7 @@ class Mirror:
 
     def whole_commits(self) -> set[Key]:
         """Return the commits of which this machine once saw every pin present and undoomed after they were made."""
-        data = self._read(_WHOLE)
+        data = self.find(_WHOLE)
         with contextlib.suppress(VstoreError):
             return set(unseal(data, _WHOLE).texts("commits")) if data else set()
         return set()
@@ -132,7 +146,7 @@ class Mirror:
 
     def large_contents(self) -> dict[Digest, frozenset[Key]]:
         """Return of large contents, by digest, all packs that together hold them: packs never change."""
-        data = self._read(_LARGE)
+        data = self.find(_LARGE)
         with contextlib.suppress(VstoreError):
             if data:
                 fields = unseal(data, _LARGE)
@@ -159,7 +173,7 @@ class Mirror:
 
     def distrusted_packs(self) -> set[Key]:
         """Return the packs that are there but were seen to be damaged: what they hold is to be uploaded anew."""
-        data = self._read(_DISTRUSTED)
+        data = self.find(_DISTRUSTED)
         with contextlib.suppress(VstoreError):
             return set(unseal(data, _DISTRUSTED).texts("packs")) if data else set()
         return set()
@@ -169,6 +183,35 @@ class Mirror:
         known = self.distrusted_packs()
         if not known.issuperset(damaged):
             self.keep(_DISTRUSTED, seal({"packs": sorted(known.union(damaged))}))
+
+    def trust(self, packs: Collection[Key]) -> None:
+        """Forget that packs were seen to be damaged: they were read whole, and are not."""
+        known = self.distrusted_packs()
+        if not known.isdisjoint(packs):
+            self.keep(_DISTRUSTED, seal({"packs": sorted(known.difference(packs))}))
+
+    def readings(self) -> dict[PackRef, int]:
+        """Return when each pack was last read whole and found good, in seconds since 1970 by the local clock."""
+        data = self.find(_READINGS)
+        with contextlib.suppress(VstoreError):
+            if data:
+                return {
+                    PackRef(pack.text("key"), pack.count("size"), pack.text("checksum")): pack.count("read_s")
+                    for pack in unseal(data, _READINGS).objects("packs")
+                }
+        return {}
+
+    def keep_readings(self, readings: Mapping[PackRef, int], *, among: Collection[Key]) -> None:
+        """Remember when packs were read whole; those that are not ``among`` the existing ones are forgotten."""
+        both = self.readings()
+        for pack, read_s in readings.items():
+            both[pack] = max(read_s, both.get(pack, 0))
+        fields = [
+            {"key": pack.key, "size": pack.size_bytes, "checksum": pack.checksum, "read_s": both[pack]}
+            for pack in sorted(both)
+            if pack.key in among
+        ]
+        self.keep(_READINGS, seal({"packs": fields}))
 
     # journals of running sessions
 

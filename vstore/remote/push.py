@@ -29,7 +29,6 @@ from vstore.remote.packer import BuiltPack
 from vstore.remote.transport import Key
 from vstore.remote.uploads import Uploads
 
-_INDEX_RECORDS = 1024 * 1024
 _RENEW_AFTER_S = 24 * 3600
 _MOST_ROUNDS = 5
 
@@ -178,7 +177,7 @@ class _Push:
     def _put_indexes(self) -> None:
         used = self._pins_of(self._draft.new_roots())
         tables = [entry for key, entry in self._draft.unindexed.items() if key in used]
-        for number, run in enumerate(split_tables(tables, _INDEX_RECORDS)):
+        for number, run in enumerate(split_tables(tables)):
             key, data = index_key(self._session, number), index_to_bytes(run)
             self._renew_intent()
             self._transport.write(key, data)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -10,13 +11,19 @@ from vstore import __version__
 from vstore.objects.digest import Digest
 from vstore.progress import SILENT, Reporter
 from vstore.remote.check import Lack, ProbeStep, check_roots, probe
+from vstore.remote.commits import CommittedRoot
 from vstore.remote.content import Content, Root, Sink, Source
 from vstore.remote.draft import PushPlan, find_missing_roots, plan_push
 from vstore.remote.fetch import Fetch, FetchReport
+from vstore.remote.inspection import Examined, Inspection, Reading, Verdict
 from vstore.remote.ledger import Site
+from vstore.remote.mending import distrust_silent_damage, mend_documents
 from vstore.remote.push import PushReport, push
 from vstore.remote.reader import Reader
+from vstore.remote.transport import Key
 
+_WRITER = f"vstore {__version__}"
+_NOTHING = Reading()
 _NO_BASES: Mapping[Digest, Digest] = {}
 
 
@@ -45,7 +52,7 @@ class Remote:
         is then written) where something is held neither by ``source`` nor at the remote, CorruptError where a
         large content of ``source`` is damaged.
         """
-        return push(plan, source, f"vstore {__version__}", reporter)
+        return push(plan, source, _WRITER, reporter)
 
     def missing_roots(self, roots: Collection[Digest], *, reporter: Reporter = SILENT) -> set[Digest]:
         """Return the roots that the remote does not hold whole; two requests."""
@@ -80,6 +87,35 @@ class Remote:
     def check(self, roots: Sequence[Root], *, reporter: Reporter = SILENT) -> list[Lack]:
         """Return what the remote lacks of some roots, judged by what is there now and never from memory."""
         return check_roots(self._site, roots, reporter)
+
+    def inspect(
+        self,
+        roots: Sequence[CommittedRoot] | None,
+        *,
+        reading: Reading = _NOTHING,
+        find_tree: Callable[[Digest], bytes | None] = lambda digest: None,
+        reporter: Reporter = SILENT,
+    ) -> Verdict:
+        """Say what is wrong with the remote for some roots, or for all that the project's commits name.
+
+        ``reading`` says how much of the packs to read whole.  ``find_tree`` returns a verified tree that is held
+        elsewhere.  Packs that are found damaged are distrusted: the next push uploads anew what they held.
+        """
+        return Inspection(self._site, find_tree, reporter).run(roots, reading)
+
+    def mend_documents(self, verdict: Verdict) -> list[Key]:
+        """Write format, commits and indexes anew where they were found damaged or lost; return their keys.
+
+        Raises CorruptError for a damaged format, which may be of a newer version.
+        """
+        return mend_documents(self._site, verdict, _WRITER)
+
+    @contextlib.contextmanager
+    def distrusting(self, examined: Iterable[Examined]) -> Iterator[None]:
+        """Let pushes in the block not believe commits that pin a root to good packs which do not hold it all."""
+        packs = distrust_silent_damage(self._site, examined)
+        yield
+        self._site.mirror.trust(packs)
 
     def probe(self) -> list[ProbeStep]:
         """Try to list, write, read and delete, and say how each went."""

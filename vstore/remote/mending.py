@@ -1,0 +1,72 @@
+"""Writing anew what an inspection found damaged or lost of the documents of a remote, and nothing else.
+
+Contents are brought again by a push; before it, commits and indexes are made right, so that it relies on nothing
+that is wrong.  Nothing is deleted, and what cannot be read because it is newer is left alone unless this machine
+knows what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vstore.errors import CorruptError
+from vstore.objects.table import Table
+from vstore.remote.commits import format_to_bytes
+from vstore.remote.holdings import DAMAGED, find_scapegoat
+from vstore.remote.index import index_to_bytes, split_tables
+from vstore.remote.inspection import Examined, Verdict
+from vstore.remote.layout import FORMAT, INDEX, PackRef, find_session, index_key, new_session
+from vstore.remote.ledger import Site
+from vstore.remote.transport import Key
+
+
+def mend_documents(site: Site, verdict: Verdict, writer: str) -> list[Key]:
+    """Write the format, commits and indexes anew where they are damaged or lost; return their keys.
+
+    Objects never change, so a commit that this machine read or wrote before is the one that was there.
+    Raises CorruptError for a damaged format, which may be of a newer version, and UnavailableError.
+    """
+    for problem in verdict.problems:
+        if problem.key == FORMAT and problem.kind == DAMAGED:
+            raise CorruptError(f"{FORMAT} at {site.transport.url} is damaged: {problem.reason}", key=FORMAT)
+    mended: list[Key] = []
+    if any(problem.key == FORMAT for problem in verdict.problems):
+        site.transport.write(FORMAT, format_to_bytes(writer))
+        mended.append(FORMAT)
+    for key, commit in verdict.commits.recalled.items():
+        site.transport.write(key, commit.to_bytes())
+        mended.append(key)
+    return mended + _mend_indexes(site, verdict)
+
+
+def _mend_indexes(site: Site, verdict: Verdict) -> list[Key]:
+    """Write a damaged index over with what the packs of its session say, and a new one for packs that none tells of."""
+    mended: list[Key] = []
+    told: set[PackRef] = set()
+
+    def put(key: Key, tables: Iterable[tuple[PackRef, Table]]) -> None:
+        data = index_to_bytes(list(tables))
+        site.transport.write(key, data)
+        site.mirror.keep(key, data)
+        mended.append(key)
+
+    for key in verdict.indexes.broken:
+        own = [(pack, table) for pack, table in verdict.tables.items() if find_session(pack.key) == find_session(key)]
+        if own:
+            told.update(pack for pack, _ in own)
+            put(key, own)
+    untold = [(pack, verdict.tables[pack]) for pack in verdict.indexes.untold if pack not in told]
+    session = new_session()
+    for number, run in enumerate(split_tables(untold)):
+        put(index_key(session, number), run)
+    return [*mended, *([INDEX] if verdict.indexes.untold else [])]
+
+
+def distrust_silent_damage(site: Site, examined: Iterable[Examined]) -> set[Key]:
+    """Distrust a pack of each root that lacks something though nothing is wrong with its packs.
+
+    Returns those packs, to be trusted again after the push that follows.
+    """
+    packs = {find_scapegoat(found.pins) for found in examined if found.lacking and found.pins and not found.bad}
+    site.mirror.distrust(packs)
+    return packs

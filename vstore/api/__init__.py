@@ -24,6 +24,7 @@ from vstore.api.looking import (
 from vstore.api.settings import config_get, config_list, config_set, config_unset
 from vstore.api.syncing import (
     fetch,
+    fsck,
     pull,
     push,
     remote_add,
@@ -43,9 +44,11 @@ from vstore.ops.diff import ArtifactDiff, DiffResult, FileDiff
 from vstore.ops.doctor import DoctorResult, RemoteHealth, RepositoryHealth
 from vstore.ops.du import DuResult, Usage
 from vstore.ops.fetch import Fetched, FetchResult
+from vstore.ops.fsck import Damage, FsckResult, Need, Verified
 from vstore.ops.init import InitResult
 from vstore.ops.ls import Listed, LsResult
 from vstore.ops.mv import Moved, MvResult
+from vstore.ops.needs import Revision
 from vstore.ops.pull import PullResult
 from vstore.ops.push import Pushed, PushResult
 from vstore.ops.remote import CheckResult, RemoteInfo, RemotesResult, Step
@@ -65,12 +68,14 @@ __all__ = [
     "CheckedOut",
     "CheckoutResult",
     "ConfigResult",
+    "Damage",
     "DiffResult",
     "DoctorResult",
     "DuResult",
     "FetchResult",
     "Fetched",
     "FileDiff",
+    "FsckResult",
     "InitResult",
     "Labels",
     "Layer",
@@ -78,6 +83,7 @@ __all__ = [
     "LsResult",
     "Moved",
     "MvResult",
+    "Need",
     "PullResult",
     "PushResult",
     "Pushed",
@@ -87,6 +93,7 @@ __all__ = [
     "Removed",
     "Repo",
     "RepositoryHealth",
+    "Revision",
     "RmResult",
     "Scope",
     "SettingShown",
@@ -94,6 +101,7 @@ __all__ = [
     "Step",
     "UnlockResult",
     "Usage",
+    "Verified",
     "add",
     "cat",
     "checkout",
@@ -106,6 +114,7 @@ __all__ = [
     "du",
     "fetch",
     "find_work_tree",
+    "fsck",
     "init",
     "list_remote_names",
     "list_revisions",

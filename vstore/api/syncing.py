@@ -7,15 +7,18 @@ import os
 from vstore.api.opening import Directory, Paths, opened
 from vstore.config import Layer
 from vstore.ops import fetch as _fetch
+from vstore.ops import fsck as _fsck
 from vstore.ops import pull as _pull
 from vstore.ops import push as _push
 from vstore.ops import remote as _remote
 from vstore.ops.fetch import FetchResult
+from vstore.ops.fsck import FsckResult
 from vstore.ops.pull import PullResult
 from vstore.ops.push import PushResult
 from vstore.ops.remote import CheckResult, RemotesResult
 from vstore.ops.transfer import Scope
 from vstore.progress import SILENT, Reporter
+from vstore.remote.inspection import Reading
 
 
 def push(
@@ -69,6 +72,27 @@ def pull(
     """Fetch, then checkout."""
     with opened(directory, reporter, jobs=jobs) as repo:
         return _pull.pull(repo, paths, remote=remote, scope=scope, force=force, dry_run=dry_run)
+
+
+def fsck(
+    paths: Paths = (),
+    *,
+    directory: Directory = None,
+    remote: str | None = None,
+    scope: Scope = Scope(),  # noqa: B008  frozen
+    read_data: float = 0.0,
+    again: bool = False,
+    repair: bool = False,
+    jobs: int | None = None,
+    reporter: Reporter = SILENT,
+) -> FsckResult:
+    """Verify what a remote (a name, or "" for the default) holds, and with ``repair`` mend it; deletes nothing.
+
+    ``read_data`` is the share of all packs to read whole, from 0 to 1; without ``again`` not those read less than
+    seven days ago.  Raises RemoteNotFoundError, RemoteUnavailableError, RemoteDeniedError.
+    """
+    with opened(directory, reporter, jobs=jobs) as repo:
+        return _fsck.fsck(repo, paths, remote=remote, scope=scope, reading=Reading(read_data, again), repair=repair)
 
 
 def remote_list(*, directory: Directory = None) -> RemotesResult:

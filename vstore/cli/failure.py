@@ -127,7 +127,24 @@ def _hint_permission(fields: dict[str, Any]) -> str | None:
     return f"see who may use it with `ls -ld{_arguments(fields)}`"
 
 
+def _hint_missing(fields: dict[str, Any]) -> str | None:
+    if "repair" in fields:
+        return _hint_repair(fields)
+    if fields.get("no_remote"):
+        return "name the remote that has it with `vstore remote add -d NAME URL`, then run this again"
+    return "where the data was added, `vstore push` shares it; then run this again"
+
+
+def _hint_repair(fields: dict[str, Any]) -> str:
+    command = f"`vstore fsck --remote {_quote(fields['remote'])} --repair`"
+    if fields["repair"]:
+        return f"where the data was added, run {command}; or take it from a copy of the remote"
+    return f"mend what can be mended with {command}"
+
+
 def _hint_corrupt(fields: dict[str, Any]) -> str | None:
+    if "repair" in fields:
+        return _hint_repair(fields)
     return "get an undamaged copy with `vstore fetch`" if "digest" in fields else None
 
 
@@ -147,6 +164,10 @@ def _hint_setting(fields: dict[str, Any]) -> str | None:
 
 
 def _hint_partial(fields: dict[str, Any]) -> str | None:
+    if "repair" in fields:
+        return _hint_repair(fields)
+    if fields.get("lacking"):
+        return "bring what is lacking with `vstore push`"
     if fields.get("absent"):
         return "where the data was added, `vstore push` shares it; then run this again"
     return "get what is missing with `vstore pull`" if fields.get("missing") else None
@@ -160,7 +181,7 @@ _HINTS: dict[type[VstoreError], Hint] = {
     errors.RevisionNotFoundError: _hint_revision,
     errors.RemoteNotFoundError: _hint_remote_name,
     errors.SettingNotFoundError: lambda fields: "see all settings with `vstore config list`",
-    errors.ObjectMissingError: lambda fields: "where the data was added, `vstore push` shares it; then run this again",
+    errors.ObjectMissingError: _hint_missing,
     errors.UnsavedError: _hint_unsaved,
     errors.LockedError: lambda fields: "run the same command again when the other one has finished",
     errors.ChangedWhileReadError: lambda fields: f"when nothing writes to it, run `vstore add{_arguments(fields)}`",

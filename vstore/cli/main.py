@@ -49,6 +49,7 @@ VERBS: dict[str, dict[str, str]] = {
         "push": "Bring the contents that pointers name to a remote.",
         "fetch": "Bring contents from a remote into the cache.",
         "pull": "Fetch contents from a remote and write the files.",
+        "fsck": "Verify what a remote holds, and mend it.",
         "remote": "Name the places that contents are pushed to and fetched from.",
     },
     "Settings": {

@@ -68,8 +68,34 @@ def check_push(result: api.PushResult) -> None:
     if result.lacking:
         number = f"{len(result.lacking):,} artifacts are" if len(result.lacking) > 1 else "an artifact is"
         done = sum(pushed.present for pushed in result.remotes)
-        raise errors.PartialError(f"{number} not whole at the remote", done=done, failed=result.lacking)
+        raise errors.PartialError(f"{number} not whole at the remote", done=done, failed=result.lacking, lacking=True)
     _check_broken(result.broken)
+
+
+def check_fsck(result: api.FsckResult) -> None:
+    """Raise CorruptError or ObjectMissingError for what is not as it should be, PartialError if a part was repaired."""
+    left = [damage for damage in result.damages if not damage.repaired]
+    if not left:
+        _check_broken(result.broken)
+        return
+    paths = sorted({need.path for damage in left for need in damage.needed_by})
+    keys = sorted({damage.key for damage in left if damage.key is not None})
+    what = f"{len(left):,} things" if len(left) > 1 else "something"
+    verb = "missing" if all(damage.kind == "missing" for damage in left) else "damaged"
+    message = f"{what} at the remote {'are' if len(left) > 1 else 'is'} {verb}"
+    message += f", and {_count_paths(paths)} it" if paths else ""
+    fields = {"remote": left[0].remote, "keys": keys, "needed_by": paths, "repair": result.repair}
+    if len(left) < len(result.damages):
+        failed = [(path, "is not whole at the remote") for path in paths] or [(key, "is damaged") for key in keys]
+        done = len(result.damages) - len(left)
+        raise errors.PartialError(f"not all could be repaired: {message}", done=done, failed=failed, **fields)
+    if verb == "missing":
+        raise errors.ObjectMissingError(message, **fields)
+    raise errors.CorruptError(message, **fields)
+
+
+def _count_paths(paths: list[str]) -> str:
+    return f"{len(paths):,} paths need" if len(paths) > 1 else f"{paths[0]} needs"
 
 
 def check_remote(result: api.CheckResult) -> None:

@@ -58,7 +58,10 @@ def cat(
         written = _write_cached(repo, entry, write)
     if not written:
         raise ObjectMissingError(
-            f"the contents of {file} are neither in the cache nor in a remote", digests=[entry.digest], paths=[file]
+            f"the contents of {file} are neither in the cache nor in a remote",
+            digests=[entry.digest],
+            paths=[file],
+            no_remote=not repo.config.remotes,
         )
     return CatResult(file, entry.digest, entry.size_bytes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 from vstore.errors import ObjectMissingError
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
-from vstore.objects.tree import Tree
+from vstore.objects.pointer import Pointer
+from vstore.ops.needs import name_contents
 from vstore.ops.transfer import Scope, Version, group_by_remote, list_contents, list_versions
 from vstore.ops.trees import load_tree
 from vstore.remote.check import Lack
@@ -133,12 +135,14 @@ def _with_paths(repo: Repo, error: ObjectMissingError, versions: Sequence[Versio
 
 def _name(repo: Repo, versions: Sequence[Version], missing: set[Digest]) -> list[RelPath]:
     """Return the files that need missing objects, sorted."""
-    paths: list[RelPath] = []
+    paths: set[RelPath] = set()
     for version in versions:
         pointer, path = version.pointer, version.target.artifact.path
-        if not pointer.is_tree or pointer.digest in missing:
-            paths += [path] * (pointer.digest in missing)
-            continue
-        tree = Tree.from_bytes(load_tree(repo, pointer, path))
-        paths += [f"{path}/{entry.path}" for entry in tree.entries if entry.digest in missing]
-    return sorted(set(paths))
+        if pointer.is_tree or pointer.digest in missing:
+            find_tree = functools.partial(_load_tree, repo, pointer, path)
+            paths.update(name_contents(path, pointer.digest, missing, find_tree))
+    return sorted(paths)
+
+
+def _load_tree(repo: Repo, pointer: Pointer, path: RelPath, _: Digest) -> bytes:
+    return load_tree(repo, pointer, path)

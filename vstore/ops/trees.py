@@ -25,7 +25,10 @@ def load_tree(repo: Repo, pointer: Pointer, path: str, *, remote: str | None = N
     except (RemoteNotFoundError, ObjectMissingError):
         digests: list[Digest] = [pointer.digest]
         raise ObjectMissingError(
-            f"the list of files of {path} is neither in the cache nor in a remote", digests=digests, paths=[path]
+            f"the list of files of {path} is neither in the cache nor in a remote",
+            digests=digests,
+            paths=[path],
+            no_remote=not repo.config.remotes,
         ) from missing
     if hash_bytes(data, algorithm_of(pointer.digest).name) != pointer.digest:
         raise CorruptError(f"the remote's copy of {pointer.digest} is damaged", digest=pointer.digest)

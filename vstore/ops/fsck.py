@@ -1,0 +1,252 @@
+"""``fsck``: verify what remotes hold, name what needs the damaged and the missing, and mend what can be mended."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from vstore.errors import InvalidError
+from vstore.objects.digest import Digest
+from vstore.objects.names import RelPath
+from vstore.objects.table import BLOB
+from vstore.ops.needs import Places, Revision, name_contents
+from vstore.ops.repair import find_tree, repair_remote
+from vstore.ops.transfer import Scope, Version, group_by_remote, list_versions
+from vstore.remote.commits import CommittedRoot
+from vstore.remote.holdings import MISSING, Problem
+from vstore.remote.inspection import Examined, Reading, Verdict
+from vstore.remote.remote import Remote
+from vstore.repo import Repo
+
+_GIT_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A path that needs something, and the revisions that have it so."""
+
+    path: RelPath
+    revisions: list[Revision]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something that is wrong at a remote."""
+
+    remote: str
+    key: str | None
+    """The object; None where what the paths need is in no object that it should be in."""
+    kind: str
+    """"missing", "damaged", "doomed" (a collector may delete it) or "newer" (only a newer vstore can read it)."""
+    reason: str
+    needed_by: list[Need]
+    """What cannot be relied upon because of it: files, also inside trees; nothing where it harms nobody by itself."""
+    repaired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was verified at one remote."""
+
+    remote: str
+    url: str
+    versions: int
+    """How many different versions of artifacts were looked at."""
+    whole: int
+    """How many of them have everything they need where it should be, as far as was looked."""
+    packs: int
+    size_bytes: int
+    """What the packs hold that they need, compressed."""
+    read_packs: int
+    """How many packs were read whole this time."""
+    read_bytes: int
+    never_read: int
+    """How many of the packs this machine never read whole."""
+    read_whole: str | None
+    """When the one read longest ago of all others was read (ISO 8601, in UTC); None where none was."""
+    uploaded_bytes: int
+    """What a repair sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class FsckResult:
+    """What was verified, and what is or was wrong; remarks, as (remote, text), harm nobody."""
+
+    remotes: list[Verified]
+    damages: list[Damage]
+    remarks: list[tuple[str, str]]
+    broken: list[tuple[RelPath, str]]
+    """Pointers that could not be read, as (path, reason)."""
+    repair: bool
+    """Whether a repair was asked for."""
+
+
+def fsck(
+    repo: Repo,
+    paths: Sequence[str | Path] = (),
+    *,
+    remote: str | None = None,
+    scope: Scope = Scope(),  # noqa: B008 - frozen
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+    repair: bool = False,
+) -> FsckResult:
+    """Verify all that the project's commits at a remote pin, or what the versions that are meant need.
+
+    ``remote`` is a name, or "" for the default one.  ``reading`` says how much to read whole; ``repair`` brings again
+    what is damaged or lost from wherever it is good, and deletes nothing.
+    """
+    if remote is None:
+        raise InvalidError("only remotes are verified so far: say which with --remote")
+    groups: dict[str, list[Version] | None] = {}
+    broken: list[tuple[RelPath, str]] = []
+    if not paths and scope == Scope():
+        groups[repo.remote_name(remote or None)] = None
+    else:
+        versions, broken = list_versions(repo, paths, scope)
+        groups.update(group_by_remote(repo, versions, remote or None))
+    remotes: list[Verified] = []
+    damages: list[Damage] = []
+    remarks: list[tuple[str, str]] = []
+    with repo.using_cache() if repair else contextlib.nullcontext():
+        for name, group in groups.items():
+            verified, found, remarked = _Run(repo, name, reading, repair=repair).run(group)
+            remotes.append(verified)
+            damages += found
+            remarks += [(name, remark) for remark in remarked]
+    return FsckResult(remotes, damages, remarks, broken, repair)
+
+
+class _Run:
+    """The verification of one remote."""
+
+    def __init__(self, repo: Repo, name: str, reading: Reading, *, repair: bool) -> None:
+        self._repo = repo
+        self._name = name
+        self._reading = reading
+        self._repair = repair
+        self._places = Places(repo)
+
+    def run(self, versions: Sequence[Version] | None) -> tuple[Verified, list[Damage], Sequence[str]]:
+        repo = self._repo
+        wanted = None if versions is None else list(map(_to_root, versions))
+        with repo.open_remote(self._name) as remote:
+            verdict = self._inspect(remote, wanted, self._reading)
+            damages = list(self._list_damages(remote, verdict))
+            uploaded_bytes = read_packs = read_bytes = 0
+            if self._repair and damages:
+                uploaded_bytes = repair_remote(repo, remote, verdict)
+                read_packs, read_bytes = verdict.read_packs, verdict.read_bytes
+                # What was uploaded was not read yet.
+                again = Reading(1.0 if self._reading.share == 1 else 0.0)
+                verdict = self._inspect(remote, wanted, again)
+                left = list(self._list_damages(remote, verdict))
+                keys = {damage.key or damage.reason for damage in left}
+                mended = [damage for damage in damages if (damage.key or damage.reason) not in keys]
+                damages = [*(dataclasses.replace(damage, repaired=True) for damage in mended), *left]
+            verified = Verified(
+                self._name,
+                remote.url,
+                versions=len(verdict.examined),
+                whole=sum(found.is_whole for found in verdict.examined),
+                packs=verdict.packs,
+                size_bytes=verdict.size_bytes,
+                read_packs=verdict.read_packs + read_packs,
+                read_bytes=verdict.read_bytes + read_bytes,
+                never_read=verdict.never_read,
+                read_whole=_to_iso(verdict.read_whole_s),
+                uploaded_bytes=uploaded_bytes,
+            )
+        return verified, damages, verdict.remarks
+
+    def _inspect(self, remote: Remote, wanted: Sequence[CommittedRoot] | None, reading: Reading) -> Verdict:
+        verdict = remote.inspect(
+            wanted, reading=reading, find_tree=functools.partial(find_tree, self._repo), reporter=self._repo.reporter
+        )
+        return verdict if wanted is not None else self._widen(verdict)
+
+    def _widen(self, verdict: Verdict) -> Verdict:
+        """Where commits are lost, or nobody here knows what they named, look at what git says that there should be."""
+        unknown = set(verdict.commits.unknown)
+        if not unknown and not verdict.gone:
+            return verdict
+        scope = Scope(all_commits=self._repo.git is not None)
+        known = {found.root.digest for found in verdict.examined}
+        gone = {root.digest for root in verdict.gone}
+        missed: dict[Digest, CommittedRoot] = {}
+        for version in list_versions(self._repo, (), scope)[0]:
+            root = _to_root(version)
+            is_ours = self._repo.remote_name(version.pointer.remote or self._name) == self._name
+            if is_ours and root.digest not in known and (unknown or root.digest in gone):
+                missed.setdefault(root.digest, root)
+        examined = [Examined(root, (), frozenset(), frozenset([root.digest])) for root in missed.values()]
+        problems, remarks = verdict.problems, verdict.remarks
+        if not missed:
+            # All that git knows is named by commits that can be read.
+            harmless = [problem for problem in problems if problem.key in unknown]
+            problems = tuple(problem for problem in problems if problem.key not in unknown)
+            remarks += tuple(f"{found.key}: {found.reason}, but other commits name all versions" for found in harmless)
+        return dataclasses.replace(
+            verdict, examined=(*verdict.examined, *examined), problems=problems, remarks=remarks
+        )
+
+    # naming
+
+    def _list_damages(self, remote: Remote, verdict: Verdict) -> Iterator[Damage]:
+        for problem in verdict.problems:
+            roots = [found for found in verdict.examined if any(pack.key == problem.key for pack in found.bad)]
+            needs = self._list_needs(remote, ((found, _harmed_by(problem, found)) for found in roots))
+            yield Damage(self._name, problem.key, problem.kind, problem.reason, needs, repaired=False)
+        unnamed = [found for found in verdict.examined if found.lacking and not found.pins]
+        wrong = [found for found in verdict.examined if found.lacking and found.pins and not found.bad]
+        for reason, roots in (
+            ("no commit at the remote names it", unnamed),
+            ("none of the packs that its commit names holds it", wrong),
+        ):
+            if roots:
+                needs = self._list_needs(remote, ((found, found.lacking) for found in roots))
+                yield Damage(self._name, None, MISSING, reason, needs, repaired=False)
+
+    def _list_needs(self, remote: Remote, harmed: Iterable[tuple[Examined, Collection[Digest] | None]]) -> list[Need]:
+        """Return the paths and revisions that need contents of roots; all of a root where they are None."""
+        found: dict[RelPath, dict[str, Revision]] = {}
+        for examined, contents in harmed:
+            root = examined.root
+            if contents is not None and not contents:
+                continue
+            places = self._places.find(root.digest)
+            if not places and root.git_commit is not None and _GIT_COMMIT.fullmatch(root.git_commit):
+                revisions = [Revision(root.git_commit, [])]
+            else:
+                revisions = []
+            for path, own in [(place.path, place.revisions) for place in places] or [(root.path, revisions)]:
+                look = functools.partial(find_tree, self._repo, remote=remote)
+                named = name_contents(path, root.digest, contents, look) if contents is not None else [path]
+                for name in named:
+                    found.setdefault(name, {}).update((revision.commit, revision) for revision in own)
+        return [Need(path, list(found[path].values())) for path in sorted(found)]
+
+
+def _harmed_by(problem: Problem, found: Examined) -> Collection[Digest] | None:
+    """Return which contents of a root are, or may be, lost by what is wrong with one of its packs; None for all."""
+    if not problem.records:
+        return found.lacking or None
+    damaged = {digest for _, digest in problem.records}
+    # Whose chunks the others are is not known here: they may be those of anything that is lost.
+    has_chunks = any(kind == BLOB and digest not in found.lacking for kind, digest in problem.records)
+    return found.lacking if has_chunks else found.lacking & damaged
+
+
+def _to_root(version: Version) -> CommittedRoot:
+    pointer = version.pointer
+    path = version.target.artifact.path
+    return CommittedRoot(pointer.digest, pointer.kind, path, pointer.size_bytes, version.git_commit, ())
+
+
+def _to_iso(seconds: int | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -1,0 +1,87 @@
+"""Who needs what: the paths, also inside trees, and the git revisions that need some contents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from vstore.errors import VstoreError
+from vstore.objects.digest import Digest
+from vstore.objects.names import RelPath
+from vstore.objects.pointer import POINTER_SUFFIX, Pointer
+from vstore.objects.tree import Tree
+from vstore.repo import Repo
+from vstore.workspace.pointers import parse_artifact
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A git commit, with the names of the branches and tags that are at it."""
+
+    commit: str
+    names: list[str]
+
+
+class Place(NamedTuple):
+    """Where a pointer stands: its artifact's path, and the revisions it stands there in."""
+
+    path: RelPath
+    revisions: list[Revision]
+
+
+class Places:
+    """Which pointers of branches, tags and HEAD name what; looked up once, when first asked."""
+
+    def __init__(self, repo: Repo) -> None:
+        self._repo = repo
+        self._known: dict[Digest, dict[RelPath, list[Revision]]] | None = None
+
+    def find(self, root: Digest) -> list[Place]:
+        """Return where a pointer names a root; nothing where only other commits do, or without git."""
+        if self._known is None:
+            self._known = {}
+            for revision in _list_tips(self._repo):
+                self._learn(revision, self._known)
+        return [Place(path, revisions) for path, revisions in self._known.get(root, {}).items()]
+
+    def _learn(self, revision: Revision, known: dict[Digest, dict[RelPath, list[Revision]]]) -> None:
+        git = self._repo.git
+        assert git is not None
+        for pointer_path, data in git.iter_files(revision.commit, POINTER_SUFFIX):
+            artifact = parse_artifact(pointer_path, data)
+            if isinstance(artifact.pointer, Pointer):
+                known.setdefault(artifact.pointer.digest, {}).setdefault(artifact.path, []).append(revision)
+
+
+def _list_tips(repo: Repo) -> list[Revision]:
+    """Return the commits that branches, tags and HEAD are at, each once, with their names."""
+    if repo.git is None:
+        return []
+    names: dict[str, list[str]] = {}
+    for name, commit in [*repo.git.branch_tips().items(), *repo.git.tag_tips().items()]:
+        names.setdefault(commit, []).append(name.split("/", 2)[2])
+    head = repo.git.head()
+    if head is not None:
+        names.setdefault(head, ["HEAD"])
+    return [Revision(commit, found) for commit, found in names.items()]
+
+
+def name_contents(
+    path: RelPath, root: Digest, contents: Collection[Digest], find_tree: Callable[[Digest], bytes | None]
+) -> Iterator[RelPath]:
+    """Yield the files of an artifact that need some contents; the artifact where it is itself among them.
+
+    Also where what it lists cannot be told.
+    """
+    tree = None if root in contents else find_tree(root)
+    try:
+        entries = None if tree is None else Tree.from_bytes(tree).entries
+    except VstoreError:
+        entries = None
+    if entries is None:
+        yield path
+        return
+    for entry in entries:
+        if entry.digest in contents:
+            yield f"{path}/{entry.path}"

@@ -10,7 +10,7 @@ from vstore.errors import VstoreError
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
-from vstore.objects.tree import Tree
+from vstore.objects.tree import Entry, Tree
 from vstore.repo import Repo
 from vstore.workspace.pointers import parse_artifact
 
@@ -70,18 +70,22 @@ def _list_tips(repo: Repo) -> list[Revision]:
 def name_contents(
     path: RelPath, root: Digest, contents: Collection[Digest], find_tree: Callable[[Digest], bytes | None]
 ) -> Iterator[RelPath]:
-    """Yield the files of an artifact that need some contents; the artifact where it is itself among them.
+    """Yield what of an artifact needs some contents: files in it, and itself where it is among them.
 
-    Also where what it lists cannot be told.
+    Where it cannot be told what is in it, that is all that is named.
     """
-    tree = None if root in contents else find_tree(root)
-    try:
-        entries = None if tree is None else Tree.from_bytes(tree).entries
-    except VstoreError:
-        entries = None
-    if entries is None:
+    below = set(contents) - {root}
+    entries = _find_entries(root, find_tree) if below else []
+    if root in contents or entries is None:
         yield path
-        return
-    for entry in entries:
-        if entry.digest in contents:
+    for entry in entries or ():
+        if entry.digest in below:
             yield f"{path}/{entry.path}"
+
+
+def _find_entries(root: Digest, find_tree: Callable[[Digest], bytes | None]) -> list[Entry] | None:
+    try:
+        tree = find_tree(root)
+        return None if tree is None else Tree.from_bytes(tree).entries
+    except VstoreError:
+        return None

@@ -10,10 +10,9 @@ from pathlib import Path
 from vstore.errors import ObjectMissingError
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
-from vstore.objects.pointer import Pointer
 from vstore.ops.needs import name_contents
 from vstore.ops.transfer import Scope, Version, group_by_remote, list_contents, list_versions
-from vstore.ops.trees import load_tree
+from vstore.ops.trees import find_tree, load_tree
 from vstore.remote.check import Lack
 from vstore.remote.content import Root
 from vstore.repo import Repo
@@ -138,11 +137,8 @@ def _name(repo: Repo, versions: Sequence[Version], missing: set[Digest]) -> list
     paths: set[RelPath] = set()
     for version in versions:
         pointer, path = version.pointer, version.target.artifact.path
-        if pointer.is_tree or pointer.digest in missing:
-            find_tree = functools.partial(_load_tree, repo, pointer, path)
-            paths.update(name_contents(path, pointer.digest, missing, find_tree))
+        if pointer.is_tree:
+            paths.update(name_contents(path, pointer.digest, missing, functools.partial(find_tree, repo)))
+        elif pointer.digest in missing:
+            paths.add(path)
     return sorted(paths)
-
-
-def _load_tree(repo: Repo, pointer: Pointer, path: RelPath, _: Digest) -> bytes:
-    return load_tree(repo, pointer, path)

@@ -45,9 +45,11 @@ class FoundCommits(NamedTuple):
 class FoundIndexes(NamedTuple):
     """What index objects tell of some packs.
 
-    ``broken`` are those of our sessions that are damaged or wrong; of ``untold`` packs none tells that can be read.
+    ``listed`` are the keys of all that there are.  ``broken`` are those of our sessions that are damaged or wrong, and
+    can be made anew; of ``untold`` packs none tells that can be read.
     """
 
+    listed: frozenset[Key]
     broken: tuple[Key, ...]
     untold: tuple[PackRef, ...]
 
@@ -102,12 +104,13 @@ class Documents:
 
     def read_indexes(self, sessions: Collection[str | None], tables: Mapping[PackRef, Table]) -> FoundIndexes:
         """Read the index objects that are named after some sessions, and compare them with the packs' own ends."""
-        listed = [found for found in self._list(INDEX, is_index) if find_session(found.key) in sessions]
+        listed = self._list(INDEX, is_index)
+        ours = [found for found in listed if find_session(found.key) in sessions]
         by_key = {pack.key: pack for pack in tables}
         untold = set(tables)
         own = {find_session(pack.key) for pack in tables}  # the sessions whose index objects can be made anew
         broken: list[Key] = []
-        for key, index, data in self._read_all(listed, index_from_bytes):
+        for key, index, data in self._read_all(ours, index_from_bytes):
             if index is None:
                 if find_session(key) in own and self.problems[key].kind == DAMAGED:
                     broken.append(key)
@@ -119,7 +122,7 @@ class Documents:
                 self._blame(key, DAMAGED, "it does not agree with the packs that it tells of")
                 if find_session(key) in own:
                     broken.append(key)
-        return FoundIndexes(tuple(broken), tuple(sorted(untold)))
+        return FoundIndexes(frozenset(found.key for found in listed), tuple(broken), tuple(sorted(untold)))
 
     def note_strangers(self, keys: Sequence[Key]) -> None:
         """Remark that keys are named like nothing of ours."""

@@ -115,7 +115,7 @@ class Inspection:
             self._holdings.read_ends(pinned)
             self._documents.note_strangers([key for key in self._holdings.present if not is_pack(key)])
         examined = self._examine(list(roots.values()), reading)
-        indexes = FoundIndexes((), ())
+        indexes = FoundIndexes(frozenset(), (), ())
         if pinned:
             sessions = {find_session(pack.key) for pack in pinned} | {c.session for c in commits.readable.values()}
             indexes = self._documents.read_indexes(sessions, self._holdings.tables)
@@ -233,7 +233,7 @@ class Inspection:
                 problems[key] = problem
         if indexes.untold:
             number = f"{len(indexes.untold):,} packs" if len(indexes.untold) > 1 else "a pack"
-            problems[INDEX] = Problem(INDEX, MISSING, f"no index tells what {number} hold")
+            problems[INDEX] = Problem(INDEX, MISSING, f"no index tells what is in {number}")
         packs = {pack for root in examined for pack in root.pins}
         read = [self._readings.get(pack) if pack not in found else None for pack in packs]
         return Verdict(

@@ -7,6 +7,7 @@ knows what it was.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 
 from vstore.errors import CorruptError
@@ -15,7 +16,7 @@ from vstore.remote.commits import format_to_bytes
 from vstore.remote.holdings import DAMAGED, find_scapegoat
 from vstore.remote.index import index_to_bytes, split_tables
 from vstore.remote.inspection import Examined, Verdict
-from vstore.remote.layout import FORMAT, INDEX, PackRef, find_session, index_key, new_session
+from vstore.remote.layout import FORMAT, INDEX, PackRef, find_session, index_key
 from vstore.remote.ledger import Site
 from vstore.remote.transport import Key
 
@@ -40,7 +41,10 @@ def mend_documents(site: Site, verdict: Verdict, writer: str) -> list[Key]:
 
 
 def _mend_indexes(site: Site, verdict: Verdict) -> list[Key]:
-    """Write a damaged index over with what the packs of its session say, and a new one for packs that none tells of."""
+    """Write damaged indexes over with what the packs of their sessions say, and new ones for packs that none tells of.
+
+    A lost one comes back under the name that it had, as far as that can be told.
+    """
     mended: list[Key] = []
     told: set[PackRef] = set()
 
@@ -56,9 +60,10 @@ def _mend_indexes(site: Site, verdict: Verdict) -> list[Key]:
             told.update(pack for pack, _ in own)
             put(key, own)
     untold = [(pack, verdict.tables[pack]) for pack in verdict.indexes.untold if pack not in told]
-    session = new_session()
-    for number, run in enumerate(split_tables(untold)):
-        put(index_key(session, number), run)
+    for session, group in itertools.groupby(untold, key=lambda entry: find_session(entry[0].key) or ""):
+        numbers = (n for n in itertools.count() if index_key(session, n) not in verdict.indexes.listed)
+        for number, run in zip(numbers, split_tables(group), strict=False):
+            put(index_key(session, number), run)
     return [*mended, *([INDEX] if verdict.indexes.untold else [])]
 
 

@@ -22,7 +22,8 @@ def _to_share(ctx: click.Context, parameter: click.Parameter, value: str | None)
     match = re.fullmatch(r"(\d{1,3}(?:\.\d{1,9})?)%?", value)
     share = float(match[1]) / 100 if match else 0.0
     if not 0 < share <= 1:
-        raise click.BadParameter(f"{value!r} is no share, as 10% is; paths stand before it or behind --", ctx, parameter)
+        message = f"{value!r} is no share, as 10% is; paths stand before it or behind --"
+        raise click.BadParameter(message, ctx, parameter)
     return share
 
 

@@ -6,7 +6,7 @@ independently of any reading which contents are lost.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from vstore.errors import VstoreError
@@ -16,7 +16,6 @@ from vstore.objects.recipe import resolve_recipe
 from vstore.objects.table import BLOB, RECIPE, Location
 from vstore.objects.tree import Tree
 from vstore.remote.commits import Commit, commit_from_bytes
-from vstore.remote.sealed import seal, unseal
 
 _HARMLESS = [*range(4, 12), 15]
 """Bytes of a record that its digest does not need: the fast checksum, and what is always zero."""
@@ -77,8 +76,7 @@ def make_newer(objects: Objects, key: str, number: int) -> None:
     """Let a newer version have written the object, if it is one that says its version."""
     data = objects[key]
     if key.startswith("commits/"):
-        fields = unseal(data, key)._document
-        objects[key] = seal(fields).replace(b'"version":1', b'"version":2')
+        objects[key] = data.replace(b'"version":1', b'"version":2')
     elif key.startswith("packs/"):
         objects[key] = data[:-16] + b"\2" + data[-15:]
     elif key.startswith("index/"):
@@ -92,7 +90,17 @@ def plant(objects: Objects, key: str, number: int) -> None:
         objects[f"{folder}/{name}" if folder else f"packs/{name}"] = b"\0" * (number % 1000)
 
 
-DAMAGES: list[Callable[[Objects, str, int], None]] = [flip, cut, delete, garble, swap, make_newer, plant]
+def damage(objects: Objects, happened: Iterable[tuple[Damage, int, int]]) -> Objects:
+    """Return objects to which something happened, each time to one of them: the same whatever they are called."""
+    objects = dict(objects)
+    for happens, which, number in happened:
+        keys = sorted((key for key in objects if objects[key]), key=lambda key: (key.partition("/")[0], objects[key]))
+        happens(objects, keys[which % len(keys)], number)
+    return objects
+
+
+Damage = Callable[[Objects, str, int], None]
+DAMAGES: list[Damage] = [flip, cut, delete, garble, swap, make_newer, plant]
 
 
 # What that harms.
@@ -110,6 +118,10 @@ class Model:
             for key, data in objects.items()
             if key.startswith("packs/")
         }
+
+        roots = {root.digest for commit in self.commits.values() for root in commit.roots if root.kind == "tree"}
+        recipes = {name for records in self._records.values() for name in records if name[0] == RECIPE}
+        self._always_read = recipes.union(*map(self._needed, roots))
 
     def read(self, kind: int, digest: Digest) -> bytes | None:
         """Return the undamaged content of a record."""
@@ -149,9 +161,11 @@ class Model:
         last = max(location.offset + location.record_bytes for location in records.values())
         if len(now) != len(before) or now[last:] != before[last:] or f"doomed/{key[6:-6]}" in damaged:
             return set()
-        if not is_read:
-            return set(records)
-        return {name for name, location in records.items() if _is_same(before, now, location)}
+        return {
+            name
+            for name, location in records.items()
+            if _is_same(before, now, location) or not (is_read or name in self._always_read)
+        }
 
     def is_flawless(self, key: str, damaged: Objects) -> bool:
         """Tell whether a pack is untouched."""

@@ -24,6 +24,7 @@ from vstore.remote.inspection import Examined, Reading, Verdict
 from vstore.remote.remote import Remote
 from vstore.repo import Repo
 
+_MOST_ROUNDS = 3
 _GIT_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -137,18 +138,21 @@ class _Run:
         wanted = None if versions is None else list(map(_to_root, versions))
         with repo.open_remote(self._name) as remote:
             verdict = self._inspect(remote, wanted, self._reading)
-            damages = list(self._list_damages(remote, verdict))
-            uploaded_bytes = read_packs = read_bytes = 0
-            if self._repair and damages:
-                uploaded_bytes = repair_remote(repo, remote, verdict)
-                read_packs, read_bytes = verdict.read_packs, verdict.read_bytes
-                # What was uploaded was not read yet.
-                again = Reading(1.0 if self._reading.share == 1 else 0.0)
-                verdict = self._inspect(remote, wanted, again)
+            damages = left = list(self._list_damages(remote, verdict))
+            uploaded_bytes, read_packs, read_bytes = 0, verdict.read_packs, verdict.read_bytes
+            # What a restored commit names is seen only after it was; what was uploaded was not read yet.
+            for _ in range(_MOST_ROUNDS if self._repair else 0):
+                before = left
+                if not before:
+                    break
+                uploaded_bytes += repair_remote(repo, remote, verdict)
+                verdict = self._inspect(remote, wanted, Reading(float(self._reading.share == 1)))
+                read_packs, read_bytes = read_packs + verdict.read_packs, read_bytes + verdict.read_bytes
                 left = list(self._list_damages(remote, verdict))
-                keys = {damage.key or damage.reason for damage in left}
-                mended = [damage for damage in damages if (damage.key or damage.reason) not in keys]
-                damages = [*(dataclasses.replace(damage, repaired=True) for damage in mended), *left]
+                damages = [*damages, *left]
+                if left == before:
+                    break
+            damages = _mark_repaired(damages, left)
             verified = Verified(
                 self._name,
                 remote.url,
@@ -156,8 +160,8 @@ class _Run:
                 whole=sum(found.is_whole for found in verdict.examined),
                 packs=verdict.packs,
                 size_bytes=verdict.size_bytes,
-                read_packs=verdict.read_packs + read_packs,
-                read_bytes=verdict.read_bytes + read_bytes,
+                read_packs=read_packs,
+                read_bytes=read_bytes,
                 never_read=verdict.never_read,
                 read_whole=_to_iso(verdict.read_whole_s),
                 uploaded_bytes=uploaded_bytes,
@@ -240,6 +244,15 @@ def _harmed_by(problem: Problem, found: Examined) -> Collection[Digest] | None:
     # Whose chunks the others are is not known here: they may be those of anything that is lost.
     has_chunks = any(kind == BLOB and digest not in found.lacking for kind, digest in problem.records)
     return found.lacking if has_chunks else found.lacking & damaged
+
+
+def _mark_repaired(damages: Iterable[Damage], left: Sequence[Damage]) -> list[Damage]:
+    """Return all that was found, each once, as repaired, but for what is left."""
+    still = {damage.key or damage.reason for damage in left}
+    found: dict[str, Damage] = {}
+    for damage in damages:
+        found.setdefault(damage.key or damage.reason, dataclasses.replace(damage, repaired=True))
+    return [*(damage for name, damage in found.items() if name not in still), *left]
 
 
 def _to_root(version: Version) -> CommittedRoot:

@@ -15,7 +15,7 @@ from vstore.errors import CorruptError, KeyNotFoundError, NewerFormatError
 from vstore.objects.digest import Digest, algorithm_of, hash_bytes
 from vstore.objects.pack import MAX_RECORD_BYTES
 from vstore.objects.recipe import Chunk
-from vstore.objects.table import BLOB, RECIPE, Table, check_table
+from vstore.objects.table import BLOB, RECIPE, RECORD_HEADER_BYTES, Section, Table, check_table
 from vstore.parallel import map_ordered
 from vstore.progress import Reporter
 from vstore.remote.catalog import Catalog, Place
@@ -109,10 +109,12 @@ class Holdings:
             self._reporter.end()
 
     def _read_end(self, pack: PackRef) -> tuple[PackRef, Table | Problem]:
-        for again in (True, False):
+        for again in (True, True, False):  # once more for the footer and for the table: bytes are damaged on the way
             try:
                 table = self._ledger.read_table(pack)
                 check_table(table, pack.size_bytes, MAX_RECORD_BYTES)
+                if sum(_size(section) for section in table.sections) > pack.size_bytes:
+                    raise CorruptError("its table names more than it holds", key=pack.key)
             except KeyNotFoundError:
                 return pack, Problem(pack.key, MISSING, "it is gone")
             except NewerFormatError as error:
@@ -254,6 +256,11 @@ class Holdings:
     def _read_lower(self, catalog: Catalog, packs: set[Key], digests: list[Digest]) -> dict[Digest, bytes]:
         packs.update(place.pack.key for place in self._locate(catalog, BLOB, digests).values())
         return self._read(catalog, BLOB, digests)
+
+
+def _size(section: Section) -> int:
+    """Return how many bytes the records of a section take."""
+    return sum(section.stored) + section.records * (RECORD_HEADER_BYTES + section.algorithm.size_bytes)
 
 
 def _split(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

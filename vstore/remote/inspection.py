@@ -99,7 +99,7 @@ class Inspection:
         commits = FoundCommits({}, {}, (), {})
         if Ledger(self._site, self._reporter).has_place():
             commits = self._documents.read_commits()
-            self._documents.check_format(is_needed=bool(commits.readable))
+            self._documents.check_format(is_needed=any(commits[:3]))
         named = [root for commit in commits.readable.values() for root in commit.roots]
         recalled = [root for commit in commits.recalled.values() for root in commit.roots]
         roots = {root.digest: root for root in reversed(wanted if wanted is not None else [*named, *recalled])}

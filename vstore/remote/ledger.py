@@ -237,7 +237,9 @@ class Ledger:
         except KeyNotFoundError:
             return None
         except NewerFormatError:
-            raise
+            if pack.key not in self.site.mirror.distrusted_packs():
+                raise
+            return self._search(pack)
         except CorruptError as error:
             self._reporter.warn(f"the end of {pack.key} is damaged: {error.message}")
             return self._search(pack)

@@ -67,11 +67,17 @@ def _mend_indexes(site: Site, verdict: Verdict) -> list[Key]:
     return [*mended, *([INDEX] if verdict.indexes.untold else [])]
 
 
-def distrust_silent_damage(site: Site, examined: Iterable[Examined]) -> set[Key]:
-    """Distrust a pack of each root that lacks something though nothing is wrong with its packs.
+def distrust_for_repair(site: Site, examined: Iterable[Examined]) -> set[Key]:
+    """Distrust what a push would rely upon and should not: return those packs, to be trusted again after it.
 
-    Returns those packs, to be trusted again after the push that follows.
+    Those are doomed packs, which are safe for whoever saw the push of their commit end, and one pack of each root that
+    lacks something though nothing is wrong with its packs.
     """
-    packs = {find_scapegoat(found.pins) for found in examined if found.lacking and found.pins and not found.bad}
+    packs: set[Key] = set()
+    for found in examined:
+        packs.update(pack.key for pack in found.bad)
+        if found.lacking and found.pins and not found.bad:
+            packs.add(find_scapegoat(found.pins))
+    packs -= site.mirror.distrusted_packs()
     site.mirror.distrust(packs)
     return packs

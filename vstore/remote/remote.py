@@ -17,7 +17,7 @@ from vstore.remote.draft import PushPlan, find_missing_roots, plan_push
 from vstore.remote.fetch import Fetch, FetchReport
 from vstore.remote.inspection import Examined, Inspection, Reading, Verdict
 from vstore.remote.ledger import Site
-from vstore.remote.mending import distrust_silent_damage, mend_documents
+from vstore.remote.mending import distrust_for_repair, mend_documents
 from vstore.remote.push import PushReport, push
 from vstore.remote.reader import Reader
 from vstore.remote.transport import Key
@@ -112,8 +112,8 @@ class Remote:
 
     @contextlib.contextmanager
     def distrusting(self, examined: Iterable[Examined]) -> Iterator[None]:
-        """Let pushes in the block not believe commits that pin a root to good packs which do not hold it all."""
-        packs = distrust_silent_damage(self._site, examined)
+        """Let pushes in the block rely on nothing that made a root not whole, also where commits say otherwise."""
+        packs = distrust_for_repair(self._site, examined)
         yield
         self._site.mirror.trust(packs)
 

@@ -43,6 +43,7 @@ class _Stretch(NamedTuple):
     start: int
     end: int
     locations: list[Location]
+    is_last: bool = False
 
 
 def choose_packs(
@@ -85,7 +86,7 @@ def read_whole(site: Site, packs: Iterable[tuple[PackRef, Table]], reporter: Rep
         hasher.update(data or b"")
         damaged.update((location.kind, location.digest) for location in bad)
         reporter.advance(stretch.end - stretch.start)
-        if stretch.end == pack.size_bytes - FOOTER_BYTES:
+        if stretch.is_last:
             is_good = hasher.hexdigest() == pack.checksum or damaged or _hash_again(site, pack) == pack.checksum
             yield Reading(pack, frozenset(damaged), "" if is_good else "it fails its checksum")
             hasher, damaged = xxhash.xxh3_128(), set()
@@ -98,14 +99,17 @@ def _plan_stretches(pack: PackRef, table: Table) -> Iterator[_Stretch]:
     locations: list[Location] = []
     for location in _by_offset(table.sections):
         last = location.offset + location.record_bytes
+        if location.offset < reached:
+            yield _Stretch(pack, start, start, [location])  # records never overlap: it is none
+            continue
         if last - start > SPAN_BYTES and end > reached > start:
             yield from _cut(pack, start, reached, locations)
             start, locations = reached, []
         locations.append(location)
-        reached = max(reached, min(last, end))
-    if reached > start:
-        yield from _cut(pack, start, reached, locations)
+        reached = min(last, end)
+    yield from _cut(pack, start, reached, locations)
     yield from _cut(pack, reached, end, [])
+    yield _Stretch(pack, end, end, [], is_last=True)
 
 
 def _cut(pack: PackRef, start: int, end: int, locations: list[Location]) -> Iterator[_Stretch]:
@@ -113,7 +117,7 @@ def _cut(pack: PackRef, start: int, end: int, locations: list[Location]) -> Iter
     while end - start > SPAN_BYTES + MAX_RECORD_BYTES:
         yield _Stretch(pack, start, start + SPAN_BYTES, [])
         start += SPAN_BYTES
-    if end > start or locations:
+    if end > start:
         yield _Stretch(pack, start, end, locations)
 
 
@@ -133,6 +137,8 @@ def _read_stretch(site: Site, stretch: _Stretch) -> tuple[bytes | None, list[Loc
     """
     data: bytes | None = None
     bad = stretch.locations
+    if stretch.start == stretch.end:
+        return data, bad
     for _ in range(2):
         try:
             data = site.transport.read_range(stretch.pack.key, stretch.start, stretch.end - stretch.start)

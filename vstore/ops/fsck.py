@@ -172,32 +172,21 @@ class _Run:
         verdict = remote.inspect(
             wanted, reading=reading, find_tree=functools.partial(find_tree, self._repo), reporter=self._repo.reporter
         )
-        return verdict if wanted is not None else self._widen(verdict)
+        if wanted is None and (verdict.commits.unknown or verdict.gone):
+            verdict = dataclasses.replace(verdict, examined=(*verdict.examined, *self._list_unnamed(verdict)))
+        return _forgive_commits(verdict)
 
-    def _widen(self, verdict: Verdict) -> Verdict:
-        """Where commits are lost, or nobody here knows what they named, look at what git says that there should be."""
-        unknown = set(verdict.commits.unknown)
-        if not unknown and not verdict.gone:
-            return verdict
+    def _list_unnamed(self, verdict: Verdict) -> Iterator[Examined]:
+        """Yield what git says that should be there, where a commit is lost that may have named it."""
         scope = Scope(all_commits=self._repo.git is not None)
         known = {found.root.digest for found in verdict.examined}
         gone = {root.digest for root in verdict.gone}
-        missed: dict[Digest, CommittedRoot] = {}
         for version in list_versions(self._repo, (), scope)[0]:
             root = _to_root(version)
             is_ours = self._repo.remote_name(version.pointer.remote or self._name) == self._name
-            if is_ours and root.digest not in known and (unknown or root.digest in gone):
-                missed.setdefault(root.digest, root)
-        examined = [Examined(root, (), frozenset(), frozenset([root.digest])) for root in missed.values()]
-        problems, remarks = verdict.problems, verdict.remarks
-        if not missed:
-            # All that git knows is named by commits that can be read.
-            harmless = [problem for problem in problems if problem.key in unknown]
-            problems = tuple(problem for problem in problems if problem.key not in unknown)
-            remarks += tuple(f"{found.key}: {found.reason}, but other commits name all versions" for found in harmless)
-        return dataclasses.replace(
-            verdict, examined=(*verdict.examined, *examined), problems=problems, remarks=remarks
-        )
+            if is_ours and root.digest not in known and (verdict.commits.unknown or root.digest in gone):
+                known.add(root.digest)
+                yield Examined(root, (), frozenset(), frozenset([root.digest]))
 
     # naming
 
@@ -244,6 +233,17 @@ def _harmed_by(problem: Problem, found: Examined) -> Collection[Digest] | None:
     # Whose chunks the others are is not known here: they may be those of anything that is lost.
     has_chunks = any(kind == BLOB and digest not in found.lacking for kind, digest in problem.records)
     return found.lacking if has_chunks else found.lacking & damaged
+
+
+def _forgive_commits(verdict: Verdict) -> Verdict:
+    """Where other commits name every version, take those that cannot be read for harmless."""
+    unknown = set(verdict.commits.unknown)
+    if any(found.lacking and not found.pins for found in verdict.examined):
+        return verdict
+    harmless = [problem for problem in verdict.problems if problem.key in unknown]
+    remarks = [f"{problem.key}: {problem.reason}, but others name all versions" for problem in harmless]
+    problems = tuple(problem for problem in verdict.problems if problem.key not in unknown)
+    return dataclasses.replace(verdict, problems=problems, remarks=(*verdict.remarks, *remarks))
 
 
 def _mark_repaired(damages: Iterable[Damage], left: Sequence[Damage]) -> list[Damage]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
-import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from vstore.errors import InvalidError
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.table import BLOB
-from vstore.ops.needs import Places, Revision, name_contents
+from vstore.ops.needs import Place, Places, Revision, name_contents
 from vstore.ops.repair import find_tree, repair_remote
 from vstore.ops.transfer import Scope, Version, group_by_remote, list_versions
 from vstore.remote.commits import CommittedRoot
@@ -25,7 +24,6 @@ from vstore.remote.remote import Remote
 from vstore.repo import Repo
 
 _MOST_ROUNDS = 3
-_GIT_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +211,7 @@ class _Run:
             if contents is not None and not contents:
                 continue
             places = self._places.find(root.digest)
-            if not places and root.git_commit is not None and _GIT_COMMIT.fullmatch(root.git_commit):
-                revisions = [Revision(root.git_commit, [])]
-            else:
-                revisions = []
-            for path, own in [(place.path, place.revisions) for place in places] or [(root.path, revisions)]:
+            for path, own in places or [Place(root.path, self._places.find_recorded(root))]:
                 look = functools.partial(find_tree, self._repo, remote=remote)
                 named = name_contents(path, root.digest, contents, look) if contents is not None else [path]
                 for name in named:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,8 +12,11 @@ from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.objects.tree import Entry, Tree
+from vstore.remote.commits import CommittedRoot
 from vstore.repo import Repo
 from vstore.workspace.pointers import parse_artifact
+
+_GIT_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,22 @@ class Places:
             for revision in _list_tips(self._repo):
                 self._learn(revision, self._known)
         return [Place(path, revisions) for path, revisions in self._known.get(root, {}).items()]
+
+    def find_recorded(self, root: CommittedRoot) -> list[Revision]:
+        """Return the git commit that a root was pushed for, unless git knows that it is not so there.
+
+        It was pushed before it was committed, or by somebody whose commits are not here.
+        """
+        commit = root.git_commit
+        if self._repo.git is None or commit is None or not _GIT_COMMIT.fullmatch(commit):
+            return []
+        pointer_path = root.path + POINTER_SUFFIX
+        try:
+            data = self._repo.git.find_file(commit, pointer_path)
+        except VstoreError:
+            return [Revision(commit, [])]
+        pointer = None if data is None else parse_artifact(pointer_path, data).pointer
+        return [Revision(commit, [])] if isinstance(pointer, Pointer) and pointer.digest == root.digest else []
 
     def _learn(self, revision: Revision, known: dict[Digest, dict[RelPath, list[Revision]]]) -> None:
         git = self._repo.git

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import click
 
@@ -89,7 +90,8 @@ def command(
 def _words(session: Session, result: api.FsckResult) -> Iterator[str]:
     for damage in result.damages:
         word, colour = ("repaired", "green") if damage.repaired else (damage.kind, "red")
-        yield f"{render.paint(word, colour)}  {damage.key or 'nowhere'}: {damage.reason}"
+        what = damage.reason if damage.key is None else f"{damage.key}: {damage.reason}"
+        yield f"{render.paint(word, colour)}  {render.path(what)}"
         for need in damage.needed_by[:_MOST_PATHS]:
             yield f"    {session.path(need.path)}{_revisions(need.revisions)}"
         if len(damage.needed_by) > _MOST_PATHS:
@@ -126,4 +128,6 @@ def _verified(verified: api.Verified) -> Iterator[str]:
     if verified.never_read:
         yield f"{verified.never_read:,} of {render.count(verified.packs, 'pack')} never read whole from here."
     elif verified.read_whole is not None:
-        yield f"Everything was read whole since {verified.read_whole}."
+        age = datetime.now(UTC) - datetime.fromisoformat(verified.read_whole)
+        days = f"{age.days + 1:,} days" if age.days > 0 else "day"
+        yield f"Everything was read whole within the last {days}."

@@ -74,7 +74,7 @@ def test_sound_remote(pushed: Project) -> None:
     assert (verified["read_packs"], verified["never_read"], verified["read_whole"]) == (0, 2, None)
     assert result["damages"] == result["remarks"] == []
     assert "2 of 2 packs never read whole" in pushed.ok("fsck", "--remote").stdout
-    assert "Everything was read whole within the last day." in pushed.ok("fsck", "--remote", "store", "--read-data").stdout
+    assert "Everything was read whole within the last day." in pushed.ok("fsck", "--remote", "--read-data").stdout
     (verified,) = pushed.ok("fsck", "--remote", "--read-data", "--json").json()["remotes"]
     assert (verified["read_packs"], verified["never_read"]) == (0, 0)
     (verified,) = pushed.ok("fsck", "--remote", "--read-data", "--again", "--json").json()["remotes"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from vstore.cache.writer import open_writer
 from vstore.errors import CorruptError, ObjectMissingError, VstoreError
@@ -16,6 +16,8 @@ from vstore.remote.inspection import Verdict
 from vstore.remote.remote import Remote
 from vstore.repo import Repo
 
+_BATCH_CONTENTS = 1_000_000
+
 
 def repair_remote(repo: Repo, remote: Remote, verdict: Verdict) -> int:
     """Make whole what can be made whole of what an inspection found; return how many bytes were uploaded.
@@ -26,9 +28,21 @@ def repair_remote(repo: Repo, remote: Remote, verdict: Verdict) -> int:
     """
     remote.mend_documents(verdict)
     broken = [found for found in verdict.examined if not found.is_whole]
-    roots = [root for found in broken if (root := _complete(repo, remote, found.root)) is not None]
+    roots = (root for found in broken if (root := _complete(repo, remote, found.root)) is not None)
     with remote.distrusting(broken):
-        return _push(repo, remote, roots)
+        return sum(_push(repo, remote, batch) for batch in _iter_batches(roots))
+
+
+def _iter_batches(roots: Iterable[Root]) -> Iterator[list[Root]]:
+    """Yield roots in batches that do not need too many contents at once: hundreds of versions may be broken."""
+    batch: list[Root] = []
+    for root in roots:
+        batch.append(root)
+        if sum(len(root.contents) for root in batch) > _BATCH_CONTENTS:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 def _push(repo: Repo, remote: Remote, roots: Sequence[Root]) -> int:

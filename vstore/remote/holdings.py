@@ -23,7 +23,7 @@ from vstore.remote.content import Content
 from vstore.remote.index import Index, index_of_pack
 from vstore.remote.layout import PackRef
 from vstore.remote.ledger import Ledger, Site
-from vstore.remote.recipes import find_chunks, take_content
+from vstore.remote.recipes import find_chunks, read_contents, take_content
 from vstore.remote.spans import Failure, read_places
 from vstore.remote.transport import Key
 
@@ -69,6 +69,7 @@ class Holdings:
         """Every pack that is listed, with its length."""
         self._ledger = Ledger(site, reporter)
         self._reporter = reporter
+        self._read_packs: dict[Key, PackRef] = {}
         self._indexes: dict[PackRef, Index] = {}
         self._damaged: dict[Key, set[tuple[int, Digest]]] = {}
         self._small: dict[Digest, Key] = {}
@@ -104,6 +105,7 @@ class Holdings:
                     self.blame(pack, found.kind, found.reason)
                 else:
                     self.tables[pack] = found
+                    self._read_packs[pack.key] = pack  # only one of a key has the checksum that its end says
                     self._indexes[pack] = index_of_pack(pack, found)
         finally:
             self._reporter.end()
@@ -136,9 +138,9 @@ class Holdings:
         damaged = self._damaged.setdefault(key, set())
         damaged.update(records)
         reason = f"{len(damaged):,} records in it are damaged" if len(damaged) > 1 else "a record in it is damaged"
-        for pack in self.tables:
-            if pack.key == key and self.problems.get(pack, _NO_PROBLEM).kind != DOOMED:
-                self.problems[pack] = Problem(key, DAMAGED, reason, frozenset(damaged))
+        pack = self._read_packs[key]
+        if self.problems.get(pack, _NO_PROBLEM).kind != DOOMED:
+            self.problems[pack] = Problem(key, DAMAGED, reason, frozenset(damaged))
         for kind, digest in records:
             if kind == BLOB and self._small.get(digest) == key:
                 del self._small[digest]
@@ -181,6 +183,13 @@ class Holdings:
                     self._large[digest] = packs
             lacking.update(digest for digest in group if not self._large.get(digest, {""}) <= keys)
         return lacking
+
+    def read_small_trees(self, roots: Iterable[tuple[Digest, Collection[PackRef]]]) -> dict[Digest, bytes]:
+        """Return those trees that are one good record, several read at once."""
+        places: dict[Digest, Place] = {}
+        for digest, pins in roots:
+            places.update(self._locate(self._open(pins), BLOB, [digest]))
+        return read_contents(self.site, places.values())
 
     def read_tree(self, digest: Digest, pins: Collection[PackRef]) -> bytes | None:
         """Return a verified tree from packs that its root is pinned to, or None where it is not good in them."""

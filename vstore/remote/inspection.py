@@ -6,7 +6,7 @@ Nothing is believed that is not seen now, but for packs that this machine read w
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from vstore.remote.layout import INDEX, PackRef, find_session, is_pack
 from vstore.remote.ledger import Ledger, Site
 from vstore.remote.whole import choose_packs, read_whole
 
+_TREES_AT_ONCE = 32
 _REMEMBER_EVERY_S = 2.0
 
 
@@ -90,6 +91,7 @@ class Inspection:
         self._choices: dict[Digest, list[tuple[PackRef, ...]]] = {}
         self._readings = site.mirror.readings()
         self._read: set[PackRef] = set()
+        self._trees: dict[tuple[Digest, tuple[PackRef, ...]], bytes] = {}
 
     def run(self, wanted: Sequence[CommittedRoot] | None, reading: Reading) -> Verdict:
         """Inspect what some roots need, or all roots that the project's commits name.
@@ -139,14 +141,26 @@ class Inspection:
         """Examine roots; again where damage was met on the way, until no judgement is older than what is known."""
         while True:
             known = dict(self._holdings.problems)
-            examined = [self._examine_root(root) for root in roots]
+            examined = list(self._iter_examined(roots))
             if self._holdings.problems == known:
                 return examined
+
+    def _iter_examined(self, roots: Sequence[CommittedRoot]) -> Iterator[Examined]:
+        for start in range(0, len(roots), _TREES_AT_ONCE):
+            group = roots[start : start + _TREES_AT_ONCE]
+            firsts = {root.digest: self._list_choices(root)[0] for root in group if root.digest in self._choices}
+            trees = self._holdings.read_small_trees(firsts.items())
+            self._trees = {(digest, firsts[digest]): tree for digest, tree in trees.items()}
+            yield from map(self._examine_root, group)
+
+    def _list_choices(self, root: CommittedRoot) -> list[tuple[PackRef, ...]]:
+        """Return the pins that commits give a root, those without problems first, then the newest."""
+        return sorted(self._choices.get(root.digest, ()), key=self._holdings.is_bad)
 
     def _examine_root(self, root: CommittedRoot) -> Examined:
         best: Examined | None = None
         lacking: frozenset[Digest] | None = None
-        for pins in sorted(self._choices.get(root.digest, ()), key=self._holdings.is_bad):
+        for pins in self._list_choices(root):
             found = self._find_lacking(root, pins)
             bad = frozenset(pack for pack in pins if pack in self._holdings.problems)
             lacking = found if lacking is None else lacking & found
@@ -157,11 +171,11 @@ class Inspection:
             return Examined(root, (), frozenset(), frozenset([root.digest]))
         return best._replace(lacking=lacking)
 
-    def _find_lacking(self, root: CommittedRoot, pins: Collection[PackRef]) -> frozenset[Digest]:
+    def _find_lacking(self, root: CommittedRoot, pins: tuple[PackRef, ...]) -> frozenset[Digest]:
         if root.kind == "file":
             return frozenset(self._holdings.find_lacking([Content(root.digest, root.size_bytes)], pins))
         lacking: frozenset[Digest] = frozenset()
-        tree = self._holdings.read_tree(root.digest, pins)
+        tree = self._trees.get((root.digest, pins)) or self._holdings.read_tree(root.digest, pins)
         if tree is None:
             lacking = frozenset([root.digest])
             tree = self._find_tree(root.digest)

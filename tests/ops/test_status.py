@@ -60,3 +60,15 @@ def test_artifact_is_compared_with_its_own_remote(project: Project) -> None:
     assert lacking == {"data": False, "model.bin": False, "private": False}
     named = project.ok("status", "--remote", "store", "--json").json()["artifacts"]
     assert {a["path"]: a["not_in_remote"] for a in named} == {"data": False, "model.bin": False, "private": None}
+
+
+def test_what_is_lacking_is_said_of_its_remote(project: Project) -> None:
+    """Where something is not in a remote, that remote is named, and how to bring it there; a path is no remote."""
+    project.add_data()
+    project.add_remote()
+    project.ok("remote", "add", "backup", project.store.with_name("backup"))
+    project.ok("push")
+    shown = project.ok("status", "--remote", "backup").stdout
+    assert "not in the remote backup" in shown
+    assert "Next: vstore push -r backup" in shown
+    assert "before --remote" in project.run("status", "--remote", "data").stderr

@@ -58,7 +58,10 @@ def _hint_remote_name(fields: dict[str, Any]) -> str | None:
     known = fields.get("known")
     if not known:
         return "name one with `vstore remote add -d NAME URL`"
-    if fields.get("name"):
+    name = fields.get("name")
+    if name and ("/" in name or os.path.lexists(name)):
+        return "a path stands before --remote, or behind --"
+    if name:
         return f"known are {', '.join(known)}; see `vstore remote list`"
     return f"choose one with `vstore remote default {_quote(known[0])}`, or name one with -r"
 

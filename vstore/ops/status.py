@@ -50,6 +50,8 @@ class ArtifactStatus:
     """How many of the contents that the pointer names the cache lacks."""
     not_in_remote: bool | None = None
     """Whether the remote lacks it; None if that was not asked."""
+    remote: str | None = None
+    """The remote that it was compared with; None if that was not asked, or it belongs to another one."""
     partial: list[RelPath] | None = None
     """The paths that were checked out, where not the whole was: only they are compared."""
     refused: list[tuple[RelPath, str]] = field(default_factory=list)
@@ -91,19 +93,24 @@ def status(
     name = repo.remote_name(remote or None)
     lacking = _find_lacking(repo, targets, remote or None)
     return StatusResult(
-        [dataclasses.replace(artifact, not_in_remote=lacking.get(artifact.path)) for artifact in artifacts], name
+        [
+            dataclasses.replace(artifact, remote=own, not_in_remote=is_lacking)
+            for artifact in artifacts
+            for own, is_lacking in [lacking.get(artifact.path, (None, None))]
+        ],
+        name,
     )
 
 
-def _find_lacking(repo: Repo, targets: Sequence[Target], remote: str | None) -> dict[RelPath, bool]:
-    """Tell of each target, unless it belongs to another remote than the one named, whether its remote lacks it."""
+def _find_lacking(repo: Repo, targets: Sequence[Target], remote: str | None) -> dict[RelPath, tuple[str, bool]]:
+    """Return the remote of each target, unless it belongs to another than the one named, and whether that lacks it."""
     versions = [Version(target, None) for target in targets if isinstance(target.artifact.pointer, Pointer)]
-    lacking: dict[RelPath, bool] = {}
+    lacking: dict[RelPath, tuple[str, bool]] = {}
     for name, group in group_by_remote(repo, versions, remote).items():
         with repo.open_remote(name) as opened:
             digests = {version.pointer.digest for version in group}
             missing = opened.missing_roots(digests, reporter=repo.reporter)
-        lacking.update((version.target.path, version.pointer.digest in missing) for version in group)
+        lacking.update((version.target.path, (name, version.pointer.digest in missing)) for version in group)
     return lacking
 
 

@@ -31,11 +31,11 @@ _COLOURS = {"unchanged": "white", "deleted": "red", "broken": "red"}  # all othe
 def command(session: Session, paths: tuple[str, ...], remote: str | None, check: bool) -> int:
     """Show what differs between files, pointers, git, cache and remote."""
     result = api.status(paths, directory=session.directory, remote=remote, reporter=session.reporter)
-    session.show(result, lambda result: _words(session, result))
+    session.show(result, lambda result: _words(session, result, remote or None))
     return failure.DIFFERENT if check and not result.is_clean else 0
 
 
-def _words(session: Session, result: api.StatusResult) -> Iterator[str]:
+def _words(session: Session, result: api.StatusResult, remote: str | None) -> Iterator[str]:
     artifacts = result.artifacts
     if not artifacts:
         yield "Nothing is tracked here yet.  Next: vstore add PATH"
@@ -61,7 +61,7 @@ def _words(session: Session, result: api.StatusResult) -> Iterator[str]:
         yield f"{render.count(len(artifacts), 'artifact')} with {files}, {size}: unchanged."
     else:
         yield f"{render.count(len(artifacts) - unchanged, 'artifact')} of {len(artifacts):,} changed."
-    yield from _next(artifacts)
+    yield from _next(artifacts, remote)
 
 
 def _remarks(artifact: api.ArtifactStatus) -> str:
@@ -78,7 +78,7 @@ def _remarks(artifact: api.ArtifactStatus) -> str:
     if artifact.not_in_cache:
         remarks.append(f"{render.count(artifact.not_in_cache, 'object')} not in the cache")
     if artifact.not_in_remote:
-        remarks.append("not in the remote")
+        remarks.append(f"not in the remote {artifact.remote}")
     return "; ".join(remarks)
 
 
@@ -89,7 +89,7 @@ def _files(sign: str, colour: str, paths: Sequence[str]) -> Iterator[str]:
         yield f"    {sign} and {len(paths) - _MOST_FILES:,} more"
 
 
-def _next(artifacts: Sequence[api.ArtifactStatus]) -> Iterator[str]:
+def _next(artifacts: Sequence[api.ArtifactStatus], remote: str | None) -> Iterator[str]:
     kinds = {artifact.data for artifact in artifacts}
     if "broken" in kinds:
         yield "Next: mend the broken pointer, or take one side of the merge with git checkout --ours (or --theirs)"
@@ -102,7 +102,7 @@ def _next(artifacts: Sequence[api.ArtifactStatus]) -> Iterator[str]:
     elif "deleted" in kinds:
         yield "Next: vstore checkout (bring the data back)"
     elif any(artifact.not_in_remote for artifact in artifacts):
-        yield "Next: vstore push"
+        yield "Next: vstore push" + (f" -r {remote}" if remote else "")
     elif any(artifact.pointer in ("new", "changed") for artifact in artifacts):
         yield "Next: git commit"
 

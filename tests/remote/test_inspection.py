@@ -25,7 +25,7 @@ from vstore.remote import holdings, inspection, packer
 from vstore.remote.commits import Commit, CommittedRoot, commit_from_bytes
 from vstore.remote.content import Root
 from vstore.remote.index import index_from_bytes, index_to_bytes
-from vstore.remote.inspection import Reading, Verdict
+from vstore.remote.inspection import ReadData, Verdict
 from vstore.remote.layout import PackRef, commit_key, index_key, new_session, tombstone_key
 from vstore.remote.ledger import Ledger
 from vstore.remote.memory_transport import MemoryTransport
@@ -33,7 +33,7 @@ from vstore.remote.transport import Transport
 from vstore.remote.wrappers import LoggedTransport
 
 _FILES = small_files() | {"big": noise(700_000)}
-_ALL = Reading(1.0)
+_ALL = ReadData(1.0)
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_exactly_what_is_lost_is_found_and_mended(
         remote.delete(key)
     for key, data in objects.items():
         remote.write(key, data)
-    verdict = ada.remote.inspect(None, reading=Reading(share), find_tree=ada.shelf.contents.get)
+    verdict = ada.remote.inspect(None, read_data=ReadData(share), find_tree=ada.shelf.contents.get)
     assert load(remote) == objects
     paths = {root.path for root in (old, new) for gone in verdict.gone if gone.digest == root.digest}
     for found in verdict.examined:
@@ -125,9 +125,9 @@ def test_exactly_what_is_lost_is_found_and_mended(
         paths |= {f"{found.root.path}/{entry.path}" for entry in tree.entries if entry.digest in found.lacking}
     assert paths == model.harmed(objects, is_read=share == 1)
     for _ in range(2):  # what a damaged commit names is seen only when it was restored
-        mend(ada, ada.remote.inspect(None, reading=_ALL, find_tree=ada.shelf.contents.get), old, new)
+        mend(ada, ada.remote.inspect(None, read_data=_ALL, find_tree=ada.shelf.contents.get), old, new)
     ada.push(*(root for root in (old, new) if root.digest in {gone.digest for gone in verdict.gone}))
-    again = ada.remote.inspect(None, reading=_ALL)
+    again = ada.remote.inspect(None, read_data=_ALL)
     assert is_well(again), again
     carol = Machine(place / "carol", remote)
     assert carol.fetch(old, new).missing == ()
@@ -141,7 +141,7 @@ def test_commit_that_pins_nothing_is_not_believed(ada: Machine, bob: Machine, re
     assert ada.remote.missing_roots([root.digest]) == {root.digest}
     ada.push(root)
     write_commit(remote, CommittedRoot(root.digest, "tree", "data", 1, None, ()))
-    assert is_well(bob.remote.inspect(None, reading=_ALL))
+    assert is_well(bob.remote.inspect(None, read_data=_ALL))
     assert bob.push(bob.add(_FILES)).commit is None
 
 
@@ -152,9 +152,10 @@ def test_commit_that_lies_about_a_pack_spoils_only_itself(ada: Machine, bob: Mac
     (pack,) = read_commit(remote).packs().values()
     for lie in (pack._replace(size_bytes=pack.size_bytes + 1), pack._replace(checksum="0" * 32)):
         write_commit(remote, CommittedRoot(Digest("xxh128:" + "1" * 32), "file", "../../x", 5, "HEAD", (lie,)))
-    verdict = bob.remote.inspect(None, reading=_ALL)
+    verdict = bob.remote.inspect(None, read_data=_ALL)
     assert [found.root.path for found in verdict.examined if not found.is_whole] == ["../../x"]
     assert all(found.lacking for found in verdict.examined if not found.is_whole)
+    assert bob.mirror.distrusted_packs() == set()
 
 
 def test_commit_that_pins_too_little_is_found_and_mended(ada: Machine, bob: Machine, remote: Liar) -> None:
@@ -169,7 +170,7 @@ def test_commit_that_pins_too_little_is_found_and_mended(ada: Machine, bob: Mach
     (found,) = (found for found in verdict.examined if not found.is_whole)
     assert found.lacking == {content.digest for content in root.contents} - {bob.shelf.put(b"a").digest}
     mend(bob, verdict, root)
-    assert is_well(bob.remote.inspect(None, reading=_ALL))
+    assert is_well(bob.remote.inspect(None, read_data=_ALL))
     assert bob.mirror.distrusted_packs() == set()
     ada.fetch(root)
     assert ada.holds(root)
@@ -245,7 +246,7 @@ def test_index_of_many_packs_is_compared_with_those_that_are_there(ada: Machine,
     for key in keys(remote, "index/"):
         if key != merged:
             remote.delete(key)
-    assert is_well(ada.remote.inspect(None, reading=_ALL))
+    assert is_well(ada.remote.inspect(None, read_data=_ALL))
 
 
 def test_lost_index_comes_back_under_its_name(ada: Machine, bob: Machine, remote: Liar) -> None:
@@ -321,7 +322,7 @@ def test_strangers_are_remarked_upon_and_few_are_named(ada: Machine, remote: Lia
         remote.write(f"packs/x{number}", b"")
     remote.write(f"commits/{PROJECT}/readme.txt", b"hello")
     remote.write("index/0.vidx", b"")
-    verdict = ada.remote.inspect(None, reading=_ALL)
+    verdict = ada.remote.inspect(None, read_data=_ALL)
     assert is_well(verdict)
     assert len(verdict.remarks) == 10 + 1 + 1 + 1
     assert any("990 more keys" in remark for remark in verdict.remarks)
@@ -352,7 +353,7 @@ def test_bytes_damaged_on_the_way_are_read_again(ada: Machine, bob: Machine, rem
         return bytes(byte ^ turns.randrange(1, 255) for byte in data)
 
     remote.read_as = garble
-    assert is_well(bob.remote.inspect(None, reading=_ALL))
+    assert is_well(bob.remote.inspect(None, read_data=_ALL))
 
 
 # What is remembered
@@ -363,26 +364,26 @@ def test_what_was_read_is_remembered(ada: Machine, remote: Liar, monkeypatch: py
     ada.push(ada.add(_FILES))
     first = ada.remote.inspect(None)
     assert (first.read_packs, first.never_read, first.read_whole_s) == (0, 1, None)
-    second = ada.remote.inspect(None, reading=_ALL)
+    second = ada.remote.inspect(None, read_data=_ALL)
     assert (second.read_packs, second.never_read) == (1, 0)
     assert second.read_whole_s is not None and abs(second.read_whole_s - time.time()) < 60
-    third = ada.remote.inspect(None, reading=_ALL)
+    third = ada.remote.inspect(None, read_data=_ALL)
     assert (third.read_packs, third.read_whole_s) == (0, second.read_whole_s)
-    assert ada.remote.inspect(None, reading=Reading(1.0, again=True)).read_packs == 1
+    assert ada.remote.inspect(None, read_data=ReadData(1.0, again=True)).read_packs == 1
     now_s = time.time()
     monkeypatch.setattr(inspection.time, "time", lambda: now_s + 8 * 24 * 3600)
-    assert ada.remote.inspect(None, reading=_ALL).read_packs == 1
+    assert ada.remote.inspect(None, read_data=_ALL).read_packs == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", None], ids=["empty", "other", "garbage", "cut"])
 def test_damaged_memory_of_readings_costs_only_reading(ada: Machine, content: bytes | None) -> None:
     """Whatever happens to what is remembered, packs are read again."""
     ada.push(ada.add(_FILES))
-    ada.remote.inspect(None, reading=_ALL)
+    ada.remote.inspect(None, read_data=_ALL)
     path = ada.mirror.path / "readings.json"
     path.write_bytes(path.read_bytes()[:-3] if content is None else content)
-    assert ada.remote.inspect(None, reading=_ALL).read_packs == 1
-    assert ada.remote.inspect(None, reading=_ALL).read_packs == 0
+    assert ada.remote.inspect(None, read_data=_ALL).read_packs == 1
+    assert ada.remote.inspect(None, read_data=_ALL).read_packs == 0
 
 
 def many_packs(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -406,10 +407,10 @@ def test_interrupted_reading_goes_on_where_it_stopped(tmp_path: Path, monkeypatc
     for hook, raised in ((UnreachableAt, RemoteUnavailableError), (CrashAt, Crash)):
         remote.before = hook(before_reading + packs // 3)
         with pytest.raises(raised):
-            ada.remote.inspect(None, reading=_ALL)
+            ada.remote.inspect(None, read_data=_ALL)
         assert ada.mirror.distrusted_packs() == set()
     remote.before = lambda operation, key: None
-    verdict = ada.remote.inspect(None, reading=_ALL)
+    verdict = ada.remote.inspect(None, read_data=_ALL)
     assert is_well(verdict)
     assert 0 < verdict.read_packs < packs - packs // 3
 
@@ -430,11 +431,11 @@ def test_killed_reading_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: py
                 os._exit(9)
 
         remote.before = die
-        ada.remote.inspect(None, reading=_ALL)
+        ada.remote.inspect(None, read_data=_ALL)
         os._exit(0)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 9
-    verdict = ada.remote.inspect(None, reading=_ALL)
+    verdict = ada.remote.inspect(None, read_data=_ALL)
     assert is_well(verdict)
     assert 0 < verdict.read_packs < packs
 

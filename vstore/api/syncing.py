@@ -18,7 +18,7 @@ from vstore.ops.push import PushResult
 from vstore.ops.remote import CheckResult, RemotesResult
 from vstore.ops.transfer import Scope
 from vstore.progress import SILENT, Reporter
-from vstore.remote.inspection import Reading
+from vstore.remote.inspection import ReadData
 
 
 def push(
@@ -92,7 +92,7 @@ def fsck(
     seven days ago.  Raises RemoteNotFoundError, RemoteUnavailableError, RemoteDeniedError.
     """
     with opened(directory, reporter, jobs=jobs) as repo:
-        return _fsck.fsck(repo, paths, remote=remote, scope=scope, reading=Reading(read_data, again), repair=repair)
+        return _fsck.fsck(repo, paths, remote=remote, scope=scope, read_data=ReadData(read_data, again), repair=repair)
 
 
 def remote_list(*, directory: Directory = None) -> RemotesResult:

@@ -19,7 +19,7 @@ from vstore.ops.repair import find_tree, repair_remote
 from vstore.ops.transfer import Scope, Version, group_by_remote, list_versions
 from vstore.remote.commits import CommittedRoot
 from vstore.remote.holdings import MISSING, Problem
-from vstore.remote.inspection import Examined, Reading, Verdict
+from vstore.remote.inspection import Examined, ReadData, Verdict
 from vstore.remote.remote import Remote
 from vstore.repo import Repo
 
@@ -92,12 +92,12 @@ def fsck(
     *,
     remote: str | None = None,
     scope: Scope = Scope(),  # noqa: B008 - frozen
-    reading: Reading = Reading(),  # noqa: B008 - frozen
+    read_data: ReadData = ReadData(),  # noqa: B008 - frozen
     repair: bool = False,
 ) -> FsckResult:
     """Verify all that the project's commits at a remote pin, or what the versions that are meant need.
 
-    ``remote`` is a name, or "" for the default one.  ``reading`` says how much to read whole; ``repair`` brings again
+    ``remote`` is a name, or "" for the default one.  ``read_data`` says how much to read whole; ``repair`` brings again
     what is damaged or lost from wherever it is good, and deletes nothing.
     """
     if remote is None:
@@ -114,7 +114,7 @@ def fsck(
     remarks: list[tuple[str, str]] = []
     with repo.using_cache() if repair else contextlib.nullcontext():
         for name, group in groups.items():
-            verified, found, remarked = _Run(repo, name, reading, repair=repair).run(group)
+            verified, found, remarked = _Run(repo, name, read_data, repair=repair).run(group)
             remotes.append(verified)
             damages += found
             remarks += [(name, remark) for remark in remarked]
@@ -124,10 +124,10 @@ def fsck(
 class _Run:
     """The verification of one remote."""
 
-    def __init__(self, repo: Repo, name: str, reading: Reading, *, repair: bool) -> None:
+    def __init__(self, repo: Repo, name: str, read_data: ReadData, *, repair: bool) -> None:
         self._repo = repo
         self._name = name
-        self._reading = reading
+        self._read_data = read_data
         self._repair = repair
         self._places = Places(repo)
 
@@ -135,7 +135,7 @@ class _Run:
         repo = self._repo
         wanted = None if versions is None else list(map(_to_root, versions))
         with repo.open_remote(self._name) as remote:
-            verdict = self._inspect(remote, wanted, self._reading)
+            verdict = self._inspect(remote, wanted, self._read_data)
             damages = left = list(self._list_damages(remote, verdict))
             uploaded_bytes, read_packs, read_bytes = 0, verdict.read_packs, verdict.read_bytes
             # What a restored commit names is seen only after it was; what was uploaded was not read yet.
@@ -144,7 +144,7 @@ class _Run:
                 if not before:
                     break
                 uploaded_bytes += repair_remote(repo, remote, verdict)
-                verdict = self._inspect(remote, wanted, Reading(float(self._reading.share == 1)))
+                verdict = self._inspect(remote, wanted, ReadData(float(self._read_data.share == 1)))
                 read_packs, read_bytes = read_packs + verdict.read_packs, read_bytes + verdict.read_bytes
                 left = list(self._list_damages(remote, verdict))
                 damages = [*damages, *left]
@@ -166,10 +166,9 @@ class _Run:
             )
         return verified, damages, verdict.remarks
 
-    def _inspect(self, remote: Remote, wanted: Sequence[CommittedRoot] | None, reading: Reading) -> Verdict:
-        verdict = remote.inspect(
-            wanted, reading=reading, find_tree=functools.partial(find_tree, self._repo), reporter=self._repo.reporter
-        )
+    def _inspect(self, remote: Remote, wanted: Sequence[CommittedRoot] | None, read_data: ReadData) -> Verdict:
+        look = functools.partial(find_tree, self._repo)
+        verdict = remote.inspect(wanted, read_data=read_data, find_tree=look, reporter=self._repo.reporter)
         if wanted is None and (verdict.commits.unknown or verdict.gone):
             verdict = dataclasses.replace(verdict, examined=(*verdict.examined, *self._list_unnamed(verdict)))
         return _forgive_commits(verdict)

@@ -153,7 +153,8 @@ class Holdings:
     def distrust(self) -> None:
         """Remember which packs are damaged, so that the next push uploads anew what they held."""
         damaged = {problem.key for problem in self.problems.values() if problem.kind in (DAMAGED, NEWER)}
-        self.site.mirror.distrust(damaged)
+        good = {pack.key for pack in self.tables if pack not in self.problems}
+        self.site.mirror.distrust(damaged - good)  # a commit may be wrong about a pack that is good
 
     # contents
 

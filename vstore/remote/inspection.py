@@ -28,7 +28,7 @@ _TREES_AT_ONCE = 32
 _REMEMBER_EVERY_S = 2.0
 
 
-class Reading(NamedTuple):
+class ReadData(NamedTuple):
     """How much to read: ``share`` of the bytes of all packs (0 to 1), ``again`` also what was read recently."""
 
     share: float = 0.0
@@ -93,7 +93,7 @@ class Inspection:
         self._read: set[PackRef] = set()
         self._trees: dict[tuple[Digest, tuple[PackRef, ...]], bytes] = {}
 
-    def run(self, wanted: Sequence[CommittedRoot] | None, reading: Reading) -> Verdict:
+    def run(self, wanted: Sequence[CommittedRoot] | None, read_data: ReadData) -> Verdict:
         """Inspect what some roots need, or all roots that the project's commits name.
 
         Raises UnavailableError, and NewerFormatError where the whole remote is of a newer format.
@@ -116,7 +116,7 @@ class Inspection:
             self._holdings.compare_listing(pinned)
             self._holdings.read_ends(pinned)
             self._documents.note_strangers([key for key in self._holdings.present if not is_pack(key)])
-        examined = self._examine(list(roots.values()), reading)
+        examined = self._examine(list(roots.values()), read_data)
         indexes = FoundIndexes(frozenset(), (), ())
         if pinned:
             sessions = {find_session(pack.key) for pack in pinned} | {c.session for c in commits.readable.values()}
@@ -129,10 +129,10 @@ class Inspection:
 
     # roots
 
-    def _examine(self, roots: Sequence[CommittedRoot], reading: Reading) -> list[Examined]:
+    def _examine(self, roots: Sequence[CommittedRoot], read_data: ReadData) -> list[Examined]:
         """Examine roots, reading whole what was asked for of what they need, and what is distrusted."""
         examined = self._examine_contents(roots)
-        while todo := self._choose_packs({pack for found in examined for pack in found.pins}, reading):
+        while todo := self._choose_packs({pack for found in examined for pack in found.pins}, read_data):
             if self._read_whole(todo):
                 examined = self._examine_contents(roots)  # they may have to rely upon other packs now
         return examined
@@ -141,7 +141,11 @@ class Inspection:
         """Examine roots; again where damage was met on the way, until no judgement is older than what is known."""
         while True:
             known = dict(self._holdings.problems)
-            examined = list(self._iter_examined(roots))
+            self._reporter.begin("looking at versions", total=len(roots), unit="objects")
+            try:
+                examined = list(self._iter_examined(roots))
+            finally:
+                self._reporter.end()
             if self._holdings.problems == known:
                 return examined
 
@@ -151,7 +155,9 @@ class Inspection:
             firsts = {root.digest: self._list_choices(root)[0] for root in group if root.digest in self._choices}
             trees = self._holdings.read_small_trees(firsts.items())
             self._trees = {(digest, firsts[digest]): tree for digest, tree in trees.items()}
-            yield from map(self._examine_root, group)
+            for root in group:
+                yield self._examine_root(root)
+                self._reporter.advance()
 
     def _list_choices(self, root: CommittedRoot) -> list[tuple[PackRef, ...]]:
         """Return the pins that commits give a root, those without problems first, then the newest."""
@@ -187,13 +193,13 @@ class Inspection:
 
     # reading
 
-    def _choose_packs(self, needed: Collection[PackRef], reading: Reading) -> list[PackRef]:
+    def _choose_packs(self, needed: Collection[PackRef], read_data: ReadData) -> list[PackRef]:
         unread = {pack for pack in needed if pack in self._holdings.tables} - self._read
         distrusted = self._site.mirror.distrusted_packs()
         chosen = [pack for pack in sorted(unread) if pack.key in distrusted]
-        if reading.share == 1 or not self._read:  # of a sample there is no second part
+        if read_data.share == 1 or not self._read:  # of a sample there is no second part
             rest = unread.difference(chosen)
-            chosen += choose_packs(rest, self._readings, time.time(), share=reading.share, again=reading.again)
+            chosen += choose_packs(rest, self._readings, time.time(), share=read_data.share, again=read_data.again)
         return chosen
 
     def _read_whole(self, packs: Sequence[PackRef]) -> bool:

@@ -34,9 +34,11 @@ def mend_documents(site: Site, verdict: Verdict, writer: str) -> list[Key]:
     if any(problem.key == FORMAT for problem in verdict.problems):
         site.transport.write(FORMAT, format_to_bytes(writer))
         mended.append(FORMAT)
-    for key, commit in verdict.commits.recalled.items():
-        site.transport.write(key, commit.to_bytes())
-        mended.append(key)
+    for key in verdict.commits.recalled:
+        data = site.mirror.find(key)
+        if data is not None:
+            site.transport.write(key, data)
+            mended.append(key)
     return mended + _mend_indexes(site, verdict)
 
 

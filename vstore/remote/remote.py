@@ -15,7 +15,7 @@ from vstore.remote.commits import CommittedRoot
 from vstore.remote.content import Content, Root, Sink, Source
 from vstore.remote.draft import PushPlan, find_missing_roots, plan_push
 from vstore.remote.fetch import Fetch, FetchReport
-from vstore.remote.inspection import Examined, Inspection, Reading, Verdict
+from vstore.remote.inspection import Examined, Inspection, ReadData, Verdict
 from vstore.remote.ledger import Site
 from vstore.remote.mending import distrust_for_repair, mend_documents
 from vstore.remote.push import PushReport, push
@@ -23,7 +23,7 @@ from vstore.remote.reader import Reader
 from vstore.remote.transport import Key
 
 _WRITER = f"vstore {__version__}"
-_NOTHING = Reading()
+_NOTHING = ReadData()
 _NO_BASES: Mapping[Digest, Digest] = {}
 
 
@@ -92,16 +92,16 @@ class Remote:
         self,
         roots: Sequence[CommittedRoot] | None,
         *,
-        reading: Reading = _NOTHING,
+        read_data: ReadData = _NOTHING,
         find_tree: Callable[[Digest], bytes | None] = lambda digest: None,
         reporter: Reporter = SILENT,
     ) -> Verdict:
         """Say what is wrong with the remote for some roots, or for all that the project's commits name.
 
-        ``reading`` says how much of the packs to read whole.  ``find_tree`` returns a verified tree that is held
+        ``read_data`` says how much of the packs to read whole.  ``find_tree`` returns a verified tree that is held
         elsewhere.  Packs that are found damaged are distrusted: the next push uploads anew what they held.
         """
-        return Inspection(self._site, find_tree, reporter).run(roots, reading)
+        return Inspection(self._site, find_tree, reporter).run(roots, read_data)
 
     def mend_documents(self, verdict: Verdict) -> list[Key]:
         """Write format, commits and indexes anew where they were found damaged or lost; return their keys.

@@ -196,6 +196,16 @@ def test_only_what_is_asked_for(pushed: Project) -> None:
     assert pushed.ok("push", "--json").json()["remotes"][0]["roots"] == []
 
 
+def test_revisions_with_a_name_are_told_first(pushed: Project) -> None:
+    """Commits that nothing points to are named as well, behind branches and tags."""
+    pushed.git("tag", "--delete", "v1")
+    scratch(packs(pushed)[0])
+    result = pushed.run("fsck", "--remote", "--read-data", "--json").json()
+    assert needed(result) == {"data/sub/b.txt": [["main"], []]}
+    commits = [revision["commit"] for revision in result["damages"][0]["needed_by"][0]["revisions"]]
+    assert commits == pushed.git("rev-list", "HEAD").split()
+
+
 def test_samples_cover_everything_in_time(pushed: Project) -> None:
     """Part of the packs is read at a time, and together the runs read all of them."""
     assert len(packs(pushed)) == 2

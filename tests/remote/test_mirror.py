@@ -171,3 +171,21 @@ def test_mirror_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
     ada.fetch(root)
     assert ada.holds(root)
     assert os.path.isfile(ada.mirror.path)
+
+
+def test_readings_of_packs_that_are_gone_are_forgotten(mirror: Mirror) -> None:
+    """When packs were read is kept, the latest time of each, as long as they are there."""
+    other = _PACK._replace(key=pack_key("ab" * 16, 4))
+    mirror.keep_readings({_PACK: 10, other: 20}, among={_PACK.key, other.key})
+    mirror.keep_readings({_PACK: 5}, among={_PACK.key, other.key})
+    assert mirror.readings() == {_PACK: 10, other: 20}
+    mirror.keep_readings({other: 30}, among={other.key})
+    assert mirror.readings() == {other: 30}
+
+
+def test_packs_are_trusted_again(mirror: Mirror) -> None:
+    """What was distrusted and proved good is relied upon again; the rest is not."""
+    other = pack_key("ab" * 16, 4)
+    mirror.distrust({_PACK.key, other})
+    mirror.trust({_PACK.key})
+    assert mirror.distrusted_packs() == {other}

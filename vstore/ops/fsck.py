@@ -215,7 +215,10 @@ class _Run:
                 named = name_contents(path, root.digest, contents, look) if contents is not None else [path]
                 for name in named:
                     found.setdefault(name, {}).update((revision.commit, revision) for revision in own)
-        return [Need(path, list(found[path].values())) for path in sorted(found)]
+        # Those with a name come first: they tell people more.
+        return [
+            Need(path, sorted(found[path].values(), key=lambda revision: not revision.names)) for path in sorted(found)
+        ]
 
 
 def _harmed_by(problem: Problem, found: Examined) -> Collection[Digest] | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tests import damage
+from tests.command import PROJECT as PROJECT_FILES
 from tests.remote.faults import Crash, CrashAt, Hooked, UnreachableAt
 from tests.remote.test_lies import Liar, flip, keys
 from tests.remote.world import PROJECT, Machine, noise, small_files
@@ -21,9 +24,10 @@ from vstore.objects.recipe import Chunk, Recipe, recipe_to_bytes
 from vstore.objects.table import BLOB, RECIPE, table_from_bytes, table_to_bytes
 from vstore.objects.tree import Tree
 from vstore.progress import SILENT
-from vstore.remote import holdings, inspection, packer
+from vstore.remote import holdings, inspection, packer, whole
 from vstore.remote.commits import Commit, CommittedRoot, commit_from_bytes
 from vstore.remote.content import Root
+from vstore.remote.directory_transport import DirectoryTransport
 from vstore.remote.index import index_from_bytes, index_to_bytes
 from vstore.remote.inspection import ReadData, Verdict
 from vstore.remote.layout import PackRef, commit_key, index_key, new_session, tombstone_key
@@ -390,6 +394,7 @@ def many_packs(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> int:
     """Push some packs, and let what was read be remembered at once."""
     monkeypatch.setattr(packer, "PACK_BYTES", 30_000)
     monkeypatch.setattr(inspection, "_REMEMBER_EVERY_S", 0.0)
+    monkeypatch.setattr(whole, "SPAN_BYTES", 10_000)
     report = machine.push(machine.add({f"{i:02}": noise(10_000, i) for i in range(60)}))
     assert report.packs >= 15
     return report.packs
@@ -405,36 +410,41 @@ def test_interrupted_reading_goes_on_where_it_stopped(tmp_path: Path, monkeypatc
     ada.remote.inspect(None)
     before_reading = 10**9 - ends.left
     for hook, raised in ((UnreachableAt, RemoteUnavailableError), (CrashAt, Crash)):
-        remote.before = hook(before_reading + packs // 3)
+        remote.before = hook(before_reading + packs)
         with pytest.raises(raised):
             ada.remote.inspect(None, read_data=_ALL)
         assert ada.mirror.distrusted_packs() == set()
     remote.before = lambda operation, key: None
     verdict = ada.remote.inspect(None, read_data=_ALL)
     assert is_well(verdict)
-    assert 0 < verdict.read_packs < packs - packs // 3
+    assert 0 < verdict.read_packs < packs
+
+
+_DYING = """
+import os, sys
+from pathlib import Path
+from tests.remote.faults import Hooked
+from tests.remote.world import Machine
+from vstore.remote import inspection, whole
+from vstore.remote.directory_transport import DirectoryTransport
+from vstore.remote.inspection import ReadData
+
+place = Path(sys.argv[1])
+inspection._REMEMBER_EVERY_S, whole.SPAN_BYTES = 0.0, 10_000
+remote = Hooked(DirectoryTransport(place / "store"))
+ada = Machine(place / "ada", remote)
+remote.before = lambda operation, key: os._exit(9) if len(ada.mirror.readings()) > 2 else None
+ada.remote.inspect(None, read_data=ReadData(1.0))
+"""
 
 
 def test_killed_reading_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that dies without a last word leaves what it had verified to the next one."""
-    remote = Hooked(MemoryTransport())
-    ada = Machine(tmp_path / "ada", remote)
+    ada = Machine(tmp_path / "ada", DirectoryTransport(tmp_path / "store"))
     packs = many_packs(ada, monkeypatch)
-    child = os.fork()
-    if not child:
-        left = 10
-
-        def die(operation: str, key: str) -> None:
-            nonlocal left
-            left -= bool(ada.mirror.readings())
-            if left < 0:
-                os._exit(9)
-
-        remote.before = die
-        ada.remote.inspect(None, read_data=_ALL)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 9
+    environ = {**os.environ, "PYTHONPATH": str(PROJECT_FILES)}
+    died = subprocess.run([sys.executable, "-c", _DYING, tmp_path], env=environ, check=False)
+    assert died.returncode == 9
     verdict = ada.remote.inspect(None, read_data=_ALL)
     assert is_well(verdict)
     assert 0 < verdict.read_packs < packs

@@ -241,7 +241,8 @@ class Holdings:
         while pending:
             failures: dict[Key, set[tuple[int, Digest]]] = {}
             found = self._locate(catalog, kind, pending)
-            for location, content in read_places(self.site, found.values(), take_content):
+            read = itertools.chain.from_iterable(read_places(self.site, found.values(), take_content))
+            for location, content in read:
                 if isinstance(content, Failure):
                     failures.setdefault(content.pack, set()).add((kind, location.digest))
                 else:

@@ -73,7 +73,6 @@ def read_whole(site: Site, packs: Iterable[tuple[PackRef, Table]], reporter: Rep
 
     At most ``in_flight_bytes`` are in memory.  Advances the reporter by bytes.  Raises UnavailableError.
     """
-    ahead = max(1, site.in_flight_bytes // (SPAN_BYTES + MAX_RECORD_BYTES))
     stretches = (stretch for pack, table in packs for stretch in _plan_stretches(pack, table))
 
     def read(stretch: _Stretch) -> tuple[_Stretch, bytes | None, list[Location]]:
@@ -81,7 +80,8 @@ def read_whole(site: Site, packs: Iterable[tuple[PackRef, Table]], reporter: Rep
 
     hasher = xxhash.xxh3_128()
     damaged: set[tuple[int, Digest]] = set()
-    for stretch, data, bad in map_ordered(read, stretches, workers=site.jobs, ahead=min(ahead, 2 * site.jobs)):
+    ahead = min(site.in_flight_bytes, 2 * site.jobs * SPAN_BYTES)
+    for stretch, data, bad in map_ordered(read, stretches, workers=site.jobs, ahead=ahead, weigh=_weigh):
         pack = stretch.pack
         hasher.update(data or b"")
         damaged.update((location.kind, location.digest) for location in bad)
@@ -90,6 +90,11 @@ def read_whole(site: Site, packs: Iterable[tuple[PackRef, Table]], reporter: Rep
             is_good = hasher.hexdigest() == pack.checksum or damaged or _hash_again(site, pack) == pack.checksum
             yield Reading(pack, frozenset(damaged), "" if is_good else "it fails its checksum")
             hasher, damaged = xxhash.xxh3_128(), set()
+
+
+def _weigh(stretch: _Stretch) -> int:
+    # The least, so that no more of the short ones are drawn than are of use.
+    return max(SPAN_BYTES // 128, stretch.end - stretch.start)
 
 
 def _plan_stretches(pack: PackRef, table: Table) -> Iterator[_Stretch]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 from tests.formats.samples import RECORDS, RECORDS_OF_LEVELS, SAMPLES
 from vstore.objects.digest import Digest
 from vstore.objects.pack import FOOTER_BYTES, footer_from_bytes, parse_table
 from vstore.objects.table import Table
 from vstore.remote.commits import Commit, CommittedRoot, format_to_bytes, intent_to_bytes
 from vstore.remote.index import index_to_bytes
-from vstore.remote.layout import PackRef, commit_key, index_key, intent_key, pack_key
+from vstore.remote.layout import LISTING, PackRef, commit_key, index_key, intent_key, pack_key
+from vstore.remote.listing import listing_to_bytes
+from vstore.remote.transport import Listed
 
 DIRECTORY = SAMPLES / "remote-v1"
 PROJECT = "3f2504e04f89"
@@ -39,6 +43,11 @@ COMMIT = Commit(
     ),
     (commit_key(PROJECT, EARLIER),),
 )
+LISTED = [
+    Listed("format.json", 105, math.inf),
+    Listed(commit_key(PROJECT, SESSION), 1_086, 1_795_239_737.0),
+    *(Listed(pack.key, pack.size_bytes, 1_795_239_736.0) for pack in _PINS),
+]
 
 
 def build() -> dict[str, bytes]:
@@ -48,6 +57,7 @@ def build() -> dict[str, bytes]:
         intent_key(SESSION): intent_to_bytes(SESSION, PROJECT, AUTHOR, CREATED, [PACKS[0][0].key]),
         commit_key(PROJECT, SESSION): COMMIT.to_bytes(),
         index_key(SESSION, 0): index_to_bytes(PACKS),
+        LISTING: listing_to_bytes(LISTED),
     }
 
 

@@ -14,7 +14,8 @@ from tests.formats import remote_samples
 from vstore.objects.table import BLOB, RECIPE
 from vstore.remote.commits import check_format, commit_from_bytes, intent_from_bytes
 from vstore.remote.index import index_from_bytes
-from vstore.remote.layout import commit_key, index_key, intent_key
+from vstore.remote.layout import LISTING, commit_key, index_key, intent_key
+from vstore.remote.listing import listing_from_bytes
 from vstore.remote.packer import PACK_BYTES
 from vstore.remote.sealed import MAX_COUNT
 from vstore.remote.spans import GAP_BYTES, SPAN_BYTES
@@ -48,6 +49,7 @@ def test_read_as_ever() -> None:
     """Everything means today what it meant."""
     check_format(_sample("format.json"))
     assert commit_from_bytes(_sample(_COMMIT), _COMMIT) == remote_samples.COMMIT
+    assert listing_from_bytes(_sample(LISTING)) == tuple(sorted(remote_samples.LISTED))
     assert intent_from_bytes(_sample(_INTENT), _INTENT) == {remote_samples.PACKS[0][0].key}
     index = index_from_bytes(_sample(_INDEX), _INDEX)
     for (pack, table), records in zip(remote_samples.PACKS, remote_samples.RECORDS_OF_PACKS, strict=True):

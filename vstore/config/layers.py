@@ -70,6 +70,7 @@ class RemoteSettings:
     name: str
     url: str = field(repr=False)
     read_only: bool = False
+    listing: bool = False
     retention_days: int = 30
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -199,7 +200,8 @@ class _Reader:
 
     def remote(self, remote: str) -> RemoteSettings:
         prefix = f"remote.{remote}."
-        of_ours = {each.name.replace("NAME", remote) for each in (known.REMOTE_URL, known.READ_ONLY, known.RETENTION)}
+        ours = (known.REMOTE_URL, known.READ_ONLY, known.LISTING, known.RETENTION)
+        of_ours = {each.name.replace("NAME", remote) for each in ours}
         options = {
             name.removeprefix(prefix): setting.value
             for name, setting in self.settings.items()
@@ -210,6 +212,7 @@ class _Reader:
             name=remote,
             url=self.resolved(f"{prefix}url"),
             read_only=self.get(known.READ_ONLY, remote),
+            listing=self.get(known.LISTING, remote),
             retention_days=self.get(known.RETENTION, remote),
             options=MappingProxyType(options),
         )

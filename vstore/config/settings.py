@@ -132,6 +132,12 @@ TIMEOUT = Definition(
 IN_FLIGHT = Definition("transfer.in_flight", SIZE, "128M", "How much data transfers may hold in memory.")
 REMOTE_URL = Definition("remote.NAME.url", TEXT, None, "Where the remote is: a URL, or the path of a directory.")
 READ_ONLY = Definition("remote.NAME.read_only", BOOL, "false", "Whether pushing to the remote is refused.")
+LISTING = Definition(
+    "remote.NAME.listing",
+    BOOL,
+    "false",
+    "Whether each push writes down what the remote holds, for readers over HTTP that cannot list.",
+)
 RETENTION = Definition("remote.NAME.retention_days", COUNT, "30", "For how many days the remote keeps old commits.")
 OPTION = Definition("remote.NAME.OPTION", ANY, None, "Any other option goes to the driver that the URL asks for.")
 
@@ -150,6 +156,7 @@ SETTINGS: tuple[Definition[Any], ...] = (
     TIMEOUT,
     REMOTE_URL,
     READ_ONLY,
+    LISTING,
     RETENTION,
     OPTION,
 )

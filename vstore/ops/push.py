@@ -11,7 +11,7 @@ from vstore.errors import ObjectMissingError
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.ops.needs import name_contents
-from vstore.ops.transfer import Scope, Version, group_by_remote, list_contents, list_versions
+from vstore.ops.transfer import Scope, Version, group_by_remote, list_contents, list_versions, refresh_listing
 from vstore.ops.trees import find_tree, load_tree
 from vstore.remote.check import Lack
 from vstore.remote.content import Root
@@ -80,11 +80,14 @@ def push(
                     done.append(
                         Pushed(name, opened.url, new, len(roots) - len(new), plan.new_records, plan.new_bytes, 0)
                     )
+                    if not dry_run:
+                        refresh_listing(repo, opened)
                     continue
                 try:
                     report = opened.push(plan, repo.cache, reporter=repo.reporter)
                 except ObjectMissingError as error:
                     raise _with_paths(repo, error, group) from error
+                refresh_listing(repo, opened)
                 done.append(
                     Pushed(
                         name,

@@ -10,6 +10,7 @@ from vstore.errors import CorruptError, ObjectMissingError, VstoreError
 from vstore.objects.digest import Digest, algorithm_of, hash_bytes
 from vstore.objects.tree import find_contents
 from vstore.ops import trees
+from vstore.ops.transfer import refresh_listing
 from vstore.remote.commits import CommittedRoot
 from vstore.remote.content import Content, Root
 from vstore.remote.inspection import Verdict
@@ -30,7 +31,9 @@ def repair_remote(repo: Repo, remote: Remote, verdict: Verdict) -> int:
     broken = [found for found in verdict.examined if not found.is_whole]
     roots = (root for found in broken if (root := _complete(repo, remote, found.root)) is not None)
     with remote.distrusting(broken):
-        return sum(_push(repo, remote, batch) for batch in _iter_batches(roots))
+        uploaded_bytes = sum(_push(repo, remote, batch) for batch in _iter_batches(roots))
+    refresh_listing(repo, remote)
+    return uploaded_bytes
 
 
 def _iter_batches(roots: Iterable[Root]) -> Iterator[list[Root]]:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from vstore.errors import InvalidError
+from vstore.errors import InvalidError, UnavailableError
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.objects.tree import find_contents
 from vstore.ops.resolve import Target, find_targets, get_git
 from vstore.remote.content import Content
+from vstore.remote.remote import Remote
 from vstore.repo import Repo
 from vstore.workspace.pointers import parse_artifact
 
@@ -114,3 +115,13 @@ def list_contents(pointer: Pointer, tree: bytes | None) -> list[Content]:
     if tree is None:
         return [Content(pointer.digest, pointer.size_bytes)]
     return [Content(pointer.digest, len(tree)), *(Content(*pair) for pair in dict.fromkeys(find_contents(tree)))]
+
+
+def refresh_listing(repo: Repo, remote: Remote) -> None:
+    """Write down what a remote holds, where that is wanted, at the end of whatever pushed, or found nothing to push."""
+    settings = repo.config.remotes[remote.name]
+    if settings.listing and not settings.read_only:
+        try:
+            remote.refresh_listing()
+        except UnavailableError as error:
+            repo.reporter.warn(f"what was pushed is safe, but the listing could not be written: {error.message}")

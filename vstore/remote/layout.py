@@ -13,6 +13,7 @@ from vstore.errors import InvalidError
 from vstore.remote.transport import Key
 
 FORMAT = "format.json"
+LISTING = "listing.json"
 PACKS = "packs/"
 INDEX = "index/"
 INTENTS = "intents/"

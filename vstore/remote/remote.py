@@ -17,6 +17,7 @@ from vstore.remote.draft import PushPlan, find_missing_roots, plan_push
 from vstore.remote.fetch import Fetch, FetchReport
 from vstore.remote.inspection import Examined, Inspection, ReadData, Verdict
 from vstore.remote.ledger import Site
+from vstore.remote.listing import refresh_listing
 from vstore.remote.mending import distrust_for_repair, mend_documents
 from vstore.remote.push import PushReport, push
 from vstore.remote.reader import Reader
@@ -53,6 +54,10 @@ class Remote:
         large content of ``source`` is damaged.
         """
         return push(plan, source, _WRITER, reporter)
+
+    def refresh_listing(self) -> None:
+        """Write ``listing.json`` anew unless it names all commits; two requests where it does."""
+        refresh_listing(self._site.transport)
 
     def missing_roots(self, roots: Collection[Digest], *, reporter: Reporter = SILENT) -> set[Digest]:
         """Return the roots that the remote does not hold whole; two requests."""

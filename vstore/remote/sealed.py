@@ -71,6 +71,10 @@ class Fields:
         """Return a whole number from 0 to 2**48."""
         return self._count(name, self._document.get(name))
 
+    def optional_count(self, name: str) -> int | None:
+        """Return a whole number from 0 to 2**48, or None where there is none or null."""
+        return None if self._document.get(name) is None else self.count(name)
+
     def _count(self, name: str, value: object) -> int:
         if type(value) is not int or not 0 <= value <= MAX_COUNT:
             raise self._wrong(f"{name!r} is not a count")

@@ -48,7 +48,7 @@ def list_(session: Session) -> None:
 @options.json
 @pass_session
 def set_(session: Session, name: str, key: str, value: str, layer: str | None) -> None:
-    """Set an option, as url, read_only or one of the driver; secrets go to .vstore/config.local."""
+    """Set an option, as url, read_only, listing or one of the driver; secrets go to .vstore/config.local."""
     result = api.remote_set(name, key, value, directory=session.directory, layer=options.to_layer(layer))
     session.show(result, lambda result: _named(name, result))
 

@@ -26,6 +26,7 @@ _GIT_CONFIG = """\
     allow = always
 """
 _FOREIGN = ("VSTORE_", "GIT_", "XDG_", "AWS_", "AZURE_", "GOOGLE_", "STORAGE_EMULATOR_", "FSSPEC_", "SSH_", "HADOOP_")
+_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _TERMINAL = ("CI", "COLUMNS", "LINES", "FORCE_COLOR", "CLICOLOR_FORCE", "PYTHONWARNINGS")
 
 pytest_plugins = ["tests.servers.fixtures"]
@@ -41,7 +42,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     """An empty home directory, in an environment that tells nothing about the user, the machine or a terminal."""
     home = tmp_path_factory.mktemp("home")
     for name in list(os.environ):
-        if name.startswith(_FOREIGN) or name in _TERMINAL:
+        if name.startswith(_FOREIGN) or name in _TERMINAL or name.lower() in _PROXIES:
             monkeypatch.delenv(name)
     (home / ".gitconfig").write_text(_GIT_CONFIG)
     settings = {

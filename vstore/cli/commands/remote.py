@@ -15,7 +15,8 @@ from vstore.cli.session import Session, pass_session
 def command() -> None:
     """Name the places that contents are pushed to and fetched from.
 
-    A remote is a directory or a bucket: /mnt/share/data, ../store, s3://bucket/path, gs://..., az://..., ssh://...
+    A remote is a directory or a bucket: /mnt/share/data, ../store, s3://bucket/path, gs://..., az://..., ssh://...,
+    https://... (to read), webdavs://...
     """
 
 

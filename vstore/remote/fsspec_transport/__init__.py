@@ -1,8 +1,8 @@
 """Any store that fsspec speaks to, as a transport; the only door of remotes to fsspec and its drivers.
 
 ``transport`` works with every driver; beside it stands a room for each kind of store that is spoken to in its own
-way; ``drivers`` knows which URL is whose; ``failures`` turns the exceptions of all drivers into ours.  No driver is
-imported before it is asked for.
+way, if need be without fsspec (``http``); ``drivers`` knows which URL is whose; ``failures`` turns the exceptions of
+all drivers into ours.  No driver is imported before it is asked for.
 """
 
 from vstore.remote.fsspec_transport.drivers import check_protocol, is_known_protocol, open_fsspec

@@ -22,6 +22,10 @@ ROOMS: Mapping[str, str] = {
     "hdfs": "hadoop.native",
     "webhdfs": "hadoop.webhdfs",
     "swebhdfs": "hadoop.webhdfs",
+    "http": "http.static",
+    "https": "http.static",
+    "webdav": "http.webdav",
+    "webdavs": "http.webdav",
 }
 """The drivers that are tested: protocol in a URL → module below this room, which has a ``DRIVER``."""
 

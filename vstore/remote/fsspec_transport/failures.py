@@ -41,7 +41,9 @@ _PASSING_TYPES = {
     "HTTPClientError",
     "IncompleteRead",
     "IncompleteReadError",
+    "NameResolutionError",
     "ProtocolError",
+    "ProxyError",
     "SSHException",
     "ServiceRequestError",
     "ServiceResponseError",
@@ -67,7 +69,8 @@ def from_foreign(error: Exception, url: str, action: str, key: str) -> VstoreErr
     if status in _DENIED_STATUS or types & _DENIED_TYPES:
         return RemoteDeniedError(message, url=url, action=action)
     retryable = status in _PASSING_STATUS or code in _DAMAGED or bool(types & _PASSING_TYPES)
-    if status is None and not retryable and isinstance(error, OSError) and error.errno:
+    # The number of an error of TLS is none of the system's.
+    if status is None and not retryable and isinstance(error, OSError) and error.errno and "SSLError" not in types:
         return from_os_error(error, url, action)
     return RemoteUnavailableError(message, url=url, retryable=retryable, retry_after_s=_retry_after_s(error))
 

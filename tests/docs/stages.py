@@ -14,9 +14,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.servers.nginx import FileServer, start_static, start_webdav
 from tests.servers.running import HOST, ServerMissingError, running
 from tests.servers.s3 import running_moto
 from tests.servers.sftp import SftpServer, running_asyncssh, start_openssh
+from tests.servers.web import running_site, running_wsgidav
 from tests.servers.webhdfs import running_webhdfs
 
 _NOTHING: Mapping[str, str] = {}
@@ -94,8 +96,33 @@ def hdfs_stage(home: Path) -> Iterator[Stage]:
         yield Stage({"namenode.example.org:9870": f"{HOST}:{server.port}"})
 
 
+@contextlib.contextmanager
+def web_stage(home: Path) -> Iterator[Stage]:
+    """A static site that shows ``~/www``, and a WebDAV server with a folder ``team``."""
+    site_folder, dav_folder = home.parent / "site", home.parent / "dav"
+    site_folder.mkdir()
+    dav_folder.mkdir()
+    with contextlib.ExitStack() as stack:
+        try:
+            site = stack.enter_context(running(start_static, FileServer, site_folder))
+            dav = stack.enter_context(running(start_webdav, FileServer, dav_folder))
+        except ServerMissingError:
+            site = stack.enter_context(running_site(site_folder))
+            dav = stack.enter_context(running_wsgidav(dav_folder))
+        (home / "www").symlink_to(site.folder)
+        Path(dav.folder, "team").mkdir()
+        yield Stage(
+            {
+                "https://data.example.org": f"http://{HOST}:{site.port}",
+                "webdavs://dav.example.org": f"webdav://{HOST}:{dav.port}",
+            },
+            {"DAV_USER": dav.username, "DAV_PASSWORD": dav.password},
+        )
+
+
 STAGES: Mapping[str, Callable[[Path], AbstractContextManager[Stage]]] = {
     "docs/guides/remote-hdfs.md": hdfs_stage,
+    "docs/guides/remote-http.md": web_stage,
     "docs/guides/remote-ssh.md": ssh_stage,
     "docs/guides/remote-s3.md": s3_stage,
 }

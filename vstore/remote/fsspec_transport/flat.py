@@ -1,0 +1,264 @@
+"""Stores without folders, as buckets are: one request for each call, watched, verified, and continued where it broke.
+
+Credentials and connections are those of a driver; how a request of each kind is made is said by the room of a store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import itertools
+import math
+import os
+import time
+from abc import abstractmethod
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NamedTuple, TypeVar
+
+from fsspec.asyn import sync
+
+from vstore.errors import CorruptError, KeyNotFoundError, RemoteUnavailableError
+from vstore.remote.fsspec_transport.failures import is_passing, no_place
+from vstore.remote.fsspec_transport.transport import SLOWEST_BYTES_PER_S, FsspecTransport
+from vstore.remote.transport import Buffer, Key, Listed, check_key, check_prefix, is_key
+
+Result = TypeVar("Result")
+
+CONNECT_S = 10.0
+"""A server that does not take a connection within this, or the time for silence if that is shorter, is given up."""
+_PIECE_BYTES = 256 * 1024
+_MOST_HELD_BYTES = 8 * 1024 * 1024
+"""Of an upload, so much may be in buffers of the system on its way when all of it was taken from us."""
+_WORTH_GOING_ON_BYTES = 64 * 1024
+"""A read that broke after less than this begins again, after a pause, as every request that failed."""
+_MOST_WHOLE_BYTES = 512 * 1024 * 1024
+"""Nothing that is read whole is longer; a server that says so is not believed."""
+
+
+class Page(NamedTuple):
+    """A part of a listing: objects by their names in the bucket, and where the next page begins, None at the end."""
+
+    objects: Iterable[Listed]
+    following: str | None
+
+
+class Content(NamedTuple):
+    """An object, or a range of one, on its way: its length as the server tells it, then its bytes.
+
+    ``md5`` is that of the whole object, in base64; "" where the server does not tell it.
+    """
+
+    size_bytes: int
+    pieces: AsyncIterable[bytes]
+    md5: str = ""
+
+
+class FlatTransport(FsspecTransport):
+    """Objects below a folder of a bucket.
+
+    A write of which no byte is taken for ``timeout_s``, and a read of which none comes, is given up; a read that broke
+    goes on where it stopped as long as it gets ahead.  The checksum of an upload goes with it, for the server to
+    compare, and is compared with what the server says that it wrote.
+    """
+
+    def __init__(self, filesystem: Any, root: str, *, url: str, timeout_s: float) -> None:
+        super().__init__(filesystem, root, url=url, timeout_s=timeout_s)
+        self._bucket, _, folder = self._root.partition("/")
+        self._folder = f"{folder}/" if folder else ""
+
+    @abstractmethod
+    async def _get_page(self, prefix: str, page: str | None) -> Page:
+        """List what begins with a prefix, without regard to folders."""
+
+    @abstractmethod
+    async def _get_size(self, name: str) -> int:
+        """Return the size of an object."""
+
+    @abstractmethod
+    def _open(self, name: str, wanted: str | None) -> AbstractAsyncContextManager[Content]:
+        """Ask for an object, or for the ``wanted`` range of it, as HTTP words it."""
+
+    @abstractmethod
+    async def _put(self, key: Key, body: Body, checksum: str) -> str:
+        """Upload an object, and return the checksum of what the server says that it wrote, "" where it does not."""
+
+    @abstractmethod
+    async def _remove(self, name: str) -> None:
+        """Delete an object."""
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        check_prefix(prefix)
+        start = self._folder + prefix
+        page: str | None = None
+        while True:
+            try:
+                with self._foreign_errors(f"list {prefix or 'everything'}", prefix):
+                    objects, following = self._wait(self._get_page, start, page)
+            except KeyNotFoundError as error:
+                # A bucket that is not there is no empty one, in whatever words a server says so.
+                raise no_place(self.url) from error
+            for each in objects:
+                key = each.key.removeprefix(self._folder)
+                if each.key.startswith(start) and is_key(key):
+                    yield each._replace(key=key)
+            if following is None:
+                return
+            if following in ("", page):
+                raise RemoteUnavailableError(f"{self.url} does not end its listing of {prefix}", url=self.url)
+            page = following
+
+    def find_size(self, key: Key) -> int | None:
+        check_key(key)
+        try:
+            with self._foreign_errors(f"look for {key}", key):
+                return self._wait(self._get_size, self._folder + key)
+        except KeyNotFoundError:
+            return None
+
+    def delete(self, key: Key) -> None:
+        check_key(key)
+        with contextlib.suppress(KeyNotFoundError), self._foreign_errors(f"delete {key}", key):
+            self._wait(self._remove, self._folder + key)
+
+    def _wait(self, call: Callable[..., Coroutine[Any, Any, Result]], *arguments: Any) -> Result:
+        result: Result = sync(self._filesystem.loop, call, *arguments)
+        return result
+
+    def _read(self, key: Key) -> bytes:
+        return self._wait(self._receive, key, 0, None)
+
+    def _read_range(self, key: Key, start: int, length: int) -> bytes:
+        return self._wait(self._receive, key, start, length)
+
+    async def _receive(self, key: Key, start: int, length: int | None) -> bytes:
+        """Read a range, or all if ``length`` is None; what arrived before a connection broke is not asked for again."""
+        pieces: list[bytes] = []
+        got = 0
+        md5 = ""
+        while length is None or got < length:
+            before = got
+            wanted = None if length is None else f"bytes={start + got}-{start + length - 1}"
+            try:
+                async with self._open(self._folder + key, wanted) as content:
+                    if length is None:
+                        md5 = content.md5
+                    length = self._check_length(key, content, got, length)
+                    async for piece in content.pieces:
+                        pieces.append(piece)
+                        got += len(piece)
+                        if got > length:
+                            raise self._strange(key, f"more than {length}", length)
+                if got < length:
+                    raise ConnectionResetError
+            except Exception as error:
+                if got - before < _WORTH_GOING_ON_BYTES or not is_passing(error):
+                    raise
+        data = b"".join(pieces)
+        if md5 and md5 != md5_of(data):
+            message = f"{self.url} sent other bytes of {key} than it says that it has"
+            raise RemoteUnavailableError(message, url=self.url, retryable=True)
+        return data
+
+    def _check_length(self, key: Key, content: Content, got: int, length: int | None) -> int:
+        """Return how long the whole will be.  Raises where the answer is not what was asked for, before it is read."""
+        if length is None:
+            if content.size_bytes > _MOST_WHOLE_BYTES:
+                raise CorruptError(f"{key} is too long to be what it should be", key=key)
+            return content.size_bytes
+        if content.size_bytes != length - got:
+            raise self._strange(key, str(content.size_bytes), length - got)
+        return length
+
+    def _strange(self, key: Key, told: str, length: int) -> RemoteUnavailableError:
+        message = f"{self.url} sends {told} bytes of {key} instead of {length}"
+        return RemoteUnavailableError(message, url=self.url)
+
+    def _write(self, key: Key, data: Buffer) -> None:
+        checksum = self._checksum(data)
+        if self._wait(self._send, key, Body(data), checksum) not in ("", checksum):
+            message = f"{self.url} says that it wrote other bytes than were sent as {key}"
+            raise RemoteUnavailableError(message, url=self.url, retryable=True)
+
+    def _checksum(self, data: Buffer) -> str:
+        """Return the checksum that the store compares, as it is written in headers."""
+        return md5_of(data)
+
+    async def _send(self, key: Key, body: Body, checksum: str) -> str:
+        writing = asyncio.ensure_future(self._put(key, body, checksum))
+        try:
+            # aiohttp watches only what it reads: once all is sent, it takes over.
+            while not (await asyncio.wait([writing], timeout=self._timeout_s / 4))[0]:
+                if body.idle_s() > self._timeout_s:
+                    raise TimeoutError
+            return writing.result()
+        finally:
+            writing.cancel()
+
+
+class Body:
+    """The bytes of an upload: read by a driver to sign them, then taken piece by piece by aiohttp to send them."""
+
+    def __init__(self, data: Buffer) -> None:
+        self._view = memoryview(data)
+        self._position = 0
+        self._moved_s = math.inf
+
+    def __len__(self) -> int:
+        return len(self._view)
+
+    @property
+    def held_s(self) -> float:
+        """How long the system may take to send what it holds when all was taken from us: the answer comes later."""
+        return min(len(self), _MOST_HELD_BYTES) / SLOWEST_BYTES_PER_S
+
+    def idle_s(self) -> float:
+        """Return how long ago a piece was taken to be sent; less than nothing before the first and after the last."""
+        return time.monotonic() - self._moved_s
+
+    def tell(self) -> int:
+        """Return where it is read next."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go somewhere else, as in a file."""
+        base = (0, self._position, len(self._view))[whence]
+        self._position = base + offset
+        return self._position
+
+    def read(self, size: int = -1) -> memoryview:
+        """Return what comes next: a view, not a copy."""
+        end = len(self._view) if size < 0 else self._position + size
+        piece = self._view[self._position : end]
+        self._position += len(piece)
+        return piece
+
+    def __aiter__(self) -> AsyncIterator[Buffer]:
+        return self.between(b"", b"")
+
+    async def between(self, head: bytes, tail: bytes) -> AsyncIterator[Buffer]:
+        """Send the bytes with something before and something behind them."""
+        self.seek(0)
+        middle: Iterator[Buffer] = iter(lambda: self.read(_PIECE_BYTES), memoryview(b""))
+        for piece in itertools.chain([head], middle, [tail]):
+            if piece:
+                self._moved_s = time.monotonic()
+                yield piece
+        self._moved_s = math.inf
+
+
+def md5_of(data: Buffer) -> str:
+    """Return the MD5 of some bytes, in base64: what stores of objects compare, against accidents only."""
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+
+
+async def read_all(pieces: AsyncIterable[bytes], most_bytes: int) -> bytes:
+    """Return an answer that is no object.  Raises ValueError if it is longer than any such answer."""
+    data = bytearray()
+    async for piece in pieces:
+        data += piece
+        if len(data) > most_bytes:
+            raise ValueError
+    return bytes(data)

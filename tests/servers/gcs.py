@@ -95,6 +95,7 @@ class _Store:
         now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
         whole = {
             "contentType": "application/octet-stream",
+            "storageClass": "STANDARD",
             **facts,
             **sums,
             "kind": "storage#object",
@@ -107,7 +108,6 @@ class _Store:
             "etag": base64.b64encode(generation.encode()).decode(),
             "timeCreated": now,
             "updated": now,
-            "storageClass": "STANDARD",
         }
         objects.objects[name] = _Object(whole, data)
         return whole

@@ -140,9 +140,28 @@ class GcsServer:
         A private bucket lets in who sends the token WRITER, or READER to read only.
         """
         name = new_name()
-        self._store.buckets[name] = _Bucket(is_private)
+        self.make_bucket(name, is_private=is_private)
         options = {"endpoint_url": f"http://{HOST}:{port or self.port}", "token": "anon"}
         return Place(f"gs://{name}", options, functools.partial(self._plant, name))
+
+    def make_bucket(self, name: str, *, is_private: bool = False) -> None:
+        """Make an empty bucket of a certain name."""
+        self._store.buckets[name] = _Bucket(is_private)
+
+    def service_account(self) -> dict[str, str]:
+        """Make a service account, as its file holds it: it is given the token WRITER here."""
+        serialization = importlib.import_module("cryptography.hazmat.primitives.serialization")
+        rsa = importlib.import_module("cryptography.hazmat.primitives.asymmetric.rsa")
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        form = serialization.PrivateFormat.PKCS8
+        return {
+            "type": "service_account",
+            "project_id": "project",
+            "private_key_id": "1",
+            "private_key": key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode(),
+            "client_email": "robot@project.iam.gserviceaccount.com",
+            "token_uri": f"{self.endpoint_url}/token",
+        }
 
     def _plant(self, bucket: str, name: str, data: bytes) -> None:
         self._store.put(bucket, name, data, {}, {})
@@ -195,6 +214,8 @@ class _Answer:
             name = self._enter(found[1])
             self._store.get(name)
             return self._json({"kind": "storage#bucket", "id": name, "name": name, "location": "US"})
+        if path == "/token":
+            return self._json({"access_token": WRITER, "token_type": "Bearer", "expires_in": 3600})
         raise _RefusedError(404, "notFound", path)
 
     def _enter(self, quoted: str) -> str:

@@ -39,7 +39,7 @@ class TestOpening:
     )
     def test_missing_driver_names_the_extra(self, url: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where the package for a protocol is not installed, the error says which extra of ours brings it."""
-        for module in ("s3fs", "gcsfs", "adlfs", "paramiko", "hdfs_native", "requests", "urllib3"):
+        for module in ("s3fs", "gcsfs", "gcsfs.core", "adlfs", "paramiko", "hdfs_native", "requests", "urllib3"):
             monkeypatch.setitem(sys.modules, module, None)
         monkeypatch.delitem(sys.modules, "vstore.remote.fsspec_transport.http.connections", raising=False)
         # What fsspec has imported before, it does not import again.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -78,9 +79,16 @@ def make_filesystem(place: Place, kind: Any, arguments: Mapping[str, Any]) -> An
         raise from_foreign(error, place.public_url, "connect", "") from error
 
 
+def keep_quiet(library: str) -> None:
+    """Let what a library logs go nowhere, unless somebody set up logging: Python would print its warnings."""
+    logger = logging.getLogger(library)
+    if not logger.hasHandlers():
+        logger.addHandler(logging.NullHandler())
+
+
 def get_bucket(place: Place, kind: Any) -> str:
     """Return the bucket, and what follows it, that a URL names.  Raises InvalidError if it names none."""
     root = str(kind._strip_protocol(place.url))
-    if not root.strip("/"):
+    if not root.strip("/") or root.startswith("/"):
         raise InvalidError(f"{place.public_url} names no bucket", url=place.public_url)
     return root

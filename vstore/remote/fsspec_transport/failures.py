@@ -30,7 +30,7 @@ _DENIED_TYPES = {
     "RefreshError",
 }
 # The server received other bytes than were sent.
-_DAMAGED = {"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
+_DAMAGED = {"BadDigest", "InvalidDigest", "Md5Mismatch", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
 _PASSING_STATUS = {408, 429, 500, 502, 503, 504}
 _PASSING_TYPES = {
     "ChunkedEncodingError",

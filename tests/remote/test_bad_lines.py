@@ -14,48 +14,14 @@ import pytest
 
 from tests.command import start_vstore
 from tests.project import Project
-from tests.remote.world import noise, small_files
+from tests.remote.line import DEFAULTS, FILES, MIB, add_files, clone, differing, use
+from tests.remote.world import noise
 from tests.servers.http_proxy import HttpProxy, Rule
-from tests.servers.place import Place
 from tests.servers.s3 import S3Server
 from tests.servers.tcp_proxy import TcpProxy
 from vstore.remote import packer, spans
-from vstore.remote.wrappers import RetryingTransport
 
 pytest.importorskip("s3fs", reason="s3fs is not installed: S3 was not tested (pip install 'vstore[s3]')")
-
-_MIB = 1024 * 1024
-_FILES = {f"data/{name}": content for name, content in small_files(300).items()} | {
-    f"data/big{number}": noise(3 * _MIB + number, number) for number in range(4)
-}
-
-
-def add_files(project: Project, files: dict[str, bytes]) -> None:
-    """Track and commit files below ``data``."""
-    for name, content in files.items():
-        project.write(name, content)
-    project.ok("add", "data")
-    project.commit()
-
-
-def use(project: Project, place: Place) -> None:
-    """Make a place the default remote."""
-    project.ok("remote", "add", "-d", "s3", place.url)
-    for option, value in place.options.items():
-        project.ok("remote", "set", "--local", "s3", option, value)
-
-
-def clone(project: Project, place: Place, name: str = "clone") -> Project:
-    """Clone a project; credentials do not come with it."""
-    cloned = project.clone(name)
-    for option, value in place.options.items():
-        cloned.ok("remote", "set", "--local", "s3", option, value)
-    return cloned
-
-
-def differing(one: Project, other: Project, files: dict[str, bytes]) -> list[str]:
-    """Return the files that are not the same in two projects."""
-    return [name for name in files if not other.has(name) or one.read(name) != other.read(name)]
 
 
 class TestDistance:
@@ -101,13 +67,13 @@ class TestDistance:
         self, project: Project, moto: S3Server, line: TcpProxy, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Where each connection is slow, several together are faster: in both directions."""
-        monkeypatch.setattr(packer, "PACK_BYTES", _MIB)
-        monkeypatch.setattr(spans, "SPAN_BYTES", _MIB)
+        monkeypatch.setattr(packer, "PACK_BYTES", MIB)
+        monkeypatch.setattr(spans, "SPAN_BYTES", MIB)
         place = moto.new_place(port=line.port)
         use(project, place)
-        add_files(project, {f"data/{number}": noise(_MIB, number) for number in range(12)})
+        add_files(project, {f"data/{number}": noise(MIB, number) for number in range(12)})
         alone_s = 12.0
-        line.bytes_per_s = 12 * _MIB / alone_s
+        line.bytes_per_s = 12 * MIB / alone_s
         began_s = time.monotonic()
         project.ok("push", "-j", "8")
         pushed_s = time.monotonic()
@@ -116,9 +82,6 @@ class TestDistance:
         assert pushed_s - began_s < alone_s / 2
         assert time.monotonic() - pushed_s < alone_s / 2
 
-
-DEFAULTS: dict[str, object] = RetryingTransport.__init__.__kwdefaults__ or {}
-"""How long the command line waits, and how often it tries again."""
 
 _FAULTS: dict[str, list[Rule]] = {
     "drops": [Rule("reset", chance=0.2)],
@@ -151,7 +114,7 @@ class TestFaults:
         place = ceph_or_moto.new_place(port=proxy.port)
         use(project, place)
         project.ok("config", "set", "--local", "transfer.timeout", "2")
-        add_files(project, _FILES)
+        add_files(project, FILES)
         proxy.rules = [Rule(**{f: getattr(rule, f) for f in Rule.__dataclass_fields__}) for rule in _FAULTS[name]]
         project.ok("push")
         cloned = clone(project, place)
@@ -160,7 +123,7 @@ class TestFaults:
             rule.times, rule.after = (3, 4) if name == "stalls" else (None, 0)
         cloned.ok("pull")
         assert any(request.fault for request in proxy.requests)
-        assert not differing(project, cloned, _FILES)
+        assert not differing(project, cloned, FILES)
         proxy.rules = []
         project.ok("push", "--check")
 
@@ -230,9 +193,9 @@ def ceph_or_moto(request: pytest.FixtureRequest) -> S3Server:
 
 _ROUNDS = 25 if hypothesis.settings().max_examples >= 1000 else 3
 _KILLED = {f"data/{i % 7}/{i}": noise(50 + 37 * i, i) for i in range(400)} | {
-    f"data/big{i}": noise(9 * _MIB, 1000 + i) for i in range(7)
+    f"data/big{i}": noise(9 * MIB, 1000 + i) for i in range(7)
 }
-_SLACK_BYTES = 4 * _MIB
+_SLACK_BYTES = 4 * MIB
 """What a command sends and receives beside contents: trees, tables, index objects, commits."""
 
 
@@ -250,7 +213,7 @@ class TestKills:
         """The command that follows a killed one completes, and leaves out what had arrived."""
         random_ = random.Random(4)
         line = tcp_proxy(proxy.port)
-        line.bytes_per_s = 12 * _MIB
+        line.bytes_per_s = 12 * MIB
         add_files(project, _KILLED)
         total_bytes = sum(map(len, _KILLED.values()))
         killed = 0
@@ -279,7 +242,7 @@ class TestKills:
             held_bytes = large_bytes(cloned.path / ".git/vstore/cache")
             proxy.received_bytes = 0
             cloned.ok("pull")
-            small_bytes = sum(len(content) for content in _KILLED.values() if len(content) < _MIB)
+            small_bytes = sum(len(content) for content in _KILLED.values() if len(content) < MIB)
             assert proxy.received_bytes <= total_bytes - held_bytes + small_bytes + _SLACK_BYTES
             assert not differing(project, cloned, _KILLED)
         assert killed

@@ -177,7 +177,7 @@ def open_azure(place: Place) -> AzureTransport:
     except RemoteUnavailableError as error:
         if isinstance(error.__cause__, ValueError):
             message = f"{place.public_url} cannot be opened: its options name no storage account, or make no sense"
-            raise InvalidError(message, url=place.public_url) from error
+            raise InvalidError(message, url=place.public_url) from error.__cause__
         raise
     _check_account(place, address, filesystem)
     return AzureTransport(

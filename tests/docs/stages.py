@@ -9,11 +9,14 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.servers.azurite import AzureServer, start_azurite
+from tests.servers.gcs import running_gcs
 from tests.servers.nginx import FileServer, start_static, start_webdav
 from tests.servers.running import HOST, ServerMissingError, running
 from tests.servers.s3 import running_moto
@@ -120,11 +123,33 @@ def web_stage(home: Path) -> Iterator[Stage]:
         )
 
 
+@contextlib.contextmanager
+def gcs_stage(home: Path) -> Iterator[Stage]:
+    """A stand-in for Google Cloud Storage, with the bucket of the page and the file of a service account."""
+    with running_gcs() as server:
+        server.make_bucket("datasets", is_private=True)
+        (home / "robot.json").write_text(json.dumps(server.service_account()))
+        environ = {"STORAGE_EMULATOR_HOST": server.endpoint_url}
+        yield Stage({"http://localhost:4443": server.endpoint_url}, environ)
+
+
+@contextlib.contextmanager
+def azure_stage(home: Path) -> Iterator[Stage]:
+    """Azurite, which stands for Azure and for itself, with the container of the page."""
+    with running(start_azurite, AzureServer, home / ".azurite") as server:
+        server.make_container("datasets")
+        address = f"http://{HOST}:{server.port}/{server.account}"
+        real = {"http://127.0.0.1:10000/devstoreaccount1": address, "KEY": server.account_key}
+        yield Stage(real, {"AZURE_STORAGE_CONNECTION_STRING": server.connection_string()})
+
+
 STAGES: Mapping[str, Callable[[Path], AbstractContextManager[Stage]]] = {
+    "docs/guides/remote-azure.md": azure_stage,
+    "docs/guides/remote-gcs.md": gcs_stage,
     "docs/guides/remote-hdfs.md": hdfs_stage,
     "docs/guides/remote-http.md": web_stage,
-    "docs/guides/remote-ssh.md": ssh_stage,
     "docs/guides/remote-s3.md": s3_stage,
+    "docs/guides/remote-ssh.md": ssh_stage,
 }
 """Name of a page → how to make its stage in a home directory.  Raises ServerMissingError."""
 

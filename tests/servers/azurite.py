@@ -35,9 +35,13 @@ class AzureServer:
     def new_place(self, *, port: int | None = None) -> Place:
         """Make an empty container; ``port`` is that of a proxy by which the test is to reach it."""
         container = new_name()
-        _make_client(self.connection_string()).create_container(container)
+        self.make_container(container)
         options = {"connection_string": self.connection_string(port)}
         return Place(f"az://{container}", options, functools.partial(self._plant, container))
+
+    def make_container(self, name: str) -> None:
+        """Make an empty container of a certain name."""
+        _make_client(self.connection_string()).create_container(name)
 
     def _plant(self, container: str, name: str, data: bytes) -> None:
         client = _make_client(self.connection_string()).get_blob_client(container, name)

@@ -8,6 +8,7 @@ import importlib
 import socket
 import struct
 import threading
+import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -42,12 +43,24 @@ async def _cancel_all() -> None:
 @contextlib.contextmanager
 def listening(handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> Iterator[int]:
     """Handle connections in a thread; yield the port."""
+    writers: weakref.WeakSet[asyncio.StreamWriter] = weakref.WeakSet()
+
+    def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Awaitable[None]:
+        writers.add(writer)
+        return handle(reader, writer)
+
+    def end() -> None:
+        server.close()
+        # Whoever is cancelled before the first step never gets to close anything.
+        for writer in list(writers):
+            writer.transport.abort()
+
     with background_loop() as loop:
-        server = asyncio.run_coroutine_threadsafe(asyncio.start_server(handle, HOST, 0), loop).result()
+        server = asyncio.run_coroutine_threadsafe(asyncio.start_server(begin, HOST, 0), loop).result()
         try:
             yield server.sockets[0].getsockname()[1]
         finally:
-            loop.call_soon_threadsafe(server.close)
+            loop.call_soon_threadsafe(end)
 
 
 async def close(writer: asyncio.StreamWriter) -> None:

@@ -67,6 +67,7 @@ class TcpProxy:
             reset(writer)
             reset(up_writer)
         finally:
+            up_writer.close()
             await close(writer)
             await close(up_writer)
 

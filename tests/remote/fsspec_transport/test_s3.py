@@ -47,8 +47,9 @@ class TestS3(FsspecContract):
     """The contract, on S3."""
 
     @pytest.fixture
-    def transport(self, bucket: S3Transport) -> Transport:
+    def transport(self, bucket: S3Transport, request: pytest.FixtureRequest) -> Transport:
         """A fresh folder of the bucket."""
+        request.getfixturevalue(request.node.callspec.params["bucket"])  # so that it is known what each test ran on
         folder = f"{bucket._bucket}/{uuid.uuid4().hex}/folder"
         return S3Transport(bucket._filesystem, folder, url=bucket.url, timeout_s=30)
 

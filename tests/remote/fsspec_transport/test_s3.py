@@ -136,7 +136,7 @@ class TestBadLines:
     def test_stalled_line_is_given_up(self, call: str, moto: S3Server, tcp_proxy: Callable[[int], TcpProxy]) -> None:
         """A connection on which nothing moves is given up after the time that was set, in either direction."""
         proxy = tcp_proxy(moto.port)
-        transport = open_bucket(moto, proxy.port, timeout_s=1)
+        transport = open_bucket(moto, proxy.port, timeout_s=3)
         transport.write("packs/a", b"x")
         proxy.up.stall = proxy.down.stall = True
         ask: dict[str, Callable[[], object]] = {
@@ -148,7 +148,7 @@ class TestBadLines:
         with pytest.raises(RemoteUnavailableError) as caught:
             ask[call]()
         assert caught.value.retryable
-        assert time.monotonic() - began_s < 15
+        assert time.monotonic() - began_s < 25
 
     def test_slow_line_is_not_given_up(self, moto: S3Server, tcp_proxy: Callable[[int], TcpProxy]) -> None:
         """An upload and a download that take longer than the time for silence, but move, come through."""

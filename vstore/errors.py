@@ -7,6 +7,7 @@ Advice and exit codes belong to ``vstore.cli.failure``.  ``code`` is stable: scr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Any, ClassVar
 
 
@@ -174,24 +175,84 @@ class ConfigInvalidError(InvalidError):
 # What was asked of someone else did not work.
 
 
+class Cause(StrEnum):
+    """Why a remote did not do what was asked: stable words, which scripts may compare.
+
+    ``meaning`` completes "could not ...: "; ``is_passing`` tells whether the same request may work in a moment.
+    """
+
+    meaning: str
+    is_passing: bool
+
+    def __new__(cls, word: str, meaning: str = "", is_passing: bool = False) -> Cause:
+        """Make a member of its word."""
+        cause = str.__new__(cls, word)
+        cause._value_ = word
+        cause.meaning = meaning
+        cause.is_passing = is_passing
+        return cause
+
+    # The way there.
+    DNS = "dns", "the name of the host is not known", True
+    REFUSED = "refused", "nobody listens at this address and port", True
+    UNREACHABLE = "unreachable", "no way leads to the host", True
+    STALLED = "stalled", "the other side was silent for too long", True
+    BROKEN = "broken", "the connection broke off", True
+    PROXY = "proxy", "the proxy on the way does not work", True
+    PROXY_DENIED = "proxy-denied", "the proxy on the way lets nobody through without credentials"
+    # Whether it is the one that is meant.
+    TLS_UNTRUSTED = "tls-untrusted", "the certificate of the server is signed by nobody who is trusted here"
+    TLS_HOST = "tls-host", "the certificate of the server is for another host name"
+    TLS_EXPIRED = "tls-expired", "the certificate of the server is not valid today"
+    TLS_FAILED = "tls-failed", "the server and we found no common way to encrypt"
+    TLS_TO_PLAIN = "tls-to-plain", "https was spoken to a server that speaks plain http"
+    PLAIN_TO_TLS = "plain-to-tls", "plain http was spoken to a server that speaks https"
+    HOST_KEY = "host-key", "the host shows a key that is not known for it"
+    # Who we are.
+    CREDENTIALS_MISSING = "credentials-missing", "there are no credentials, and without them nobody is let in"
+    CREDENTIALS_UNKNOWN = "credentials-unknown", "the server knows no such user or access key"
+    CREDENTIALS_WRONG = "credentials-wrong", "the password, key or signature is not accepted"
+    CREDENTIALS_EXPIRED = "credentials-expired", "the credentials have expired"
+    CLOCK = "clock", "the clock of this machine differs too much from that of the server"
+    # What we ask for.
+    REGION = "region", "the bucket is in another region"
+    NO_PLACE = "no-place", "the bucket or directory does not exist"
+    DENIED = "denied", "there is no permission for it"
+    READ_ONLY = "read-only", "the remote is read-only"
+    # What becomes of it.
+    BUSY = "busy", "the server has too much to do", True
+    SERVER_FAILED = "server-failed", "something went wrong inside the server", True
+    DAMAGED = "damaged", "what arrived is not what was sent", True
+    STALE = "stale", "the store does not show at once what was written or deleted"
+    STRANGE_ANSWER = "strange-answer", "the answer makes no sense: the server may be another kind of store"
+
+
 class UnavailableError(VstoreError):
-    """A remote, disk or program did not do its part.  ``retryable``: trying again may help."""
+    """A remote, disk or program did not do its part.  ``retryable``: trying again may help.
+
+    ``cause`` says why, where it is a remote and we know; it is also a field, and decides ``retryable`` if that is None.
+    """
 
     code = "unavailable"
 
-    def __init__(self, message: str, *, retryable: bool = False, **fields: Any) -> None:
+    def __init__(
+        self, message: str, *, cause: Cause | None = None, retryable: bool | None = None, **fields: Any
+    ) -> None:
+        if cause is not None:
+            fields["cause"] = cause.value
         super().__init__(message, **fields)
-        self.retryable = retryable
+        self.cause = cause
+        self.retryable = (cause is not None and cause.is_passing) if retryable is None else retryable
 
 
 class RemoteUnavailableError(UnavailableError):
-    """A remote cannot be reached or did not answer.  Fields: ``url``."""
+    """A remote cannot be reached or did not answer.  Fields: ``url``, ``cause``."""
 
     code = "remote-unavailable"
 
 
 class RemoteDeniedError(UnavailableError):
-    """A remote refused for lack of permission (read-only, wrong credentials).  Fields: ``url``, ``action``."""
+    """A remote refused for lack of permission or of good credentials.  Fields: ``url``, ``action``, ``cause``."""
 
     code = "remote-denied"
 

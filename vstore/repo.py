@@ -11,9 +11,15 @@ from pathlib import Path
 
 from vstore.cache.cache import Cache
 from vstore.cache.link import probe_link_type
-from vstore.config import Config, load_config
+from vstore.config import Config, RemoteSettings, load_config
 from vstore.durable import FileLock, os_errors
-from vstore.errors import InvalidError, RemoteNotFoundError, RepositoryNotFoundError
+from vstore.errors import (
+    InvalidError,
+    RemoteDeniedError,
+    RemoteNotFoundError,
+    RemoteUnavailableError,
+    RepositoryNotFoundError,
+)
 from vstore.git import GitRepo, find_git_repo
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath, is_reserved
@@ -170,6 +176,14 @@ class Repo:
         """Open a remote by name, or the default one.  Raises RemoteNotFoundError and what opening raises."""
         settings = self.config.remotes.get(self.remote_name(name))
         assert settings is not None
+        try:
+            with self._open_remote(settings) as remote:
+                yield remote
+        except (RemoteUnavailableError, RemoteDeniedError) as error:
+            error.fields.setdefault("remote", settings.name)
+            raise
+
+    def _open_remote(self, settings: RemoteSettings) -> Remote:
         transport: Transport = open_transport(
             settings.url, settings.options, root=self.work_tree, timeout_s=self.config.timeout_s
         )
@@ -180,15 +194,14 @@ class Repo:
         if settings.read_only:
             transport = ReadOnlyTransport(transport)
         mirror = self.shared / "remotes" / hashlib.sha256(transport.url.encode()).hexdigest()[:32]
-        with open_remote(
+        return open_remote(
             transport,
             settings.name,
             project=self.config.project,
             mirror=mirror,
             jobs=self.jobs,
             in_flight_bytes=self.config.in_flight_bytes,
-        ) as remote:
-            yield remote
+        )
 
     def remote_name(self, name: str | None = None) -> str:
         """Return the name of a remote that is configured: ``name``, or the default, or the only one there is."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 from vstore.durable import flush_directory, open_atomic
-from vstore.errors import KeyNotFoundError, RemoteDeniedError, RemoteUnavailableError
+from vstore.errors import Cause, KeyNotFoundError, RemoteDeniedError, RemoteUnavailableError
 from vstore.remote.transport import (
     Buffer,
     Key,
@@ -118,6 +118,11 @@ class DirectoryTransport(Transport):
                 folder = folder.parent
             os.unlink(path)
 
+    def names(self) -> Sequence[str]:
+        with self._os_errors("list everything"), self._absences():
+            return sorted(os.listdir(self._root))
+        return ()
+
     def _publish(self, key: Key, data: Buffer, *, replace: bool) -> bool:
         check_key(key)
         path = self._root / key
@@ -160,7 +165,7 @@ class DirectoryTransport(Transport):
     def _check_plain(self, folder: Path, action: str) -> None:
         if stat.S_ISLNK(os.lstat(folder).st_mode):
             message = f"{folder} is a symlink: vstore does not {action} through it"
-            raise RemoteDeniedError(message, url=self.url, action=action)
+            raise RemoteDeniedError(message, cause=Cause.DENIED, url=self.url, action=action)
 
     def _scan(self, folder: str) -> Sequence[tuple[Key, os.stat_result]]:
         found = []
@@ -207,7 +212,7 @@ class DirectoryTransport(Transport):
             raise self._missing(f"the remote directory {self._root} does not exist")
 
     def _missing(self, message: str) -> RemoteUnavailableError:
-        return RemoteUnavailableError(message, url=self.url)
+        return RemoteUnavailableError(message, cause=Cause.NO_PLACE, url=self.url)
 
     @contextlib.contextmanager
     def _os_errors(self, action: str) -> Iterator[None]:

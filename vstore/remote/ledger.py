@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from vstore.errors import CorruptError, KeyNotFoundError, NewerFormatError, RemoteUnavailableError
+from vstore.errors import Cause, CorruptError, KeyNotFoundError, NewerFormatError, RemoteUnavailableError
 from vstore.objects.pack import FOOTER_BYTES, footer_from_bytes, iter_records, parse_table
 from vstore.objects.table import Table, table_from_bytes, table_to_bytes
 from vstore.parallel import map_ordered
@@ -73,7 +73,7 @@ class Ledger:
         there = transport.has_place()
         if not there and self.site.mirror.has_commits():
             message = f"the remote directory {transport.url} does not exist any more"
-            raise RemoteUnavailableError(message, url=transport.url)
+            raise RemoteUnavailableError(message, cause=Cause.NO_PLACE, url=transport.url)
         return there
 
     def has_format(self) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from vstore.errors import KeyNotFoundError, ObjectMissingError, RemoteUnavailableError, UnavailableError
+from vstore.errors import Cause, KeyNotFoundError, ObjectMissingError, RemoteUnavailableError, UnavailableError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest
 from vstore.objects.table import Table
@@ -99,6 +99,7 @@ class _Push:
         raise RemoteUnavailableError(
             f"{self._transport.url} does not keep what is pushed to it: packs were gone or doomed as soon as they"
             f" were written, {_MOST_ROUNDS} times over",
+            cause=Cause.STALE,
             url=self._transport.url,
         )
 
@@ -216,7 +217,7 @@ class _Push:
         except KeyNotFoundError:
             pass
         message = f"{self._transport.url} did not keep {key} as it was written"
-        raise RemoteUnavailableError(message, url=self._transport.url)
+        raise RemoteUnavailableError(message, cause=Cause.STALE, url=self._transport.url)
 
     def _finish(self, key: Key, commit: Commit) -> PushReport:
         """Step 7: withdraw the intents, and remember what we know now."""

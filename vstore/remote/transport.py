@@ -11,11 +11,12 @@ import errno
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self, TypeAlias
 
 from vstore.errors import (
+    Cause,
     CorruptError,
     InvalidError,
     NoSpaceError,
@@ -33,24 +34,22 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 _KEY = re.compile(r"[a-z0-9_][a-z0-9._-]{0,199}(?:/[a-z0-9_][a-z0-9._-]{0,199}){0,7}")
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
-_PASSING = {
-    errno.EAGAIN,
-    errno.EBUSY,
-    errno.ECONNABORTED,
-    errno.ECONNREFUSED,
-    errno.ECONNRESET,
-    errno.EHOSTDOWN,
-    errno.EHOSTUNREACH,
-    errno.EINTR,
-    errno.EMFILE,
-    errno.ENETDOWN,
-    errno.ENETUNREACH,
-    errno.ENFILE,
-    errno.EPIPE,
-    errno.ESTALE,
-    errno.ETIMEDOUT,
+_CAUSES = {
+    errno.EACCES: Cause.DENIED,
+    errno.EPERM: Cause.DENIED,
+    errno.EROFS: Cause.READ_ONLY,
+    errno.ECONNREFUSED: Cause.REFUSED,
+    errno.EHOSTDOWN: Cause.UNREACHABLE,
+    errno.EHOSTUNREACH: Cause.UNREACHABLE,
+    errno.ENETDOWN: Cause.UNREACHABLE,
+    errno.ENETUNREACH: Cause.UNREACHABLE,
+    errno.ECONNABORTED: Cause.BROKEN,
+    errno.ECONNRESET: Cause.BROKEN,
+    errno.EPIPE: Cause.BROKEN,
+    errno.ETIMEDOUT: Cause.STALLED,
 }
+# Nothing is wrong with the remote: this machine, or a share, is at its limits.
+_PASSING = {errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.EMFILE, errno.ENFILE, errno.ESTALE}
 
 
 class Listed(NamedTuple):
@@ -128,6 +127,14 @@ class Transport(ABC):
     def delete(self, key: Key) -> None:
         """Delete an object; one that is absent is fine."""
 
+    def names(self) -> Sequence[str]:
+        """Return the first names at the top of the place, also of what is not ours; one request; none if unknown."""
+        return ()
+
+    def facts(self) -> Mapping[str, str]:
+        """Return what is known of where requests go and who we are there, for people, by a word each; no secret."""
+        return {}
+
     def close(self) -> None:  # noqa: B027 (most transports hold nothing)
         """Give back connections; the transport is not used afterwards."""
 
@@ -182,12 +189,19 @@ def public_url(url: str) -> str:
     return scheme + mark + user.partition(":")[0] + at + host + slash + path
 
 
+def cause_of_os_error(number: int | None) -> Cause | None:
+    """Return why a remote failed by the number of an operating system error."""
+    return _CAUSES.get(number or 0)
+
+
 def from_os_error(error: OSError, url: str, action: str) -> VstoreError:
     """Turn an operating system error into ours; ``action`` completes "could not ... at URL"."""
     reason = os.strerror(error.errno) if error.errno else type(error).__name__
     message = f"could not {action} at {url}: {reason}"
     if error.errno in _NO_SPACE:
         return NoSpaceError(message, path=url)
-    if error.errno in _DENIED:
-        return RemoteDeniedError(message, url=url, action=action)
-    return RemoteUnavailableError(message, url=url, retryable=error.errno in _PASSING)
+    cause = cause_of_os_error(error.errno)
+    if cause in (Cause.DENIED, Cause.READ_ONLY):
+        return RemoteDeniedError(message, cause=cause, url=url, action=action)
+    retryable = error.errno in _PASSING or (cause is not None and cause.is_passing)
+    return RemoteUnavailableError(message, cause=cause, retryable=retryable, url=url)

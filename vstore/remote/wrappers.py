@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from vstore.errors import RemoteDeniedError, UnavailableError
+from vstore.errors import Cause, RemoteDeniedError, UnavailableError
 from vstore.remote.transport import Buffer, Key, Listed, Transport
 
 Result = TypeVar("Result")
@@ -51,6 +51,12 @@ class Wrapper(Transport):
     def delete(self, key: Key) -> None:
         self.inner.delete(key)
 
+    def names(self) -> Sequence[str]:
+        return self.inner.names()
+
+    def facts(self) -> Mapping[str, str]:
+        return self.inner.facts()
+
     def close(self) -> None:
         self.inner.close()
 
@@ -83,7 +89,11 @@ class RetryingTransport(Wrapper):
         self._has_answered = False
 
     def has_place(self) -> bool:
-        return self._try(self.inner.has_place)
+        has_answered = self._has_answered
+        try:
+            return self._try(self.inner.has_place)
+        finally:
+            self._has_answered = has_answered  # a store need not be asked for this
 
     def list(self, prefix: str) -> Iterator[Listed]:
         return iter(self._try(lambda: tuple(self.inner.list(prefix))))
@@ -113,6 +123,9 @@ class RetryingTransport(Wrapper):
 
     def delete(self, key: Key) -> None:
         self._try(lambda: self.inner.delete(key))
+
+    def names(self) -> Sequence[str]:
+        return self._try(self.inner.names)
 
     def _try(self, call: Callable[[], Result]) -> Result:
         pause_s = self._pause_s
@@ -153,7 +166,7 @@ class ReadOnlyTransport(Wrapper):
 
     def _denied(self, action: str) -> RemoteDeniedError:
         message = f"{self.url} is configured as read-only: cannot {action} there"
-        return RemoteDeniedError(message, url=self.url, action=action)
+        return RemoteDeniedError(message, cause=Cause.READ_ONLY, url=self.url, action=action, by_design=True)
 
 
 class Request(NamedTuple):

@@ -1,14 +1,12 @@
-"""What went wrong in a driver, in terms of ours.
-
-The exceptions of drivers are told apart by type name, status and code, so that none has to be imported for its names.
-"""
+"""What went wrong in a driver, in terms of ours."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from vstore.errors import (
+    Cause,
     KeyNotFoundError,
     NoSpaceError,
     RemoteDeniedError,
@@ -16,39 +14,18 @@ from vstore.errors import (
     UnavailableError,
     VstoreError,
 )
+from vstore.remote.fsspec_transport.causes import Answer, find_answer, find_cause, iter_chain
 from vstore.remote.transport import from_os_error
 
-_NO_PLACE = {"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted"}
-_DENIED_STATUS = {401, 403}
-_DENIED_TYPES = {
-    "AuthenticationException",
-    "ClientAuthenticationError",
-    "DefaultCredentialsError",
-    "NoCredentialsError",
-    "PartialCredentialsError",
-    "PermissionError",
-    "RefreshError",
-}
-# The server received other bytes than were sent.
-_DAMAGED = {"BadDigest", "InvalidDigest", "Md5Mismatch", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch"}
-_PASSING_STATUS = {408, 429, 500, 502, 503, 504}
-_PASSING_TYPES = {
-    "ChunkedEncodingError",
-    "ClientConnectionError",
-    "ClientPayloadError",
-    "ConnectionError",
-    "FSTimeoutError",
-    "HTTPClientError",
-    "IncompleteRead",
-    "IncompleteReadError",
-    "NameResolutionError",
-    "ProtocolError",
-    "ProxyError",
-    "SSHException",
-    "ServiceRequestError",
-    "ServiceResponseError",
-    "Timeout",
-    "TimeoutError",
+_FULL = {"QuotaExceeded", "XMinioStorageFull"}
+_DENIALS = {
+    Cause.CLOCK,
+    Cause.CREDENTIALS_EXPIRED,
+    Cause.CREDENTIALS_MISSING,
+    Cause.CREDENTIALS_UNKNOWN,
+    Cause.CREDENTIALS_WRONG,
+    Cause.DENIED,
+    Cause.READ_ONLY,
 }
 
 
@@ -57,22 +34,26 @@ def from_foreign(error: Exception, url: str, action: str, key: str) -> VstoreErr
 
     The words of the exception stay out: some drivers put signed URLs into them.
     """
-    status, code = _answer(error)
-    types = {kind.__name__ for kind in type(error).__mro__}
-    if code in _NO_PLACE:
+    answer = find_answer(error)
+    cause = find_cause(error, answer)
+    if cause is Cause.NO_PLACE:
         return no_place(url)
-    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError) or status == 404:
+    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError) or answer.status == 404:
         return KeyNotFoundError(f"{url} has no {key}", key=key)
-    message = f"could not {action} at {url}: {code or status or type(error).__name__}"
-    if status == 507 or code == "QuotaExceeded":
-        return NoSpaceError(message, path=url)
-    if status in _DENIED_STATUS or types & _DENIED_TYPES:
-        return RemoteDeniedError(message, url=url, action=action)
-    retryable = status in _PASSING_STATUS or code in _DAMAGED or bool(types & _PASSING_TYPES)
-    # The number of an error of TLS is none of the system's.
-    if status is None and not retryable and isinstance(error, OSError) and error.errno and "SSLError" not in types:
+    told = answer.code or str(answer.status or "")
+    reason = told or type(error).__name__
+    if cause is not None:
+        details = ", ".join(filter(None, [told, *_iter_details(error, cause, answer)]))
+        reason = cause.meaning + (f" ({details})" if details else "")
+    if answer.status == 507 or answer.code in _FULL:
+        return NoSpaceError(f"could not {action} at {url}: no more may be stored there ({told})", path=url)
+    message = f"could not {action} at {url}: {reason}"
+    fields = {"url": url, **dict(_iter_facts(error, cause, answer))}
+    if cause in _DENIALS or answer.status in (401, 403):
+        return RemoteDeniedError(message, cause=cause, action=action, **fields)
+    if cause is None and not answer and isinstance(error, OSError) and error.errno:
         return from_os_error(error, url, action)
-    return RemoteUnavailableError(message, url=url, retryable=retryable, retry_after_s=_retry_after_s(error))
+    return RemoteUnavailableError(message, cause=cause, retry_after_s=_retry_after_s(answer), **fields)
 
 
 def is_passing(error: Exception) -> bool:
@@ -83,45 +64,56 @@ def is_passing(error: Exception) -> bool:
 
 def no_place(url: str) -> RemoteUnavailableError:
     """Say that the bucket or directory itself is not there."""
-    return RemoteUnavailableError(f"the bucket or directory of {url} does not exist", url=url)
+    return RemoteUnavailableError(
+        f"the bucket or directory of {url} does not exist", cause=Cause.NO_PLACE, url=url
+    )
 
 
-def iter_chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and what it was raised from, outermost first."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
+def _iter_details(error: BaseException, cause: Cause, answer: Answer) -> Iterator[str]:
+    """Yield what makes a cause plainer, in words that hold no secret."""
+    if not answer:
+        yield type(error).__name__ if cause in _DENIALS else _find_address(error)
+    if cause is Cause.CLOCK and (skew_s := round(answer.skew_s())):
+        yield f"by {abs(skew_s):,} seconds"
+    if cause is Cause.REGION and (region := _find_region(error, answer)):
+        yield f"it is {region}"
 
 
-def _answer(error: BaseException) -> tuple[int | None, str]:
-    """Find the HTTP status and the server's error code in an exception or its causes."""
+def _iter_facts(error: BaseException, cause: Cause | None, answer: Answer) -> Iterator[tuple[str, Any]]:
+    """Yield the same as fields."""
+    if answer.status:
+        yield "status", answer.status
+    if answer.code:
+        yield "answer", answer.code
+    if not answer and (where := _find_address(error)):
+        yield "address", where
+    if cause is Cause.CLOCK and (skew_s := round(answer.skew_s())):
+        yield "ahead_s", skew_s
+    if cause is Cause.REGION and (region := _find_region(error, answer)):
+        yield "region", region
+
+
+def _find_address(error: BaseException) -> str:
+    """Return host and port that a connection was tried to, where an exception tells them."""
+    for each in iter_chain(error):
+        host, port = getattr(each, "host", None), getattr(each, "port", None)
+        if isinstance(host, str) and host:
+            return f"{host}:{port}" if isinstance(port, int) else host
+    return ""
+
+
+def _find_region(error: BaseException, answer: Answer) -> str:
+    """Return the region in which S3 says that a bucket is."""
+    if region := answer.find_header("x-amz-bucket-region"):
+        return region
     for each in iter_chain(error):
         response = getattr(each, "response", None)
-        if isinstance(response, Mapping):  # botocore
-            status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            return _failure(status), str(response.get("Error", {}).get("Code", ""))
-        # azure, aiohttp, requests and gcsfs, in this order
-        for holder, name in ((each, "status_code"), (each, "status"), (response, "status_code"), (each, "code")):
-            if (status := _failure(getattr(holder, name, None))) is not None:
-                return status, str(getattr(each, "error_code", None) or "")
-    return None, ""
+        if isinstance(response, dict) and (region := response.get("Error", {}).get("Region")):
+            return str(region)
+    return ""
 
 
-def _failure(value: object) -> int | None:
-    number = int(value) if isinstance(value, int | str) and str(value).isdecimal() else 0
-    return number if 400 <= number < 600 else None
-
-
-def _retry_after_s(error: BaseException) -> float | None:
-    """Find how long the server asks to be left alone, where it says so in seconds."""
-    for each in iter_chain(error):
-        response = getattr(each, "response", None)
-        headers: Any = getattr(response, "headers", None) or getattr(each, "headers", None)
-        if isinstance(response, Mapping):  # botocore, with the names in lower case
-            headers = response.get("ResponseMetadata", {}).get("HTTPHeaders")
-        if headers is not None:
-            value = str(headers.get("retry-after") or headers.get("Retry-After") or "")
-            return float(value) if value.isascii() and value.isdecimal() else None
-    return None
+def _retry_after_s(answer: Answer) -> float | None:
+    """Return how long the server asks to be left alone, where it says so in seconds."""
+    value = answer.find_header("retry-after")
+    return float(value) if value.isascii() and value.isdecimal() else None

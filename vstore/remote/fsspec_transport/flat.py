@@ -14,13 +14,13 @@ import math
 import os
 import time
 from abc import abstractmethod
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, TypeVar
 
 from fsspec.asyn import sync
 
-from vstore.errors import CorruptError, KeyNotFoundError, RemoteUnavailableError
+from vstore.errors import Cause, CorruptError, KeyNotFoundError, RemoteUnavailableError
 from vstore.remote.fsspec_transport.failures import is_passing, no_place
 from vstore.remote.fsspec_transport.transport import SLOWEST_BYTES_PER_S, FsspecTransport
 from vstore.remote.transport import Buffer, Key, Listed, check_key, check_prefix, is_key
@@ -107,7 +107,8 @@ class FlatTransport(FsspecTransport):
             if following is None:
                 return
             if following in ("", page):
-                raise RemoteUnavailableError(f"{self.url} does not end its listing of {prefix}", url=self.url)
+                message = f"{self.url} does not end its listing of {prefix}"
+                raise RemoteUnavailableError(message, cause=Cause.STRANGE_ANSWER, url=self.url)
             page = following
 
     def find_size(self, key: Key) -> int | None:
@@ -122,6 +123,11 @@ class FlatTransport(FsspecTransport):
         check_key(key)
         with contextlib.suppress(KeyNotFoundError), self._foreign_errors(f"delete {key}", key):
             self._wait(self._remove, self._folder + key)
+
+    def names(self) -> Sequence[str]:
+        with self._foreign_errors("list everything", ""):
+            found = self._wait(self._get_page, self._folder, None)[0]
+        return sorted({each.key.removeprefix(self._folder).partition("/")[0] for each in found})
 
     def _wait(self, call: Callable[..., Coroutine[Any, Any, Result]], *arguments: Any) -> Result:
         result: Result = sync(self._filesystem.loop, call, *arguments)
@@ -159,7 +165,7 @@ class FlatTransport(FsspecTransport):
         data = b"".join(pieces)
         if md5 and md5 != md5_of(data):
             message = f"{self.url} sent other bytes of {key} than it says that it has"
-            raise RemoteUnavailableError(message, url=self.url, retryable=True)
+            raise RemoteUnavailableError(message, cause=Cause.DAMAGED, url=self.url)
         return data
 
     def _check_length(self, key: Key, content: Content, got: int, length: int | None) -> int:
@@ -174,13 +180,13 @@ class FlatTransport(FsspecTransport):
 
     def _strange(self, key: Key, told: str, length: int) -> RemoteUnavailableError:
         message = f"{self.url} sends {told} bytes of {key} instead of {length}"
-        return RemoteUnavailableError(message, url=self.url)
+        return RemoteUnavailableError(message, cause=Cause.STRANGE_ANSWER, url=self.url)
 
     def _write(self, key: Key, data: Buffer) -> None:
         checksum = self._checksum(data)
         if self._wait(self._send, key, Body(data), checksum) not in ("", checksum):
             message = f"{self.url} says that it wrote other bytes than were sent as {key}"
-            raise RemoteUnavailableError(message, url=self.url, retryable=True)
+            raise RemoteUnavailableError(message, cause=Cause.DAMAGED, url=self.url)
 
     def _checksum(self, data: Buffer) -> str:
         """Return the checksum that the store compares, as it is written in headers."""

@@ -9,12 +9,13 @@ import base64
 import contextlib
 import importlib
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from vstore.errors import Cause, RemoteUnavailableError, UnavailableError
 from vstore.remote.fsspec_transport.driver import Driver, Place, find_filesystem, get_bucket, make_filesystem
 from vstore.remote.fsspec_transport.flat import CONNECT_S, Body, Content, FlatTransport, Page
-from vstore.remote.transport import Buffer, Key, Listed
+from vstore.remote.transport import Buffer, Key, Listed, public_url
 
 _OPTIONS = {
     "addressing_style": "path, virtual or auto: whether the bucket is part of the path or of the host name",
@@ -47,11 +48,28 @@ class S3Transport(FlatTransport):
         self._pack_arguments = {"StorageClass": storage_class} if storage_class else {}
 
     def find_size(self, key: Key) -> int | None:
-        size_bytes = super().find_size(key)
+        try:
+            size_bytes = super().find_size(key)
+        except UnavailableError as error:
+            if not error.retryable:
+                next(self.list(f"{key}/"), None)  # the answer to HEAD does not say why it is one
+            raise
         if size_bytes is None:
             # The answer to HEAD has no body that could tell a missing object from a missing bucket.
             next(self.list(f"{key}/"), None)
         return size_bytes
+
+    def facts(self) -> Mapping[str, str]:
+        client = self._filesystem._s3
+        if client is None:  # nothing was asked yet
+            return {}
+        facts = {"endpoint": public_url(client.meta.endpoint_url), "region": client.meta.region_name}
+        credentials = client._request_signer._credentials
+        if credentials is not None:
+            # It is public, but whoever reads over a shoulder need not learn it.
+            facts["access key"] = f"{credentials.access_key[:4]}...{credentials.access_key[-2:]}"
+            facts["credentials from"] = credentials.method
+        return facts
 
     def close(self) -> None:
         if self._filesystem._s3 is not None:
@@ -63,6 +81,9 @@ class S3Transport(FlatTransport):
     async def _get_page(self, prefix: str, page: str | None) -> Page:
         more = {} if page is None else {"ContinuationToken": page}
         answer = await self._request("list_objects_v2", Prefix=prefix, **more)
+        if "IsTruncated" not in answer:
+            message = f"what answers at {self.url} is no S3 server"
+            raise RemoteUnavailableError(message, cause=Cause.STRANGE_ANSWER, url=self.url)
         objects = [
             Listed(entry["Key"], int(entry["Size"]), entry["LastModified"].timestamp())
             for entry in answer.get("Contents", ())

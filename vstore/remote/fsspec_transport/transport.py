@@ -11,7 +11,7 @@ from typing import Any
 from fsspec.asyn import sync
 
 from vstore.durable import temporary_name
-from vstore.errors import KeyNotFoundError, RemoteUnavailableError, VstoreError
+from vstore.errors import Cause, KeyNotFoundError, RemoteUnavailableError, VstoreError
 from vstore.remote.fsspec_transport.failures import from_foreign, no_place
 from vstore.remote.transport import (
     Buffer,
@@ -95,7 +95,7 @@ class FsspecTransport(Transport):
         if len(data) != length:
             self._check_covers(key, start, length)
             message = f"{self.url} sent {len(data)} bytes of {key} instead of {length}"
-            raise RemoteUnavailableError(message, url=self.url, retryable=True)
+            raise RemoteUnavailableError(message, cause=Cause.DAMAGED, url=self.url)
         return data
 
     def write(self, key: Key, data: Buffer) -> None:
@@ -110,6 +110,9 @@ class FsspecTransport(Transport):
         check_key(key)
         with contextlib.suppress(KeyNotFoundError), self._foreign_errors(f"delete {key}", key):
             self._ask("rm_file", self._path(key))
+
+    def names(self) -> Sequence[str]:
+        return [str(entry["name"]).rstrip("/").rpartition("/")[2] for entry in self._scan("")]
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"

@@ -6,27 +6,27 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from vstore.errors import NoSpaceError, RemoteDeniedError, RemoteUnavailableError, VstoreError
+from vstore.errors import Cause, NoSpaceError, RemoteDeniedError, RemoteUnavailableError, VstoreError
 
 _DENIED = {
-    "AccessControlException",
-    "AuthenticationException",
-    "AuthorizationException",
-    "InvalidToken",
-    "SecurityException",
+    "AccessControlException": Cause.DENIED,
+    "AuthenticationException": Cause.CREDENTIALS_WRONG,
+    "AuthorizationException": Cause.DENIED,
+    "InvalidToken": Cause.CREDENTIALS_EXPIRED,
+    "SecurityException": Cause.DENIED,
 }
 _PASSING = {
-    "ConnectException",
-    "EOFException",
-    "NoRouteToHostException",
-    "NotReplicatedYetException",
-    "ObserverRetryOnActiveException",
-    "RetriableException",
-    "RetryStartFileException",
-    "SafeModeException",
-    "ServerTooBusyException",
-    "SocketTimeoutException",
-    "StandbyException",
+    "ConnectException": Cause.SERVER_FAILED,
+    "EOFException": Cause.BROKEN,
+    "NoRouteToHostException": Cause.SERVER_FAILED,
+    "NotReplicatedYetException": Cause.BUSY,
+    "ObserverRetryOnActiveException": Cause.BUSY,
+    "RetriableException": Cause.BUSY,
+    "RetryStartFileException": Cause.BUSY,
+    "SafeModeException": Cause.BUSY,
+    "ServerTooBusyException": Cause.BUSY,
+    "SocketTimeoutException": Cause.STALLED,
+    "StandbyException": Cause.BUSY,
 }
 _NO_SPACE = re.compile(r"(?:NS|DS|StorageType)?Quota\w*ExceededException|DiskOutOfSpaceException")
 
@@ -79,9 +79,11 @@ class Files(Protocol):
 
 def from_refusal(refused: _RefusedError, url: str, action: str) -> VstoreError:
     """Turn a refusal into an error of ours; ``action`` completes "could not ... at URL"."""
-    message = f"could not {action} at {url}: {refused.name}"
+    cause = _DENIED.get(refused.name) or _PASSING.get(refused.name)
+    reason = f"{cause.meaning} ({refused.name})" if cause else refused.name
+    message = f"could not {action} at {url}: {reason}"
     if refused.name in _DENIED:
-        return RemoteDeniedError(message, url=url, action=action)
+        return RemoteDeniedError(message, cause=cause, url=url, action=action)
     if _NO_SPACE.fullmatch(refused.name):
         return NoSpaceError(message, path=url)
-    return RemoteUnavailableError(message, url=url, retryable=refused.name in _PASSING)
+    return RemoteUnavailableError(message, cause=cause, url=url)

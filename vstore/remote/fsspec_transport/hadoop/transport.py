@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from vstore.durable import temporary_name
-from vstore.errors import KeyNotFoundError, RemoteUnavailableError, VstoreError
-from vstore.remote.fsspec_transport.failures import from_foreign
+from vstore.errors import Cause, KeyNotFoundError, RemoteUnavailableError, VstoreError
+from vstore.remote.fsspec_transport.failures import from_foreign, no_place
 from vstore.remote.fsspec_transport.hadoop.files import Files, Status, _RefusedError, from_refusal
 from vstore.remote.transport import (
     Buffer,
@@ -81,7 +81,7 @@ class HadoopTransport(Transport):
                 raise refusal
             if length:
                 message = f"{self.url} sent {len(data)} bytes of {key} instead of {length}"
-                raise RemoteUnavailableError(message, url=self.url, retryable=True)
+                raise RemoteUnavailableError(message, cause=Cause.DAMAGED, url=self.url)
             return b""
 
     def write(self, key: Key, data: Buffer) -> None:
@@ -95,12 +95,12 @@ class HadoopTransport(Transport):
                 size_bytes = self._files.get_status(temporary).size_bytes
                 if size_bytes != len(content):
                     message = f"{size_bytes} bytes of {key} arrived at {self.url} instead of {len(content)}"
-                    raise RemoteUnavailableError(message, url=self.url, retryable=True)
+                    raise RemoteUnavailableError(message, cause=Cause.DAMAGED, url=self.url)
                 self._files.replace(temporary, path)
             except FileNotFoundError as error:
                 # Somebody deleted it, or the folder, meanwhile.
                 message = f"what was written of {key} at {self.url} is gone"
-                raise RemoteUnavailableError(message, url=self.url, retryable=True) from error
+                raise RemoteUnavailableError(message, cause=Cause.DAMAGED, url=self.url) from error
             except BaseException:
                 with contextlib.suppress(Exception):
                     self._files.delete(temporary)
@@ -167,7 +167,7 @@ class HadoopTransport(Transport):
 
     def _check_place(self) -> None:
         if not self._is_place():
-            raise RemoteUnavailableError(f"the directory of {self.url} does not exist", url=self.url)
+            raise no_place(self.url)
 
     @contextlib.contextmanager
     def _errors(self, action: str, key: str) -> Iterator[None]:

@@ -15,7 +15,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vstore.errors import InvalidError, RemoteDeniedError, RemoteHostKeyError, RemoteUnavailableError, VstoreError
+from vstore.errors import (
+    Cause,
+    InvalidError,
+    RemoteDeniedError,
+    RemoteHostKeyError,
+    RemoteUnavailableError,
+    VstoreError,
+)
 from vstore.remote.fsspec_transport.sftp.trust import KnownKeys, find_known_keys, fingerprint, get_key
 
 WINDOW_BYTES = 8 * 1024 * 1024
@@ -107,6 +114,7 @@ class _Login:
         what = "is another than the one that is known" if changed else "is not known"
         return RemoteHostKeyError(
             f"the key that {self._account.host} shows {what}: {shown}",
+            cause=Cause.HOST_KEY,
             url=url,
             host=self._account.host,
             port=self._account.port,
@@ -164,9 +172,8 @@ class _Login:
         try:
             sock = socket.create_connection((self._host, self._port), timeout=self._timeout_s)
         except socket.gaierror as error:
-            again = error.errno == socket.EAI_AGAIN
             message = f"the address of {self._host} could not be found"
-            raise RemoteUnavailableError(message, url=self._account.url, retryable=again) from error
+            raise RemoteUnavailableError(message, cause=Cause.DNS, url=self._account.url) from error
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return _Wire(sock, self._timeout_s)
 
@@ -201,6 +208,7 @@ class _Login:
         what = "a private key is locked by a passphrase" if locked else f"{self._user} is not let in"
         return RemoteDeniedError(
             f"could not log in at {self._account.url}: {what}",
+            cause=Cause.CREDENTIALS_MISSING if locked else Cause.CREDENTIALS_WRONG,
             url=self._account.url,
             action="log in",
             login=f"{self._user}@{self._account.host}",

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from vstore.durable import temporary_name
-from vstore.errors import KeyNotFoundError, NoSpaceError, RemoteUnavailableError, VstoreError
-from vstore.remote.fsspec_transport.failures import from_foreign
+from vstore.errors import Cause, KeyNotFoundError, NoSpaceError, RemoteUnavailableError, VstoreError
+from vstore.remote.fsspec_transport.failures import from_foreign, no_place
 from vstore.remote.fsspec_transport.sftp.packets import Attributes, _AbsentError, _RefusedError
 from vstore.remote.fsspec_transport.sftp.session import Session
 from vstore.remote.fsspec_transport.sftp.sessions import Sessions
@@ -131,7 +131,7 @@ class SftpTransport(Transport):
     def _check_length(self, key: Key, content: bytes, size_bytes: int) -> None:
         if len(content) != size_bytes:
             message = f"{self.url} sent {len(content)} bytes of {key} instead of {size_bytes}"
-            raise RemoteUnavailableError(message, url=self.url, retryable=True)
+            raise RemoteUnavailableError(message, cause=Cause.DAMAGED, url=self.url)
 
     def _scan(self, session: Session, folder: str) -> Sequence[tuple[Key, Attributes]]:
         try:
@@ -157,7 +157,7 @@ class SftpTransport(Transport):
                 session.make_folder(self._root)
             except _AbsentError as absent:
                 message = f"neither the directory of {self.url} nor its parent exists"
-                raise RemoteUnavailableError(message, url=self.url) from absent
+                raise RemoteUnavailableError(message, cause=Cause.NO_PLACE, url=self.url) from absent
         folders = key.split("/")[:-1]
         for depth in range(len(folders)):
             path = self._path("/".join(folders[: depth + 1]))
@@ -176,7 +176,7 @@ class SftpTransport(Transport):
 
     def _check_place(self, session: Session) -> None:
         if not self._is_place(session):
-            raise RemoteUnavailableError(f"the directory of {self.url} does not exist", url=self.url)
+            raise no_place(self.url)
 
     def _is_full(self, session: Session, refusal: _RefusedError, wanted_bytes: int) -> bool:
         if refusal.errno != errno.EIO:

@@ -134,7 +134,7 @@ def test_no_remote_at_all(project: Project) -> None:
 def test_remote_that_is_gone(filled: Project, verb: str) -> None:
     """A remote that cannot be reached is exit code 14."""
     shutil.rmtree(filled.store)
-    check(filled.clone().run(verb), 14, str(filled.store), "vstore remote check")
+    check(filled.clone().run(verb), 14, str(filled.store), "see whether its disk is mounted with `df`")
 
 
 def test_push_does_not_make_a_remote_anew(filled: Project) -> None:
@@ -144,7 +144,7 @@ def test_push_does_not_make_a_remote_anew(filled: Project) -> None:
     filled.ok("add", "more.bin")
     for command in (["push"], ["push", "--check"], ["remote", "check"]):
         assert filled.run(*command).exit_code == 14
-    check(filled.run("push"), 14, f"the remote directory {filled.store} does not exist any more", "vstore remote check")
+    check(filled.run("push"), 14, f"the remote directory {filled.store} does not exist any more", "disk is mounted")
     assert not filled.store.exists()
     filled.store.mkdir()
     filled.ok("push")
@@ -154,7 +154,7 @@ def test_remote_that_cannot_be_made(filled: Project) -> None:
     """A remote whose place cannot exist is exit code 14 on pushing, too."""
     shutil.rmtree(filled.store)
     filled.store.write_bytes(b"a file")
-    check(filled.run("push"), 14, str(filled.store), "vstore remote check")
+    check(filled.run("push"), 14, str(filled.store), "vstore remote set store url PATH")
 
 
 @needs_linux
@@ -163,7 +163,7 @@ def test_read_only_remote(project: Project) -> None:
     project.add_data()
     project.store.mkdir(mode=0o555)
     project.add_remote()
-    check(_run_limited(project, "push", limit=_heed_modes), 14, str(project.store), "vstore remote check")
+    check(_run_limited(project, "push", limit=_heed_modes), 14, str(project.store), f"`ls -ld {project.store}`")
 
 
 def test_remote_that_is_configured_read_only(project: Project) -> None:
@@ -171,7 +171,7 @@ def test_remote_that_is_configured_read_only(project: Project) -> None:
     project.add_data()
     project.add_remote()
     project.ok("remote", "set", "store", "read_only", "true")
-    check(project.run("push"), 14, "read-only", "vstore remote check")
+    check(project.run("push"), 14, "read-only", "vstore remote set store read_only false")
     assert not project.store.exists()
 
 

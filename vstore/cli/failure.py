@@ -1,6 +1,6 @@
 """Failures: what went wrong, in words: the fact, its causes, one hint, and the exit code.
 
-The only place that knows hints and exit codes:
+With ``remote_hints``, the only place that knows hints and exit codes:
 
     0 done  1 failed  2 usage  3 partly done  4 differences found  10 no repository  11 locked or conflict
     12 object missing everywhere  13 corrupt  14 remote unavailable  130 interrupted  141 broken pipe  255 our bug
@@ -21,6 +21,7 @@ import click
 
 from vstore import __version__, errors
 from vstore.cli import render
+from vstore.cli.remote_hints import hint_for_host_key, hint_for_remote
 from vstore.errors import VstoreError
 
 USAGE, DIFFERENT, INTERRUPTED, BROKEN_PIPE, OUR_BUG = 2, 4, 130, 141, 255
@@ -91,29 +92,6 @@ def _hint_pointer(fields: dict[str, Any]) -> str | None:
     return f"take one side with `git checkout --ours -- {_quote(path)}` (or --theirs)" if path else None
 
 
-def _hint_remote(fields: dict[str, Any]) -> str | None:
-    if fields.get("locked"):
-        return "unlock the key for this session with `ssh-add`"
-    if fields.get("login"):
-        return f"see what the host says to `{_ssh(fields['login'], fields)}`"
-    return None if "checked" in fields else "see what is wrong with `vstore remote check`"
-
-
-def _hint_host_key(fields: dict[str, Any]) -> str | None:
-    if "host" not in fields:
-        return None
-    if not fields.get("changed"):
-        return f"if its owner says that this is its key, make it known with `{_ssh(fields['host'], fields)}`"
-    return (
-        f"if its owner says that the key was changed, forget the old one with `ssh-keygen -R {_quote(fields['name'])}`"
-    )
-
-
-def _ssh(where: str, fields: dict[str, Any]) -> str:
-    port = f"-p {fields['port']} " if fields.get("port") else ""
-    return f"ssh {port}{_quote(where)}"
-
-
 def _hint_extra(fields: dict[str, Any]) -> str | None:
     extra = fields.get("extra")
     return f"install it with `pip install 'vstore[{extra}]'`" if extra else None
@@ -121,6 +99,8 @@ def _hint_extra(fields: dict[str, Any]) -> str | None:
 
 def _hint_space(fields: dict[str, Any]) -> str | None:
     path = fields.get("path")
+    if path and "://" in path:
+        return f"make room at {path}, or have its quota raised"
     if path and not os.path.isdir(path):
         path = os.path.dirname(path) or "."  # the file may be a temporary one, and gone
     return f"see how full the disk is with `df -h{' ' + _quote(path) if path else ''}`"
@@ -196,9 +176,9 @@ _HINTS: dict[type[VstoreError], Hint] = {
     errors.ConfigInvalidError: _hint_setting,
     errors.AddRefusedError: _hint_refused,
     errors.NameRefusedError: lambda fields: "rename what is listed, then run the same command again",
-    errors.RemoteUnavailableError: _hint_remote,
-    errors.RemoteDeniedError: _hint_remote,
-    errors.RemoteHostKeyError: _hint_host_key,
+    errors.RemoteUnavailableError: hint_for_remote,
+    errors.RemoteDeniedError: hint_for_remote,
+    errors.RemoteHostKeyError: hint_for_host_key,
     errors.RemoteExtraMissingError: _hint_extra,
     errors.GitFailedError: _hint_git,
     errors.PartialError: _hint_partial,
@@ -281,15 +261,17 @@ def _list_failed(fields: dict[str, Any]) -> Iterator[str]:
 def _iter_causes(error: BaseException) -> Iterator[str]:
     """Yield each cause that adds something to what was already said, outermost first."""
     said = str(error)
+    # Why a remote failed was found out and said: how its driver calls that adds nothing.
+    is_plain = bool(getattr(error, "cause", None)) or isinstance(error, errors.RemoteExtraMissingError)
     cause = error.__cause__
     while cause is not None:
         if isinstance(cause, VstoreError):
             text = cause.message
-        elif isinstance(cause, OSError) and cause.errno:
+        elif isinstance(cause, OSError) and cause.errno and not is_plain:
             text = os.strerror(cause.errno)
         else:
             # Only its kind: the words of a foreign error may hold a signed URL or a key.
-            text = type(cause).__name__
+            text = "" if is_plain else type(cause).__name__
         text = _one_line(text)
         if text not in said and str(cause) not in said:
             yield text

@@ -24,7 +24,7 @@ def test_repository(project: Project) -> None:
     found = project.ok("doctor", "--json").json()["repository"]
     assert found["path"] == str(project.path) and found["artifacts"] == 2 and found["broken"] == []
     assert "copy" in found["link_types"] and "hardlink" in found["link_types"]
-    assert found["remotes"] == [{"name": "store", "url": str(project.store), "error": None}]
+    assert found["remotes"] == [{"name": "store", "url": str(project.store), "error": None, "code": None, "fields": {}}]
 
 
 def test_everything_that_is_wrong_is_told(project: Project) -> None:

@@ -89,7 +89,9 @@ def test_check_tries_everything(project: Project) -> None:
     project.add_remote()
     project.store.mkdir()
     result = project.ok("remote", "check", "--json").json()
-    assert result["ok"] and [step["action"] for step in result["steps"]] == ["list", "write", "read", "delete"]
+    actions = [step["action"] for step in result["steps"]]
+    assert result["ok"] and actions == ["list", "write", "read", "list-new", "delete"]
+    assert result["round_trip_s"] > 0 and result["left"] is None
     assert not [path for path in project.store.rglob("*") if path.is_file()]
 
 

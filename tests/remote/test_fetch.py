@@ -338,19 +338,6 @@ def test_progress_adds_up(ada: Machine, bob: Machine) -> None:
     assert (pushed.left, fetched.left) == (0, 0)
 
 
-def test_probe_tells_what_works(tmp_path: Path, ada: Machine, log: LoggedTransport) -> None:
-    """Probing lists, writes, reads and deletes, and leaves nothing."""
-    assert [(step.action, step.error) for step in ada.remote.probe()] == [
-        ("list", None),
-        ("write", None),
-        ("read", None),
-        ("delete", None),
-    ]
-    assert keys(log, "") == []
-    bad = Machine(tmp_path, DirectoryTransport(tmp_path / "no" / "where"))
-    assert [(step.action, step.error is None) for step in bad.remote.probe()] == [("list", True), ("write", False)]
-
-
 def test_hostile_commit_does_not_reach_other_keys(ada: Machine, bob: Machine, log: LoggedTransport) -> None:
     """A commit that names keys outside the packs is passed over."""
     root = ada.add(small_files())

@@ -22,6 +22,8 @@ _POLICIES = {
     "admin": ["s3:*"],
     "reader": ["s3:GetObject", "s3:HeadObject", "s3:ListBucket"],
     "writer": ["s3:PutObject"],
+    "hoarder": ["s3:GetObject", "s3:HeadObject", "s3:ListBucket", "s3:PutObject"],
+    "groper": ["s3:GetObject", "s3:HeadObject", "s3:PutObject", "s3:DeleteObject"],
     "stranger": [],
 }
 
@@ -106,7 +108,8 @@ def running_moto() -> Iterator[S3Server]:
 class MotoWithUsers:
     """An S3 server that checks signatures and policies.
 
-    ``admin`` may do everything, ``reader`` may list and read, ``writer`` may only write, ``stranger`` may do nothing.
+    ``admin`` may do everything, ``reader`` may list and read, ``writer`` may only write, ``hoarder`` may not
+    delete, ``groper`` may not list, ``stranger`` may do nothing.
     A wrong secret is answered with SignatureDoesNotMatch, an unknown key with InvalidAccessKeyId.
     """
 

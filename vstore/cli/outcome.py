@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from vstore import api, errors
 
-_PARTICIPLES = {"list": "listed", "write": "written to", "read": "read", "delete": "deleted from"}
+_PARTICIPLES = {
+    "connect": "reached",
+    "list": "listed",
+    "write": "written to",
+    "read": "read",
+    "list-new": "trusted to list what is new",
+    "delete": "deleted from",
+}
+_TOLD_AS_THEY_ARE: dict[str, type[errors.VstoreError]] = {
+    cls.code: cls
+    for cls in (errors.CorruptError, errors.NewerFormatError, errors.NoSpaceError, errors.RemoteHostKeyError)
+}
 
 
 def check_checkout(result: api.CheckoutResult, *, allow_missing: bool = False) -> None:
@@ -99,11 +110,20 @@ def _count_paths(paths: list[str]) -> str:
 
 
 def check_remote(result: api.CheckResult) -> None:
-    """Raise RemoteUnavailableError if anything does not work."""
+    """Raise what the first failure of a check amounts to, usually RemoteUnavailableError."""
     failed = [step for step in result.steps if step.error is not None]
-    if failed:
-        what = " and ".join(_PARTICIPLES[step.action] for step in failed)
-        raise errors.RemoteUnavailableError(f"the remote {result.name} cannot be {what}", url=result.url, checked=True)
+    if not failed:
+        return
+    fields = {"url": result.url, **failed[0].fields, "checked": True}
+    what = " and ".join(_PARTICIPLES[step.action] for step in failed)
+    message = f"the remote {result.name} cannot be {what}"
+    if "cause" in fields:
+        fields["cause"] = errors.Cause(fields["cause"])
+        message += f": {fields['cause'].meaning}"
+    else:
+        message += f": {failed[0].error}"
+    kind = _TOLD_AS_THEY_ARE.get(failed[0].code or "", errors.RemoteUnavailableError)
+    raise kind(message, **fields)
 
 
 def _check_broken(broken: list[tuple[str, str]], *, done: int = 0) -> None:

@@ -6,13 +6,16 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vstore import __version__
 from vstore.cache.link import LINK_TYPES, probe_link_type
+from vstore.config import masked_url
 from vstore.durable import FileLock
 from vstore.errors import RepositoryNotFoundError, VstoreError
+from vstore.ops.remote import check_remote
 from vstore.ops.resolve import list_artifacts
 from vstore.progress import SILENT, Reporter
 from vstore.repo import Repo, open_repo
@@ -23,11 +26,15 @@ _MANY_PACKS = 200
 
 @dataclass(frozen=True, slots=True)
 class RemoteHealth:
-    """One remote; ``error`` is None where it can be listed, written, read and deleted from."""
+    """One remote; ``error`` is the first that a check of it met, and None where everything works."""
 
     name: str
     url: str
     error: str | None
+    code: str | None = None
+    """Of which kind the error is, as in the list of errors."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """The facts of the error, as its ``cause``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +124,14 @@ def _find_link_types(repo: Repo) -> list[str]:
 
 
 def _try_remote(repo: Repo, name: str) -> RemoteHealth:
-    url = repo.config.remotes[name].url
     try:
-        with repo.open_remote(name) as remote:
-            url = remote.url
-            errors = [f"{step.action}: {step.error}" for step in remote.probe() if step.error is not None]
+        checked = check_remote(repo, name)
     except VstoreError as error:
-        errors = [error.message]
-    return RemoteHealth(name, url, "; ".join(errors) or None)
+        return RemoteHealth(name, masked_url(repo.config.remotes[name].url), error.message, error.code, error.fields)
+    for step in checked.steps:
+        if step.error is not None:
+            return RemoteHealth(name, checked.url, step.error, step.code, step.fields)
+    return RemoteHealth(name, checked.url, None)
 
 
 def _iter_remarks(repo: Repo, health: RepositoryHealth) -> Iterator[str]:

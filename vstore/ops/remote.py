@@ -6,8 +6,9 @@ import dataclasses
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vstore.config import (
     Layer,
@@ -19,12 +20,13 @@ from vstore.config import (
     set_value,
     unset_value,
 )
-from vstore.errors import ConflictError, InvalidError, SettingNotFoundError
+from vstore.errors import ConflictError, InvalidError, RemoteDeniedError, RemoteUnavailableError, SettingNotFoundError
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.ops.add import stage
 from vstore.ops.config import choose_layer, find_file, stage_config
 from vstore.ops.resolve import list_artifacts
 from vstore.remote.opening import check_url
+from vstore.remote.probe import Probe, ProbeStep
 from vstore.repo import Repo
 from vstore.workspace.pointers import Artifact, write_pointer
 
@@ -53,10 +55,17 @@ class RemotesResult:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that was tried at a remote; ``error`` is None where it worked."""
+    """One thing that was tried at a remote; ``error`` says why it did not work, and is None where it did."""
 
     action: str
+    """connect, list, write, read, list-new (whether listings show what was just written) or delete."""
     error: str | None
+    code: str | None = None
+    """Of which kind the error is, as in the list of errors."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """The facts of the error, as its ``cause``."""
+    note: str = ""
+    """What else there is to say: that it is read-only, or that nothing is there yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +75,16 @@ class CheckResult:
     name: str
     url: str
     steps: list[Step]
+    """In the order in which they were tried; after a failure that all would share no more are."""
     ok: bool
+    round_trip_s: float | None = None
+    """The median of the requests that worked, in seconds."""
+    left: str | None = None
+    """An object of the check that could not be deleted again."""
+    strangers: list[str] = field(default_factory=list)
+    """Names at a place that holds nothing of vstore: another place may be meant."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Where requests went and as whom, as far as the driver tells."""
 
 
 def list_remotes(repo: Repo) -> RemotesResult:
@@ -167,10 +185,34 @@ def remove_remote(repo: Repo, environ: Mapping[str, str], name: str) -> None:
 
 
 def check_remote(repo: Repo, name: str | None = None) -> CheckResult:
-    """Try to list, write, read and delete at a remote.  Raises RemoteNotFoundError, and what opening raises."""
-    with repo.open_remote(name) as remote:
-        steps = [Step(step.action, None if step.error is None else step.error.message) for step in remote.probe()]
-        return CheckResult(remote.name, masked_url(remote.url), steps, all(step.error is None for step in steps))
+    """Try to list, write, read and delete at a remote; some have to be connected to first, which may fail, too.
+
+    Raises RemoteNotFoundError, InvalidError, RemoteExtraMissingError.
+    """
+    name = repo.remote_name(name)
+    try:
+        with repo.open_remote(name) as remote:
+            found, url = remote.probe(), remote.url
+    except (RemoteUnavailableError, RemoteDeniedError) as error:
+        url = repo.config.remotes[name].url
+        found = Probe([ProbeStep("connect", error)], None, None, [], {})
+    steps = [_step(step, name) for step in found.steps]
+    return CheckResult(
+        name,
+        masked_url(url),
+        steps,
+        all(step.error is None for step in steps),
+        found.round_trip_s,
+        found.left,
+        found.strangers,
+        found.facts,
+    )
+
+
+def _step(step: ProbeStep, remote: str) -> Step:
+    if step.error is None:
+        return Step(step.action, None, note=step.note)
+    return Step(step.action, step.error.message, step.error.code, step.error.fields | {"remote": remote})
 
 
 def _info(repo: Repo, settings: RemoteSettings) -> RemoteInfo:

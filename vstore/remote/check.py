@@ -1,17 +1,15 @@
-"""Looking whether a remote works, and whether it holds what it should: by what is there, never from memory."""
+"""Looking whether a remote holds what it should: by what is there, never from memory."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from vstore.errors import CorruptError, RemoteDeniedError, VstoreError
 from vstore.objects.digest import Digest
-from vstore.progress import SILENT, Reporter
+from vstore.progress import Reporter
 from vstore.remote.content import Root
 from vstore.remote.holdings import Holdings, find_scapegoat
-from vstore.remote.layout import PROBES, PackRef, commits_prefix
+from vstore.remote.layout import PackRef, commits_prefix
 from vstore.remote.ledger import Ledger, Site
 from vstore.remote.transport import Key
 
@@ -24,13 +22,6 @@ class Lack(NamedTuple):
     reason: str
     contents: tuple[Digest, ...] = ()
     packs: tuple[Key, ...] = ()
-
-
-class ProbeStep(NamedTuple):
-    """One thing that was tried; ``error`` is None where it worked."""
-
-    action: str
-    error: VstoreError | None
 
 
 def check_roots(site: Site, roots: Sequence[Root], reporter: Reporter) -> list[Lack]:
@@ -75,40 +66,3 @@ def _check_root(
         holdings.site.mirror.distrust({find_scapegoat(pins)})
     reason = f"of its contents, {len(lacking)} are not where they should be"
     return Lack(root.digest, root.path, reason, tuple(sorted(lacking)))
-
-
-def probe(site: Site) -> list[ProbeStep]:
-    """Try to list, write, read and delete, and say how each went; leaves nothing behind where it can delete."""
-    transport, ledger = site.transport, Ledger(site, SILENT)
-    key = f"{PROBES}{secrets.token_hex(16)}"
-    data = secrets.token_bytes(64)
-
-    def read_back() -> None:
-        if transport.read(key) != data:
-            raise CorruptError(f"{transport.url} gave back other bytes than were written", key=key)
-
-    def delete() -> None:
-        transport.delete(key)
-        if transport.find_size(key) is not None:
-            raise RemoteDeniedError(f"{transport.url} keeps what was deleted", url=transport.url, action="delete")
-
-    def look() -> None:
-        if ledger.has_place():
-            list(transport.list(PROBES))
-
-    def write() -> None:
-        ledger.has_place()  # a write would make anew what is gone
-        transport.write(key, data)
-
-    steps = [_try("list", look), _try("write", write)]
-    if steps[-1].error is None:
-        steps += [_try("read", read_back), _try("delete", delete)]
-    return steps
-
-
-def _try(action: str, attempt: Callable[[], None]) -> ProbeStep:
-    try:
-        attempt()
-    except VstoreError as error:
-        return ProbeStep(action, error)
-    return ProbeStep(action, None)

@@ -10,7 +10,7 @@ from typing import Self
 from vstore import __version__
 from vstore.objects.digest import Digest
 from vstore.progress import SILENT, Reporter
-from vstore.remote.check import Lack, ProbeStep, check_roots, probe
+from vstore.remote.check import Lack, check_roots
 from vstore.remote.commits import CommittedRoot
 from vstore.remote.content import Content, Root, Sink, Source
 from vstore.remote.draft import PushPlan, find_missing_roots, plan_push
@@ -19,6 +19,7 @@ from vstore.remote.inspection import Examined, Inspection, ReadData, Verdict
 from vstore.remote.ledger import Site
 from vstore.remote.listing import refresh_listing
 from vstore.remote.mending import distrust_for_repair, mend_documents
+from vstore.remote.probe import Probe, probe
 from vstore.remote.push import PushReport, push
 from vstore.remote.reader import Reader
 from vstore.remote.transport import Key
@@ -122,7 +123,7 @@ class Remote:
         yield
         self._site.mirror.trust(packs)
 
-    def probe(self) -> list[ProbeStep]:
+    def probe(self) -> Probe:
         """Try to list, write, read and delete, and say how each went."""
         return probe(self._site)
 

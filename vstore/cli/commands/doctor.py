@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from vstore import api
 from vstore.cli import options, render
+from vstore.cli.remote_hints import hint_for_remote
 from vstore.cli.session import Session, pass_session
 
 
@@ -33,5 +34,8 @@ def _words(result: api.DoctorResult) -> Iterator[str]:
             state = render.paint("works", "green") if remote.error is None else render.paint(remote.error, "red")
             rows.append((f"remote {remote.name}", f"{render.path(remote.url)}: {state}"))
     yield from render.columns(rows)
+    for remote in found.remotes if found is not None else ():
+        if remote.error is not None and (hint := hint_for_remote({**remote.fields, "checked": True})):
+            yield f"{render.paint('!', 'yellow')} remote {remote.name}: {hint}"
     for remark in result.remarks:
         yield f"{render.paint('!', 'yellow')} {remark}"

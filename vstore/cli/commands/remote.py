@@ -8,7 +8,10 @@ import click
 
 from vstore import api
 from vstore.cli import options, outcome, render
+from vstore.cli.remote_hints import consequence_of
 from vstore.cli.session import Session, pass_session
+
+_ACTIONS = {"list-new": "list what is new"}
 
 
 @click.group("remote", cls=options.VerbGroup, no_args_is_help=False)
@@ -91,7 +94,11 @@ def default(session: Session, name: str | None, layer: str | None) -> None:
 @options.json
 @pass_session
 def check(session: Session, name: str | None) -> None:
-    """Try to list, write, read and delete, and say what is wrong."""
+    """Try to list, write, read and delete, and say what is wrong.
+
+    What is written is deleted again.  A remote that is read-only by its nature or configuration passes if it can be
+    listed and read.
+    """
     result = api.remote_check(name, directory=session.directory)
     session.show(result, _steps, always=True)
     outcome.check_remote(result)
@@ -117,5 +124,17 @@ def _default(result: api.RemotesResult) -> Iterator[str]:
 
 def _steps(result: api.CheckResult) -> Iterator[str]:
     yield f"{result.name} ({render.path(result.url)})"
+    for word, fact in result.facts.items():
+        yield f"  {word}: {fact}"
     for step in result.steps:
-        yield f"  {step.action}: " + (render.paint("works", "green") if step.error is None else step.error)
+        works = step.note or render.paint("works", "green")
+        yield f"  {_ACTIONS.get(step.action, step.action)}: {works if step.error is None else step.error}"
+    if result.round_trip_s is not None:
+        yield f"  round trip: {1000 * result.round_trip_s:,.1f} ms"
+    if result.left:
+        yield f"  left behind: {result.left}, which could not be deleted"
+    if result.strangers:
+        more = f" and {len(result.strangers) - 1:,} more" if len(result.strangers) > 1 else ""
+        yield f"  nothing of vstore is there, but {render.path(result.strangers[0])}{more}: is another place meant?"
+    if consequence := consequence_of(step.action for step in result.steps if step.error is not None):
+        yield f"  so {consequence}"

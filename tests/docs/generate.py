@@ -29,6 +29,7 @@ from tests.servers.running import ServerMissingError
 from vstore import api, errors
 from vstore.cli import failure
 from vstore.cli.main import VERBS, cli
+from vstore.cli.remote_hints import PERMISSIONS, consequence_of, hint_for_remote
 from vstore.config import SETTINGS
 from vstore.errors import VstoreError
 from vstore.progress import SILENT
@@ -41,6 +42,17 @@ TRANSCRIPTS = sorted(
     if re.search(r"^```(console|python)$", page.read_text("utf-8"), re.MULTILINE)
 )
 """The pages with commands."""
+
+_STORES = {
+    "S3": "s3://BUCKET",
+    "Google": "gs://BUCKET",
+    "Azure": "az://CONTAINER",
+    "SSH": "ssh://HOST/PATH",
+    "HDFS": "hdfs://HOST/PATH",
+    "a directory": "PATH",
+    "HTTP": "https://HOST/PATH",
+}
+"""A place of each kind."""
 
 
 # The command line
@@ -186,6 +198,28 @@ def _errors_page() -> Iterator[str]:
     yield "\n".join(_lineage(VstoreError)) + "\n"
 
 
+def _trouble_page() -> Iterator[str]:
+    rows = []
+    for cause in errors.Cause:
+        told: dict[str, list[str]] = {}
+        for store, url in _STORES.items():
+            told.setdefault(str(hint_for_remote({"cause": cause, "url": url})), []).append(store)
+        usual = str(hint_for_remote({"cause": cause, "url": "other://HOST"}))
+        hints = [usual] + [f"{', '.join(stores)}: {hint}" for hint, stores in told.items() if hint != usual]
+        rows.append((f"`{cause}`", cause.meaning, "yes" if cause.is_passing else "", "<br>".join(hints)))
+    yield _table(("cause", "what is wrong", "tried again", "what to do"), rows)
+    yield "## Permissions\n"
+    yield "What has to be allowed at a bucket, and what follows where it is not:\n"
+    labels = {"s3": "S3", "gs": "Google Cloud Storage", "az": "Azure"}
+    yield _table(
+        ("to", *labels.values(), "where it is missing"),
+        [
+            (action, *(PERMISSIONS[store][action] for store in labels), consequence_of([action]))
+            for action in ("list", "read", "write", "delete")
+        ],
+    )
+
+
 def _iter_errors(cls: type[VstoreError] = VstoreError) -> Iterator[type[VstoreError]]:
     yield cls
     for child in cls.__subclasses__():
@@ -317,6 +351,7 @@ REFERENCES: dict[str, Callable[[], Iterator[str]]] = {
     "docs/reference/cli.md": _cli_page,
     "docs/reference/config.md": _config_page,
     "docs/reference/errors.md": _errors_page,
+    "docs/guides/remote-trouble.md": _trouble_page,
     "docs/reference/python.md": _python_page,
 }
 

@@ -181,7 +181,7 @@ def hint_for_remote(fields: Mapping[str, Any]) -> str | None:
     name = str(fields.get("remote") or "NAME")
     scheme, is_store, rest = url.partition("://")
     store = _STORES.get(scheme, "") if is_store else "directory"
-    if cause is Cause.READ_ONLY and fields.get("by_design"):
+    if cause is Cause.READ_ONLY and fields.get("configured"):
         return f"if it may be written to after all, `vstore remote set {name} read_only false`"
     if cause is Cause.BROKEN and "checked" in fields:
         return "run the same command again later, or over another line"

@@ -166,7 +166,9 @@ class ReadOnlyTransport(Wrapper):
 
     def _denied(self, action: str) -> RemoteDeniedError:
         message = f"{self.url} is configured as read-only: cannot {action} there"
-        return RemoteDeniedError(message, cause=Cause.READ_ONLY, url=self.url, action=action, by_design=True)
+        return RemoteDeniedError(
+            message, cause=Cause.READ_ONLY, url=self.url, action=action, by_design=True, configured=True
+        )
 
 
 class Request(NamedTuple):

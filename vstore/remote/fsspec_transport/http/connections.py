@@ -16,7 +16,7 @@ from urllib3 import exceptions
 
 from vstore import __version__
 from vstore.errors import InvalidError, RemoteUnavailableError
-from vstore.remote.fsspec_transport.failures import iter_chain
+from vstore.remote.fsspec_transport.causes import iter_chain
 from vstore.remote.fsspec_transport.http.address import Address
 from vstore.remote.fsspec_transport.transport import SLOWEST_BYTES_PER_S
 from vstore.remote.transport import Buffer, public_url

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from vstore.errors import CorruptError, KeyNotFoundError, RemoteDeniedError, RemoteUnavailableError
+from vstore.errors import Cause, CorruptError, KeyNotFoundError, RemoteDeniedError, RemoteUnavailableError
 from vstore.parallel import map_ordered
 from vstore.remote.fsspec_transport.driver import Driver, Place, find_filesystem
 from vstore.remote.fsspec_transport.http.address import OPTIONS, find_address
@@ -70,7 +70,7 @@ class StaticTransport(HttpTransport):
 
     def _read_only(self, action: str) -> RemoteDeniedError:
         message = f"{self.url} is plain HTTP, which is read-only: cannot {action} there"
-        return RemoteDeniedError(message, url=self.url, action=action, by_design=True)
+        return RemoteDeniedError(message, url=self.url, action=action, cause=Cause.READ_ONLY, by_design=True)
 
     def _read_listing(self) -> tuple[Listed, ...] | None:
         """Return what listing.json says, or None where there is none.  Raises CorruptError, NewerFormatError."""
@@ -138,7 +138,8 @@ class StaticTransport(HttpTransport):
         """Raise RemoteUnavailableError unless the folder is a remote: a wrong address is no empty remote."""
         if not self._is_place_seen:
             if self._find(FORMAT) is None:
-                raise RemoteUnavailableError(f"there is no remote at {self.url}", url=self.url)
+                message = f"there is no remote at {self.url}"
+                raise RemoteUnavailableError(message, cause=Cause.NO_PLACE, url=self.url)
             self._is_place_seen = True
 
 

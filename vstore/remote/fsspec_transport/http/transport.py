@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vstore.errors import CorruptError, KeyNotFoundError, RemoteUnavailableError, VstoreError
+from vstore.errors import Cause, CorruptError, KeyNotFoundError, RemoteUnavailableError, VstoreError
 from vstore.remote.fsspec_transport.failures import from_foreign
 from vstore.remote.transport import Key, Listed, Transport, check_covers, check_key, check_prefix, check_range, is_key
 
@@ -118,7 +118,7 @@ class HttpTransport(Transport):
                 if length is None or got == length:
                     return b"".join(pieces)
                 message = f"{self.url} sent {got} bytes of {key} instead of {length}"
-                raise RemoteUnavailableError(message, url=self.url, retryable=True)
+                raise RemoteUnavailableError(message, cause=Cause.DAMAGED, url=self.url)
             except RemoteUnavailableError as error:
                 if length is None or got - before < _WORTH_GOING_ON_BYTES or not error.retryable:
                     raise

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from vstore.durable import temporary_name
-from vstore.errors import KeyNotFoundError, RemoteDeniedError, RemoteUnavailableError, VstoreError
+from vstore.errors import Cause, KeyNotFoundError, RemoteDeniedError, RemoteUnavailableError, VstoreError
 from vstore.remote.fsspec_transport.driver import Driver, Place, find_filesystem
 from vstore.remote.fsspec_transport.failures import no_place
 from vstore.remote.fsspec_transport.http.address import OPTIONS, find_address
@@ -112,7 +112,7 @@ class WebdavTransport(HttpTransport):
                     return parse_multistatus(answer.iter_pieces())
                 except ValueError as error:
                     message = f"{self.url} answers in no WebDAV that we understand"
-                    raise RemoteUnavailableError(message, url=self.url, retryable=True) from error
+                    raise RemoteUnavailableError(message, cause=Cause.DAMAGED, url=self.url) from error
         except KeyNotFoundError:
             return []
 
@@ -150,10 +150,10 @@ class WebdavTransport(HttpTransport):
             raise RemoteUnavailableError(message, url=self.url, size_bytes=len(data))
         if status in _NO_PARENT:
             message = f"the folder of {key} at {self.url} is gone"
-            raise RemoteUnavailableError(message, url=self.url, retryable=True)
+            raise RemoteUnavailableError(message, cause=Cause.DAMAGED, url=self.url)
         if self._find_size(temporary) != len(data):
             message = f"{self.url} did not keep {key} as it was sent"
-            raise RemoteUnavailableError(message, url=self.url, retryable=True)
+            raise RemoteUnavailableError(message, cause=Cause.DAMAGED, url=self.url)
 
     def _move(self, key: Key, temporary: str) -> None:
         headers = {"Destination": self._connections.address.url_of(key), "Overwrite": "T"}
@@ -174,7 +174,7 @@ class WebdavTransport(HttpTransport):
         with self._ask(method, path, headers or {}, action=action, expected=expected, **more) as answer:
             if answer.status == 423:
                 message = f"could not {action} at {self.url}: somebody has locked it"
-                raise RemoteUnavailableError(message, url=self.url, retryable=True)
+                raise RemoteUnavailableError(message, cause=Cause.DAMAGED, url=self.url)
             return answer.status
 
 

@@ -21,12 +21,12 @@ from vstore.errors import (
 )
 from vstore.progress import SILENT
 from vstore.remote.commits import check_format
-from vstore.remote.layout import COMMITS, DOOMED, FORMAT, INDEX, INTENTS, PACKS, PROBES, TRASH
+from vstore.remote.layout import COMMITS, DOOMED, FORMAT, INDEX, INTENTS, LISTING, PACKS, PROBES, TRASH
 from vstore.remote.ledger import Ledger, Site
 
 Result = TypeVar("Result")
 
-_OURS = {FORMAT, *(prefix.rstrip("/") for prefix in (COMMITS, DOOMED, INDEX, INTENTS, PACKS, PROBES, TRASH))}
+_OURS = {FORMAT, LISTING, *(prefix.rstrip("/") for prefix in (COMMITS, DOOMED, INDEX, INTENTS, PACKS, PROBES, TRASH))}
 # Who may not do one thing may be allowed to do another; whatever else is wrong is wrong with all of them.
 _ONE_BY_ONE = {None, Cause.DENIED, Cause.READ_ONLY}
 # What plain http meets at a server that expects https: a reset, or an answer that says nothing.

@@ -192,7 +192,7 @@ class FlatContract(FsspecContract):
     def test_stalled_line_is_given_up(self, call: str, server: Any, tcp_proxy: Callable[[int], TcpProxy]) -> None:
         """A connection on which nothing moves is given up after the time that was set, in either direction."""
         proxy = tcp_proxy(server.port)
-        transport = open_place(server.new_place(port=proxy.port), timeout_s=1)
+        transport = open_place(server.new_place(port=proxy.port), timeout_s=3)
         transport.write("packs/a", b"x")
         proxy.up.stall = proxy.down.stall = True
         ask: dict[str, Callable[[], object]] = {
@@ -204,7 +204,7 @@ class FlatContract(FsspecContract):
         with pytest.raises(RemoteUnavailableError) as caught:
             ask[call]()
         assert caught.value.retryable
-        assert time.monotonic() - began_s < 15
+        assert time.monotonic() - began_s < 25
 
     def test_slow_line_is_not_given_up(self, server: Any, tcp_proxy: Callable[[int], TcpProxy]) -> None:
         """An upload and a download that take longer than the time for silence, but move, come through."""

@@ -115,9 +115,11 @@ class HttpProxy:
         except OSError:
             client.reset()
         finally:
-            await client.close()
-            if server:
-                await server.close()
+            try:
+                await client.close()
+            finally:  # also where the end of a test cancels the waiting for the client
+                if server:
+                    await server.close()
 
     async def _exchange(self, client: Connection, server: Connection, head: Head) -> bool:
         """Pass a request on, and its answer back.  Return whether both connections can be used again."""

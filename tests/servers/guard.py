@@ -27,7 +27,8 @@ def main(lease: str, command: list[str]) -> None:
             time.sleep(_POLL_S)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(lease)
-    # Nothing that a test server keeps is worth an orderly end.
+    # Nothing that a test server keeps is worth an orderly end.  Some leave the group, as Swift does.
+    child.kill()
     os.killpg(0, signal.SIGKILL)
 
 

@@ -33,6 +33,9 @@ http {{
     uwsgi_temp_path {folder}/tmp-uwsgi;
     scgi_temp_path {folder}/tmp-scgi;
     client_max_body_size 0;
+    # Who comes again on a connection that was just ended for its age sees it broken.
+    keepalive_requests 1000000;
+    keepalive_timeout 1h;
     {server}
 }}
 """

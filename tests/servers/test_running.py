@@ -33,6 +33,8 @@ with running(start_plain, Plain, Path(sys.argv[1])) as server:
     sys.stdin.read()
 """
 
+_SERVER = "import os, runpy; os.setsid(); runpy.run_module('http.server', run_name='__main__')"
+
 
 @dataclass(frozen=True, slots=True)
 class Plain:
@@ -42,10 +44,10 @@ class Plain:
 
 
 def start_plain(starting: Starting) -> Plain:
-    """Start a server, and beside it a process that would live on by itself."""
+    """Start a server that makes a session of its own, as Swift does, and beside it a process that would live on."""
     [port] = free_ports(1)
     starting.start("child", "sh", "-c", "sleep 1000 & wait")
-    server = starting.start("plain", sys.executable, "-m", "http.server", "-b", HOST, str(port))
+    server = starting.start("plain", sys.executable, "-c", _SERVER, "-b", HOST, str(port))
     server.wait_for_port(port)
     return Plain(port)
 

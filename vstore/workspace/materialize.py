@@ -13,6 +13,7 @@ import errno
 import itertools
 import os
 import stat
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,8 @@ from vstore.workspace.cursor import Cursor
 from vstore.workspace.scan import Stat, take_stat
 
 _MAX_WORKERS = 4
+_BUSY = 0.6
+"""Who works for a greater part of the time is not waiting for a disk or a network."""
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -84,6 +87,7 @@ class Materializer:
         self._link_type = link_type
         self._reporter = reporter
         self._workers = min(_MAX_WORKERS, os.cpu_count() or 1)
+        self._working_s = self._passed_s = 0.0
         self._expected: Mapping[RelPath, Stat] | None = None
         self._verified: set[Verified] = set()
 
@@ -124,9 +128,9 @@ class Materializer:
     def _write_all(
         self, root: RelPath, entries: Iterable[Entry], result: Materialized, *, is_last: bool
     ) -> list[Entry]:
-        """Write entries directory by directory; returns those that something is in the way of, unless it ``is_last``.
+        """Write entries directory by directory, those above first; returns those that something is in the way of.
 
-        Creating files is the kernel's work, so several directories are filled at once, those above first.
+        If it ``is_last``, what is in the way is a failure.
         """
         later: list[Entry] = []
         groups: dict[RelPath, list[Entry]] = {}
@@ -134,13 +138,33 @@ class Materializer:
             groups.setdefault(_join(root, entry.path).rpartition("/")[0], []).append(entry)
         for _, level in itertools.groupby(sorted(groups, key=_depth), key=_depth):
             batches = [_Batch(root, directory, groups[directory], is_last) for directory in level]
-            for batch in map_ordered(self._write_batch, batches, workers=min(self._workers, len(batches))):
-                result.merge(batch.result)
-                later += batch.later
+            for some in (batches[:1], batches[1:]):
+                for batch in map_ordered(self._write_batch, some, workers=self._choose_workers(some)):
+                    result.merge(batch.result)
+                    later += batch.later
         return later
 
+    def _choose_workers(self, batches: Sequence[_Batch]) -> int:
+        """Return how many directories to fill at once.
+
+        Large files are copied and hashed side by side.  Of small ones several are written at once only where the first
+        directory showed that it is waiting, as on a network: work of interpreter and kernel takes two threads longer
+        than one (100,000 files on ext4: 5.3 s against 3.4).
+        """
+        entries = sum(len(batch.entries) for batch in batches)
+        size_bytes = sum(entry.size_bytes for batch in batches for entry in batch.entries)
+        is_waiting = self._working_s < _BUSY * self._passed_s
+        return min(self._workers, len(batches)) if is_waiting or size_bytes > SMALL_BYTES * entries else 1
+
     def _write_batch(self, batch: _Batch) -> _Batch:
-        """Write the entries of one directory.  Runs in several threads."""
+        """Write the entries of one directory, and note the time.  Runs in several threads."""
+        began_s, worked_s = time.perf_counter(), time.thread_time()
+        self._fill(batch)
+        self._working_s += time.thread_time() - worked_s
+        self._passed_s += time.perf_counter() - began_s
+        return batch
+
+    def _fill(self, batch: _Batch) -> None:
         with Cursor(self._work_tree) as cursor:
             try:
                 cursor.open_for_writing(batch.directory)
@@ -150,7 +174,7 @@ class Materializer:
                 else:
                     failure = from_os_error(error, batch.directory, "create")
                     batch.result.failed.append((batch.directory, failure))
-                return batch
+                return
             written_bytes = 0
             for entry in batch.entries:
                 self._write(cursor, batch, entry)
@@ -165,7 +189,6 @@ class Materializer:
             except OSError as error:
                 batch.result.written.clear()
                 batch.result.failed.append((batch.directory, from_os_error(error, batch.directory, "create")))
-        return batch
 
     def _write(self, cursor: Cursor, batch: _Batch, entry: Entry) -> None:
         path, result = _join(batch.root, entry.path), batch.result

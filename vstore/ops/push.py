@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 from vstore.errors import ObjectMissingError
 from vstore.objects.digest import Digest
@@ -14,7 +15,7 @@ from vstore.ops.needs import name_contents
 from vstore.ops.transfer import Scope, Version, group_by_remote, list_contents, list_versions, refresh_listing
 from vstore.ops.trees import find_tree, load_tree
 from vstore.remote.check import Lack
-from vstore.remote.content import Root
+from vstore.remote.content import Content, Root
 from vstore.repo import Repo
 
 _NAMED = 5
@@ -102,16 +103,39 @@ def push(
     return PushResult(done, broken, lacking, check, dry_run)
 
 
+class _Contents(Sequence[Content]):
+    """All that a version needs, listed when somebody asks: a push of what is there already never does."""
+
+    def __init__(self, repo: Repo, version: Version, remote: str) -> None:
+        self._repo, self._version, self._remote = repo, version, remote
+
+    @functools.cached_property
+    def _all(self) -> list[Content]:
+        pointer, path = self._version.pointer, self._version.target.artifact.path
+        tree = load_tree(self._repo, pointer, path, remote=self._remote) if pointer.is_tree else None
+        return list_contents(pointer, tree)
+
+    @overload
+    def __getitem__(self, index: int) -> Content: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Content]: ...
+    def __getitem__(self, index: int | slice) -> Content | Sequence[Content]:
+        return self._all[index]
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Content]:
+        return iter(self._all)
+
+
 def _make_roots(repo: Repo, versions: Sequence[Version], remote: str) -> list[Root]:
     roots: dict[Digest, Root] = {}
     for version in versions:
-        pointer, path = version.pointer, version.target.artifact.path
-        if pointer.digest in roots:
-            continue
-        tree = load_tree(repo, pointer, path, remote=remote) if pointer.is_tree else None
-        roots[pointer.digest] = Root(
-            pointer.digest, pointer.kind, list_contents(pointer, tree), path, version.git_commit
-        )
+        pointer = version.pointer
+        contents = _Contents(repo, version, remote)
+        root = Root(pointer.digest, pointer.kind, contents, version.target.artifact.path, version.git_commit)
+        roots.setdefault(pointer.digest, root)
     return list(roots.values())
 
 

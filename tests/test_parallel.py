@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from vstore.parallel import map_ordered
+from vstore.parallel import map_ordered, pause
 
 
 def test_results_come_in_order() -> None:
@@ -81,3 +81,18 @@ def test_error_of_the_items_is_raised() -> None:
 
     with pytest.raises(ValueError, match="no more"):
         list(map_ordered(lambda item: item, items(), workers=3))
+
+
+def test_pauses_end_with_what_they_belong_to() -> None:
+    """Who pauses while another call fails is not waited for; elsewhere a pause is a pause."""
+    gone_on: list[bool] = []
+
+    def work(item: int) -> None:
+        if item == 0:
+            raise ValueError("no")
+        gone_on.append(pause(60))
+
+    with pytest.raises(ValueError, match="no"):
+        list(map_ordered(work, range(2), workers=2))
+    assert gone_on in ([False], [])
+    assert pause(0)

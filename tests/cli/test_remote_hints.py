@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import itertools
 import re
+from pathlib import Path
 
 import pytest
 
+from tests.project import Project
+from vstore.cli import failure
 from vstore.cli.main import VERBS
 from vstore.cli.remote_hints import consequence_of, hint_for_remote
-from vstore.errors import Cause
+from vstore.errors import Cause, RemoteUnavailableError
 
 URLS = [
     "/mnt/data set",
@@ -57,3 +62,43 @@ def test_consequences() -> None:
     assert "push, fetch and pull work" in consequence_of(["delete"])
     assert consequence_of(["write", "delete"]) == "fetch and pull work, but push does not"
     assert consequence_of(["list", "write"]).startswith("neither")
+
+
+def test_chain_of_causes_that_bites_its_tail() -> None:
+    """Some drivers raise an error from itself, or from what was raised from it: it is told once."""
+    outer, inner = RemoteUnavailableError("no way", url="x"), ConnectionRefusedError(errno.ECONNREFUSED, "x")
+    middle = OSError("x")
+    outer.__cause__, inner.__cause__, middle.__cause__ = inner, middle, inner
+    stream = io.StringIO()
+    assert failure.report(outer, stream, as_json=False, verbose=False, verb="fetch") == 14
+    assert stream.getvalue().count("Connection refused") == 1
+
+
+@pytest.mark.parametrize("url", ["sftp://u:pa/ss@h/d", "webdav://u:a/b@c/d@h/x"])
+def test_password_with_a_slash_is_refused_and_not_shown(project: Project, url: str) -> None:
+    """Where a URL does not tell what is secret it is refused, and none of it is printed."""
+    outcome = project.run("remote", "add", "x", url)
+    assert outcome.exit_code == 1 and "%2F" in outcome.stderr
+    assert "ss@h" not in outcome.stderr and "b@c" not in outcome.stderr
+
+
+@pytest.mark.parametrize("url", ["ssh://`touch pwned`/dir", "ssh://$(x)@host/dir", "ssh://-oProxyCommand=x/dir"])
+def test_host_that_is_a_command_is_refused(project: Project, url: str) -> None:
+    """A URL of a stranger's repository gets into no command of the user's SSH configuration."""
+    (Path.home() / ".ssh").mkdir()
+    (Path.home() / ".ssh/config").write_text("Host *\n    ProxyCommand nc %h %r\n")
+    project.ok("remote", "add", "-d", "x", url)
+    outcome = project.run("remote", "check")
+    assert outcome.exit_code in (1, 14) and not project.has("pwned")
+    assert "no name of a host" in outcome.stdout + outcome.stderr
+
+
+@pytest.mark.parametrize("verb", ["push", "pull"])
+def test_nobody_at_a_web_address(project: Project, verb: str) -> None:
+    """A web server that is not there is one line."""
+    project.add_data()
+    project.ok("remote", "add", "-d", "x", "webdav://127.0.0.1:1/x")
+    project.drop_cache()
+    outcome = project.run(verb)
+    assert outcome.exit_code == 14
+    assert outcome.stderr.count("Error:") == 1 and "nobody listens" in outcome.stderr

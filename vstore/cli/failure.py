@@ -263,8 +263,9 @@ def _iter_causes(error: BaseException) -> Iterator[str]:
     said = str(error)
     # Why a remote failed was found out and said: how its driver calls that adds nothing.
     is_plain = bool(getattr(error, "cause", None)) or isinstance(error, errors.RemoteExtraMissingError)
-    cause = error.__cause__
-    while cause is not None:
+    cause, seen = error.__cause__, {id(error)}
+    while cause is not None and id(cause) not in seen:  # a driver's chain may bite its tail
+        seen.add(id(cause))
         if isinstance(cause, VstoreError):
             text = cause.message
         elif isinstance(cause, OSError) and cause.errno and not is_plain:

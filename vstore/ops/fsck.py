@@ -180,7 +180,7 @@ class _Run:
         gone = {root.digest for root in verdict.gone}
         for version in list_versions(self._repo, (), scope)[0]:
             root = _to_root(version)
-            is_ours = self._repo.remote_name(version.pointer.remote or self._name) == self._name
+            is_ours = (version.pointer.remote or self._name) == self._name
             if is_ours and root.digest not in known and (verdict.commits.unknown or root.digest in gone):
                 known.add(root.digest)
                 yield Examined(root, (), frozenset(), frozenset([root.digest]))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from vstore.errors import Cause, RemoteDeniedError, UnavailableError
+from vstore.parallel import pause
 from vstore.remote.transport import Buffer, Key, Listed, Transport
 
 Result = TypeVar("Result")
@@ -77,7 +78,7 @@ class RetryingTransport(Wrapper):
         attempts: int = 8,
         first_attempts: int = 4,
         pause_s: float = 0.5,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], object] = pause,
         tell: Callable[[str], None] = lambda message: None,
     ) -> None:
         super().__init__(inner)
@@ -140,7 +141,8 @@ class RetryingTransport(Wrapper):
                 chosen_s = max(pause_s * random.uniform(0.5, 1.0), wish_s)
                 if time.monotonic() - began_s + chosen_s >= _WORTH_TELLING_S:
                     self._tell(f"{error.message}; trying again in {chosen_s:.0f} s")
-                self._sleep(chosen_s)
+                if self._sleep(chosen_s) is False:  # somebody else failed, or the user gave up
+                    raise
                 pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             else:
                 self._has_answered = True

@@ -25,6 +25,7 @@ _S3_CODES = {
     "ExpiredToken": Cause.CREDENTIALS_EXPIRED,
     "ExpiredTokenException": Cause.CREDENTIALS_EXPIRED,
     "IllegalLocationConstraintException": Cause.REGION,
+    "IncompleteBody": Cause.BROKEN,
     "InternalError": Cause.SERVER_FAILED,
     "InvalidAccessKeyId": Cause.CREDENTIALS_UNKNOWN,
     "InvalidClientTokenId": Cause.CREDENTIALS_UNKNOWN,
@@ -32,6 +33,7 @@ _S3_CODES = {
     "InvalidToken": Cause.CREDENTIALS_WRONG,
     "MethodNotAllowed": Cause.DENIED,
     "NoSuchBucket": Cause.NO_PLACE,
+    "OperationAborted": Cause.BUSY,
     "PermanentRedirect": Cause.REGION,
     "RequestExpired": Cause.CLOCK,
     "RequestTimeTooSkewed": Cause.CLOCK,
@@ -101,6 +103,8 @@ _STATUS = {
     503: Cause.BUSY,
     504: Cause.SERVER_FAILED,
 }
+
+_LASTING_STATUS = {501, 505, 507, 508, 511}
 
 _PROXY_TYPES = {
     "ClientHttpProxyError": Cause.PROXY,
@@ -243,7 +247,10 @@ def _failure(value: object) -> int | None:
 
 
 def _cause_of_answer(answer: Answer) -> Cause | None:
-    return _CODES.get(answer.code) or _STATUS.get(answer.status or 0)
+    status = answer.status or 0
+    cause = _CODES.get(answer.code) or _STATUS.get(status)
+    # Whoever stands before a server has numbers of its own for what is wrong with it.
+    return Cause.SERVER_FAILED if cause is None and status > 500 and status not in _LASTING_STATUS else cause
 
 
 def _cause_of_words(error: BaseException) -> Cause | None:

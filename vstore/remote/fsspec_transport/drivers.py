@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 
 from vstore.errors import InvalidError, RemoteExtraMissingError
 from vstore.remote.fsspec_transport.driver import Driver, Place, find_filesystem
 from vstore.remote.transport import Transport
+
+_SLASHED_PASSWORD = re.compile(r"[^:/]+://[^/@]*:[^/@]*[^/@0-9][^/@]*/[^?#]*@")
 
 ROOMS: Mapping[str, str] = {
     "s3": "s3",
@@ -45,6 +48,7 @@ def open_fsspec(url: str, options: Mapping[str, str], *, timeout_s: float) -> Tr
     driver is not installed, InvalidError for a URL or options that make no sense, and what any transport raises if
     the driver connects at once.
     """
+    _check_form(url)
     place = Place(url, dict(options), timeout_s)
     driver = find_driver(place.scheme)
     if driver is None:
@@ -57,6 +61,7 @@ def open_fsspec(url: str, options: Mapping[str, str], *, timeout_s: float) -> Tr
 
 def check_protocol(url: str, options: Mapping[str, str]) -> None:
     """Raise InvalidError where no driver, installed or not, knows a protocol or option; connects to nothing."""
+    _check_form(url)
     place = Place(url, dict(options), 0)
     if not place.scheme:
         raise InvalidError(f"{place.public_url} names no protocol", url=place.public_url)
@@ -68,6 +73,13 @@ def check_protocol(url: str, options: Mapping[str, str]) -> None:
         find_filesystem(place)
     except RemoteExtraMissingError:
         return
+
+
+def _check_form(url: str) -> None:
+    """Raise InvalidError for a URL of which nobody could tell what is secret."""
+    if _SLASHED_PASSWORD.match(url):
+        shown = url.partition("://")[0] + "://***"
+        raise InvalidError(f"a password in {shown} holds a slash, which a URL writes as %2F", url=shown)
 
 
 def _check_options(place: Place, driver: Driver) -> None:

@@ -145,7 +145,7 @@ class FlatTransport(FsspecTransport):
         got = 0
         md5 = ""
         while length is None or got < length:
-            before = got
+            before, began_s = got, time.monotonic()
             wanted = None if length is None else f"bytes={start + got}-{start + length - 1}"
             try:
                 async with self._open(self._folder + key, wanted) as content:
@@ -155,6 +155,8 @@ class FlatTransport(FsspecTransport):
                     async for piece in content.pieces:
                         pieces.append(piece)
                         got += len(piece)
+                        if time.monotonic() - began_s > self._timeout_s + (got - before) / SLOWEST_BYTES_PER_S:
+                            raise TimeoutError  # it drips
                         if got > length:
                             raise self._strange(key, f"more than {length}", length)
                 if got < length:

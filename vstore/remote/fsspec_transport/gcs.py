@@ -135,8 +135,10 @@ class GcsTransport(FlatTransport):
         errors = importlib.import_module("google.auth.exceptions")
         try:
             signed: dict[str, str] = await asyncio.to_thread(self._filesystem._get_headers, headers)
-        except errors.TransportError as error:
-            raise ConnectionError from error
+        except errors.GoogleAuthError as error:
+            if isinstance(error, errors.TransportError) or error.retryable:
+                raise ConnectionError from error
+            raise
         return signed
 
 

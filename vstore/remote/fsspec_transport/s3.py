@@ -65,9 +65,11 @@ class S3Transport(FlatTransport):
             return {}
         facts = {"endpoint": public_url(client.meta.endpoint_url), "region": client.meta.region_name}
         credentials = client._request_signer._credentials
-        if credentials is not None:
+        # Those that are renewed by themselves refuse to tell their key, and have none before their first use.
+        known = {} if credentials is None else vars(credentials)
+        if access_key := known.get("_access_key") or known.get("access_key"):
             # It is public, but whoever reads over a shoulder need not learn it.
-            facts["access key"] = f"{credentials.access_key[:4]}...{credentials.access_key[-2:]}"
+            facts["access key"] = f"{access_key[:4]}...{access_key[-2:]}"
             facts["credentials from"] = credentials.method
         return facts
 

@@ -137,6 +137,8 @@ class HttpTransport(Transport):
                 if first != start or wanted is None or last != start + wanted - 1:
                     self._check_covers(key, start, length or 0)
                     raise RemoteUnavailableError(f"{self.url} sends another part of {key} than asked for", url=self.url)
+                if length is None and start + wanted > _MOST_WHOLE_BYTES:
+                    raise CorruptError(f"{key} is too long to be what it should be", key=key)
                 yield answer.iter_pieces(), wanted
             elif length is None and not start:
                 if answer.size_bytes is not None and answer.size_bytes > _MOST_WHOLE_BYTES:

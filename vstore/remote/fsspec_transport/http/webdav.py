@@ -82,7 +82,8 @@ class WebdavTransport(HttpTransport):
         if this is None and members:
             # What it says of others is then of no use either, and what is not listed would be taken for gone.
             raise RemoteUnavailableError(f"{self.url} lists another folder than {folder or 'its own'}", url=self.url)
-        if this is None and not self.has_place():
+        if this is None and self._find("", action="look at the folder") is None:
+            self._folders.clear()  # it may have been there before
             raise no_place(self.url)
         for member in members if this is not None and this.is_folder else ():
             parent, _, name = member.path.rpartition("/")

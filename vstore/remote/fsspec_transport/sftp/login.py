@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import pwd
+import re
 import shlex
 import socket
 import subprocess
@@ -31,6 +32,8 @@ WINDOW_BYTES = 8 * 1024 * 1024
 _PORT = 22
 _KEEP_ALIVE_S = 30
 _MOST_JUMPS = 8
+_PATIENCE_S = 5
+_UNSAFE = re.compile(r"""[\s'`"$\\;&<>|(){}]|^-""")
 _MOST_INCLUDES = 8
 _CONFIGURATIONS = ("~/.ssh/config", "/etc/ssh/ssh_config")
 # Twice as fast as what paramiko prefers: others need a checksum of their own.
@@ -71,6 +74,9 @@ class _Login:
         self._account = account
         self._timeout_s = timeout_s
         self._depth = depth
+        if unsafe := next((name for name in (account.host, account.user) if name and _UNSAFE.search(name)), None):
+            # A URL may come from a stranger's repository, and names get into commands of the user's configuration.
+            raise InvalidError(f"{unsafe!r} is no name of a host or user", url=account.url)
         config = _look_up(paramiko, account.host)
         self._config = config
         self._host = str(config.get("hostname", account.host))
@@ -239,7 +245,11 @@ class _Process:
 
     def close(self) -> None:
         self._process.terminate()
-        self._process.wait()
+        try:
+            self._process.wait(_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
 
 class _Wire:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Callable, Iterator
-from threading import Condition, Lock
+from threading import Condition, Lock, Timer
 from typing import Any, NamedTuple
 
 from vstore.errors import VstoreError
@@ -78,7 +78,14 @@ class Sessions:
                 client = self._get_client()
                 channel = client.get_transport().open_session(window_size=WINDOW_BYTES, timeout=self._timeout_s)
             channel.settimeout(self._timeout_s)
-            channel.invoke_subsystem("sftp")
+            # paramiko would wait for its start for ever.
+            watch = Timer(self._timeout_s, client.close)
+            watch.daemon = True
+            watch.start()
+            try:
+                channel.invoke_subsystem("sftp")
+            finally:
+                watch.cancel()
             return _Held(client, Session(channel))
         except BaseException as error:
             has_enough = type(error).__name__ == "ChannelException"

@@ -107,11 +107,11 @@ class TestFaults:
 
     @pytest.mark.parametrize("name", _FAULTS)
     def test_all_arrives(
-        self, name: str, project: Project, ceph_or_moto: S3Server, http_proxy: Callable[[int], HttpProxy]
+        self, name: str, project: Project, ceph: S3Server, http_proxy: Callable[[int], HttpProxy]
     ) -> None:
-        """Whatever the line does, push and pull complete, and every byte is right."""
-        proxy = http_proxy(ceph_or_moto.port)
-        place = ceph_or_moto.new_place(port=proxy.port)
+        """Whatever the line does, push and pull complete, and every byte is right: on a server that verifies."""
+        proxy = http_proxy(ceph.port)
+        place = ceph.new_place(port=proxy.port)
         use(project, place)
         project.ok("config", "set", "--local", "transfer.timeout", "2")
         add_files(project, FILES)
@@ -182,13 +182,6 @@ class TestFaults:
         assert outcome.exit_code == 14
         assert outcome.stderr.count("Error:") == 1 and "Traceback" not in outcome.stderr
         assert proxy.count("PUT") == 1
-
-
-@pytest.fixture
-def ceph_or_moto(request: pytest.FixtureRequest) -> S3Server:
-    """The real server where there is one: it verifies what it is sent."""
-    server: S3Server = request.getfixturevalue("ceph")
-    return server
 
 
 _ROUNDS = 25 if hypothesis.settings().max_examples >= 1000 else 3

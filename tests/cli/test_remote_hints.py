@@ -15,6 +15,7 @@ from vstore.cli import failure
 from vstore.cli.main import VERBS
 from vstore.cli.remote_hints import consequence_of, hint_for_remote
 from vstore.errors import Cause, RemoteUnavailableError
+from vstore.remote.fsspec_transport.drivers import ROOMS, find_driver
 
 URLS = [
     "/mnt/data set",
@@ -102,3 +103,14 @@ def test_nobody_at_a_web_address(project: Project, verb: str) -> None:
     outcome = project.run(verb)
     assert outcome.exit_code == 14
     assert outcome.stderr.count("Error:") == 1 and "nobody listens" in outcome.stderr
+
+
+@pytest.mark.parametrize("scheme", ROOMS)
+def test_hints_name_options_that_there_are(scheme: str) -> None:
+    """No hint tells to set what the remote does not know."""
+    driver = find_driver(scheme)
+    assert driver is not None
+    for cause in Cause:
+        hint = hint_for_remote({"url": f"{scheme}://host/path", "remote": "r", "cause": cause.value})
+        named = set(re.findall(r"vstore remote set r (\w+)", hint or ""))
+        assert named <= driver.options.keys() | {"url", "read_only"}, (cause, hint)

@@ -23,8 +23,11 @@ _STORES = {
     "ssh": "ssh",
     "hdfs": "hdfs",
     "webhdfs": "hdfs",
+    "swebhdfs": "hdfs",
     "http": "http",
     "https": "http",
+    "webdav": "http",
+    "webdavs": "http",
 }
 
 _HINTS = {
@@ -47,7 +50,7 @@ _HINTS = {
     Cause.CREDENTIALS_WRONG: "see which credentials are given with `vstore remote list`",
     Cause.CREDENTIALS_EXPIRED: "log in again, then run the same command again",
     Cause.CLOCK: "set the clock of this machine, as with `timedatectl set-ntp true`",
-    Cause.REGION: "name the right one with `vstore remote set {name} region {region}`",
+    Cause.REGION: "look at the address with `vstore remote list`",
     Cause.NO_PLACE: "correct the name with `vstore remote set {name} url URL`, or make the place",
     Cause.DENIED: "ask its owner for permission to {action}",
     Cause.READ_ONLY: "push to another remote with `vstore push -r NAME`",
@@ -70,6 +73,7 @@ _AT_STORE: Mapping[str, Mapping[Cause, str]] = {
         Cause.CREDENTIALS_WRONG: "give key and secret anew, with `aws configure` or"
         " `vstore remote set {name} secret SECRET`",
         Cause.CREDENTIALS_EXPIRED: "get new ones with `aws sso login`, or as you got these",
+        Cause.REGION: "name the right one with `vstore remote set {name} region {region}`",
         Cause.NO_PLACE: "make it with `aws s3 mb s3://{bucket}`, or correct its name with"
         " `vstore remote set {name} url URL`",
         Cause.DENIED: "have {permission} allowed to who you are there: `aws sts get-caller-identity` tells",
@@ -108,13 +112,15 @@ _AT_STORE: Mapping[str, Mapping[Cause, str]] = {
         Cause.DENIED: "see who may use it with `ls -ld` on the host",
     },
     "hdfs": {
-        Cause.CREDENTIALS_MISSING: "log in with `kinit`, or tell who you are with `vstore remote set {name} user USER`",
+        Cause.CREDENTIALS_MISSING: "log in with `kinit`",
         Cause.CREDENTIALS_EXPIRED: "log in again with `kinit`",
         Cause.NO_PLACE: "make it with `hdfs dfs -mkdir -p {url}`, or correct its name with"
         " `vstore remote set {name} url URL`",
         Cause.DENIED: "see who may use it with `hdfs dfs -ls -d {url}`",
     },
     "http": {
+        Cause.TLS_UNTRUSTED: "if it is the right server, trust its authority with"
+        " `vstore remote set {name} ca_bundle FILE`",
         Cause.CREDENTIALS_MISSING: "say who you are with `vstore remote set {name} user USER` and password",
         Cause.CREDENTIALS_WRONG: "give user and password anew, with `vstore remote set {name} user USER` and password",
     },
@@ -140,10 +146,6 @@ PERMISSIONS: Mapping[str, Mapping[str, str]] = {
         "delete": "storage.objects.delete",
     },
     "az": {
-        Cause.TLS_TO_PLAIN: "if nobody may listen on the way, name a plain address in the connection string:"
-        " `vstore remote set {name} connection_string STRING`",
-        Cause.PLAIN_TO_TLS: "name an https address in the connection string:"
-        " `vstore remote set {name} connection_string STRING`",
         "list": "the role Storage Blob Data Reader (with a SAS: l)",
         "look": "the role Storage Blob Data Reader (with a SAS: r)",
         "read": "the role Storage Blob Data Reader (with a SAS: r)",

@@ -14,7 +14,7 @@ import pytest
 
 from tests.command import start_vstore
 from tests.project import Project
-from tests.remote.line import DEFAULTS, FILES, MIB, add_files, clone, differing, use
+from tests.remote.line import DEFAULTS, FAULTS, MIB, add_files, check_that_all_arrives, clone, differing, use
 from tests.remote.world import noise
 from tests.servers.http_proxy import HttpProxy, Rule
 from tests.servers.s3 import S3Server
@@ -83,19 +83,6 @@ class TestDistance:
         assert time.monotonic() - pushed_s < alone_s / 2
 
 
-_FAULTS: dict[str, list[Rule]] = {
-    "drops": [Rule("reset", chance=0.2)],
-    "busy": [Rule("answer", status=503, headers={"Retry-After": "0"}, chance=0.2)],
-    "too-many": [Rule("answer", status=429, chance=0.2)],
-    "broken-server": [Rule("answer", status=500, chance=0.2)],
-    "lost-acknowledgements": [Rule("lose-acknowledgement", method="PUT", chance=0.4)],
-    "truncates": [Rule("truncate", method="GET", chance=0.3)],
-    "corrupts": [Rule("corrupt", method="GET", path="packs/", chance=0.3)],
-    "corrupts-uploads": [Rule("corrupt-upload", method="PUT", chance=0.3)],
-    "stalls": [Rule("stall", times=3, after=4)],
-}
-
-
 class TestFaults:
     """A proxy that does what networks and servers do."""
 
@@ -105,27 +92,13 @@ class TestFaults:
         monkeypatch.setitem(DEFAULTS, "pause_s", 0.01)
         monkeypatch.setitem(DEFAULTS, "first_attempts", 8)
 
-    @pytest.mark.parametrize("name", _FAULTS)
+    @pytest.mark.parametrize("name", FAULTS)
     def test_all_arrives(
         self, name: str, project: Project, ceph: S3Server, http_proxy: Callable[[int], HttpProxy]
     ) -> None:
         """Whatever the line does, push and pull complete, and every byte is right: on a server that verifies."""
         proxy = http_proxy(ceph.port)
-        place = ceph.new_place(port=proxy.port)
-        use(project, place)
-        project.ok("config", "set", "--local", "transfer.timeout", "2")
-        add_files(project, FILES)
-        proxy.rules = [Rule(**{f: getattr(rule, f) for f in Rule.__dataclass_fields__}) for rule in _FAULTS[name]]
-        project.ok("push")
-        cloned = clone(project, place)
-        cloned.ok("config", "set", "--local", "transfer.timeout", "2")
-        for rule in proxy.rules:
-            rule.times, rule.after = (3, 4) if name == "stalls" else (None, 0)
-        cloned.ok("pull")
-        assert any(request.fault for request in proxy.requests)
-        assert not differing(project, cloned, FILES)
-        proxy.rules = []
-        project.ok("push", "--check")
+        check_that_all_arrives(name, project, ceph.new_place(port=proxy.port), proxy, "PUT")
 
     @pytest.mark.parametrize("verb", ["push", "pull"])
     @pytest.mark.parametrize(

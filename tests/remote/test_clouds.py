@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.project import Project
-from tests.remote.line import DEFAULTS, FILES, add_files, clone, differing, use
+from tests.remote.line import DEFAULTS, FAULTS, add_files, check_that_all_arrives, clone, differing, use
 from tests.remote.world import noise
 from tests.servers.azurite import AzureServer
 from tests.servers.gcs import READER, WRITER, GcsServer
@@ -68,20 +68,6 @@ def test_requests(project: Project, store: Store, place: Place, proxy: HttpProxy
     assert count(lambda: cloned.ok("push")) <= 1 + 11
 
 
-# The method "write" is that of the store.
-_FAULTS: dict[str, list[Rule]] = {
-    "drops": [Rule("reset", chance=0.2)],
-    "busy": [Rule("answer", status=503, headers={"Retry-After": "0"}, chance=0.2)],
-    "too-many": [Rule("answer", status=429, chance=0.2)],
-    "broken-server": [Rule("answer", status=500, chance=0.2)],
-    "lost-acknowledgements": [Rule("lose-acknowledgement", method="write", chance=0.4)],
-    "truncates": [Rule("truncate", method="GET", chance=0.3)],
-    "corrupts": [Rule("corrupt", method="GET", path="packs(/|%2F)", chance=0.3)],
-    "corrupts-uploads": [Rule("corrupt-upload", method="write", chance=0.3)],
-    "stalls": [Rule("stall", times=3, after=4)],
-}
-
-
 class TestFaults:
     """A proxy that does what networks and servers do."""
 
@@ -91,27 +77,10 @@ class TestFaults:
         monkeypatch.setitem(DEFAULTS, "pause_s", 0.01)
         monkeypatch.setitem(DEFAULTS, "first_attempts", 8)
 
-    @pytest.mark.parametrize("name", _FAULTS)
+    @pytest.mark.parametrize("name", FAULTS)
     def test_all_arrives(self, name: str, project: Project, store: Store, place: Place, proxy: HttpProxy) -> None:
         """Whatever the line does, push and pull complete, and every byte is right."""
-
-        def rules() -> list[Rule]:
-            method = {"write": store.writes_by}
-            return [dataclasses.replace(rule, method=method.get(rule.method, rule.method)) for rule in _FAULTS[name]]
-
-        use(project, place)
-        project.ok("config", "set", "--local", "transfer.timeout", "2")
-        add_files(project, FILES)
-        proxy.rules = rules()
-        project.ok("push")
-        cloned = clone(project, place)
-        cloned.ok("config", "set", "--local", "transfer.timeout", "2")
-        proxy.rules = rules()
-        cloned.ok("pull")
-        assert any(request.fault for request in proxy.requests)
-        assert not differing(project, cloned, FILES)
-        proxy.rules = []
-        project.ok("push", "--check")
+        check_that_all_arrives(name, project, place, proxy, store.writes_by)
 
     @pytest.mark.parametrize("verb", ["push", "pull"])
     @pytest.mark.parametrize(

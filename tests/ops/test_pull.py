@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import start_vstore
+from tests.command import git, start_vstore
 from tests.ops.test_checkout import shape
 from tests.project import LARGE, Project
 
@@ -29,6 +29,27 @@ def test_clone_gets_everything(pushed: Project) -> None:
     assert shape(clone.path / "data") == shape(pushed.path / "data") and clone.read("model.bin") == LARGE[::-1]
     result = clone.ok("pull", "--json").json()
     assert result["fetch"]["remotes"] == [] and all(done["written"] == 0 for done in result["checkout"]["artifacts"])
+
+
+def test_repository_of_sha256(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where git counts in SHA-256, which libgit2 does not, everything goes as elsewhere."""
+    monkeypatch.setenv("GIT_DEFAULT_HASH", "sha256")
+    (tmp_path / "repo").mkdir()
+    git("init", "--quiet", "--initial-branch=main", cwd=tmp_path / "repo")
+    project = Project(tmp_path / "repo")
+    project.ok("init")
+    project.add_remote()
+    project.add_data()
+    first = project.git("rev-parse", "HEAD")
+    project.write("data/a.txt", b"second\n")
+    project.ok("add", "data")
+    project.commit("second")
+    project.ok("push", "--all-commits")
+    clone = project.clone()
+    clone.ok("pull")
+    assert len(first) == 64 and clone.read("data/a.txt") == b"second\n"
+    assert clone.ok("cat", "data/a.txt", "--rev", first[:10]).stdout == "a\n"
+    assert clone.ok("status", "--check").exit_code == 0
 
 
 def test_part_of_a_tree(pushed: Project) -> None:

@@ -9,22 +9,23 @@ import functools
 import os
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-
-import pygit2
 
 from vstore.errors import GitFailedError
-from vstore.git.failures import git_errors
 from vstore.git.program import run_git
+from vstore.git.store import Store
 
 RelPath = str
 """A path inside the work tree, with slashes; bytes that are not UTF-8 are surrogates, as in ``os.fsdecode``."""
 
-_TREE_ENTRY = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)
+_TREE_ENTRY = {digits: re.compile(rb"([0-7]+) ([^\0]+)\0(.{%d})" % (digits // 2), re.DOTALL) for digits in (40, 64)}
+"""What a folder holds, by the number of digits of the repository's ids: SHA-1 or SHA-256."""
 _FOLDER = "40000"
 _FILE = "100"  # the type; permissions follow it
 # `git add --intent-to-add` names the empty content without storing it.
-_EMPTY_BLOB = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+_EMPTY_BLOBS = {
+    "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
+    "473a0f4c3be8a93681a267e3b1e9a7dcda1185436fe141f7749120a303721813",
+}
 
 
 def is_file(mode: str) -> bool:
@@ -35,30 +36,27 @@ def is_file(mode: str) -> bool:
 class Contents:
     """The object store of one repository."""
 
-    def __init__(self, repository: pygit2.Repository) -> None:
-        self._repository = repository
-        self._git_dir = Path(repository.path)
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._git_dir = store.git_dir
 
     def read(self, oid: str) -> bytes:
         """Return the bytes of an object.  Raises GitFailedError where it is missing or damaged."""
-        with git_errors(self._git_dir):
-            try:
-                return self._repository.read(oid)[1]
-            except KeyError as error:
-                if oid == _EMPTY_BLOB:
-                    return b""
-                if self._promisor is None:
-                    place = f"the {'shallow ' if self._repository.is_shallow else ''}repository {self._git_dir}"
-                    fact = f"the object {oid} is missing from {place}"
-                    raise GitFailedError(fact, path=str(self._git_dir)) from error
+        content = self._store.find(oid)
+        if content is None and oid in _EMPTY_BLOBS:
+            return b""
+        if content is None and self._promisor is not None:
             self._fetch([oid])
-            return self._repository.read(oid)[1]
+            content = self._store.find(oid)
+        if content is None:
+            place = f"the {'shallow ' if self._store.is_shallow else ''}repository {self._git_dir}"
+            raise GitFailedError(f"the object {oid} is missing from {place}", path=str(self._git_dir))
+        return content
 
     def iter_read(self, files: Sequence[tuple[RelPath, str]]) -> Iterator[tuple[RelPath, bytes]]:
         """Yield each path with the bytes of its object; what a partial clone lacks is fetched in one go."""
         if self._promisor is not None:
-            with git_errors(self._git_dir):
-                missing = [oid for _, oid in files if pygit2.Oid(hex=oid) not in self._repository]
+            missing = self._store.list_missing(oid for _, oid in files)
             if missing:
                 self._fetch(missing)
         for path, oid in files:
@@ -103,7 +101,7 @@ class Contents:
     def _iter_folder(self, oid: str) -> Iterator[tuple[str, str, str]]:
         content = self.read(oid)
         end = 0
-        for match in _TREE_ENTRY.finditer(content):
+        for match in _TREE_ENTRY[len(oid)].finditer(content):
             mode, name, raw = match.groups()
             if match.start() != end:
                 break
@@ -115,10 +113,9 @@ class Contents:
     @functools.cached_property
     def _promisor(self) -> str | None:
         """The remote that holds what this clone left out; None for a clone that is whole."""
-        with git_errors(self._git_dir):
-            for setting in self._repository.config:
-                if setting.name.startswith("remote.") and setting.name.endswith(".promisor"):
-                    return setting.name.removeprefix("remote.").removesuffix(".promisor")
+        for name, _ in self._store.list_settings():
+            if name.startswith("remote.") and name.endswith(".promisor"):
+                return name.removeprefix("remote.").removesuffix(".promisor")
         return None
 
     def _fetch(self, oids: Sequence[str]) -> None:

@@ -15,13 +15,12 @@ from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-import pygit2
-
 from vstore.durable import os_errors
 from vstore.errors import GitFailedError, LockedError
 from vstore.git.contents import RelPath
-from vstore.git.failures import git_errors
+from vstore.git.libgit2_store import Libgit2Store
 from vstore.git.program import has_git, run_git
+from vstore.git.store import Store
 
 _LISTED = re.compile(rb"([0-7]+) ([0-9a-f]+) ([0-3])\t([^\0]+)\0")
 _LOCK_POLL_S = 0.05
@@ -39,10 +38,10 @@ class IndexEntry(NamedTuple):
 class Index:
     """The index of one work tree."""
 
-    def __init__(self, repository: pygit2.Repository) -> None:
-        self._repository = repository
-        self._work_tree = Path(repository.workdir)
-        self._path = Path(repository.path, "index")
+    def __init__(self, work_tree: Path, store: Store) -> None:
+        self._work_tree = work_tree
+        self._store = store
+        self._path = store.git_dir / "index"
         self._stamp: tuple[int, ...] | None = None
         self._entries: list[IndexEntry] = []
 
@@ -91,25 +90,14 @@ class Index:
         # Git replaces the file whenever it changes anything.
         stamp = (now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
         if stamp != self._stamp:
-            self._entries = sorted(self._list_with_git() if has_git() else self._list_with_libgit2())
+            self._entries = sorted(self._list())
             self._stamp = stamp
         return self._entries
 
-    def _list_with_git(self) -> Iterator[IndexEntry]:
+    def _list(self) -> Iterator[IndexEntry]:
+        if not has_git() and isinstance(self._store, Libgit2Store):
+            yield from map(IndexEntry._make, self._store.iter_index())
+            return
         for match in _LISTED.finditer(run_git(self._work_tree, "ls-files", "--stage", "-z")):
             mode, oid, stage, path = match.groups()
             yield IndexEntry(os.fsdecode(path), int(stage), mode.decode(), oid.decode())
-
-    def _list_with_libgit2(self) -> Iterator[IndexEntry]:
-        with git_errors(self._path):
-            index = self._repository.index
-            index.read()
-            in_conflict = set()
-            for sides in index.conflicts or ():
-                for stage, entry in enumerate(sides, 1):
-                    if entry is not None:
-                        in_conflict.add(entry.path)
-                        yield IndexEntry(entry.path, stage, f"{entry.mode:o}", str(entry.id))
-            for entry in index:
-                if entry.path not in in_conflict:
-                    yield IndexEntry(entry.path, 0, f"{entry.mode:o}", str(entry.id))

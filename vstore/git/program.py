@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from vstore.errors import GitFailedError
@@ -46,25 +48,48 @@ def run_git(directory: Path, *arguments: str, stdin: bytes = b"") -> bytes:
     The environment passes through, except what would point git at another repository.
     Raises GitFailedError with git's own words.
     """
-    environment = {name: value for name, value in os.environ.items() if name not in _REPOSITORY_VARIABLES}
-    try:
+    with _starting(directory):
         done = subprocess.run(
             ["git", "-C", directory, *arguments],
             input=stdin,
             capture_output=True,
-            env=environment | _OUR_VARIABLES,
+            env=_environment(),
             check=False,
         )
-    except FileNotFoundError as error:
-        raise GitFailedError("the git program is not installed", path=str(directory), program="git") from error
-    except OSError as error:
-        raise GitFailedError(f"the git program did not start: {error.strerror}", path=str(directory)) from error
     if done.returncode:
         raise GitFailedError(f"git failed in {directory}: {_complaint(done.stderr)}", path=str(directory))
     return done.stdout
 
 
+def start_git(directory: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start a git that is spoken to through pipes; what it complains about is lost.  Raises GitFailedError."""
+    with _starting(directory):
+        return subprocess.Popen(
+            ["git", "-C", directory, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_environment(),
+        )
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in _REPOSITORY_VARIABLES} | _OUR_VARIABLES
+
+
+@contextlib.contextmanager
+def _starting(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise GitFailedError("the git program is not installed", path=str(directory), program="git") from error
+    except OSError as error:
+        raise GitFailedError(f"the git program did not start: {error.strerror}", path=str(directory)) from error
+
+
 def _complaint(stderr: bytes) -> str:
     lines = os.fsdecode(stderr).splitlines() or ["it did not say why"]
-    fatal = (line for line in lines if line.startswith(("fatal: ", "error: ")))
-    return next(fatal, lines[0]).partition(": ")[2] or lines[0]
+    number = next((n for n, line in enumerate(lines) if line.startswith(("fatal: ", "error: "))), 0)
+    told = lines[number].partition(": ")[2] or lines[number]
+    # "unknown repository extensions found:", and then their names.
+    return " ".join([told, *map(str.strip, lines[number + 1 :])]) if told.endswith(":") else told

@@ -5,34 +5,21 @@ Reading takes no lock and writes nothing, except that git fetches what a partial
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import pygit2
-from pygit2.enums import ConfigLevel, SortMode
-
 from vstore.durable import os_errors
-from vstore.errors import GitRepositoryNotFoundError, RevisionNotFoundError
+from vstore.errors import GitFailedError, GitRepositoryNotFoundError, RevisionNotFoundError
+from vstore.git.commit import Commit, commit_from_bytes, tree_of
 from vstore.git.contents import Contents, RelPath, is_file
-from vstore.git.failures import git_errors
 from vstore.git.ignore_match import IgnoreMatcher
 from vstore.git.index import Index
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """One commit; ``time_s`` is when it was committed, in seconds since 1970, ``subject`` its first paragraph."""
-
-    id: str
-    parents: tuple[str, ...]
-    author: str
-    email: str
-    time_s: int
-    subject: str
+from vstore.git.libgit2_store import Libgit2Store, find_repository, user_directories
+from vstore.git.program import has_git
+from vstore.git.program_store import ProgramStore
+from vstore.git.store import Store
 
 
 def find_git_repo(path: Path) -> GitRepo | None:
@@ -40,8 +27,8 @@ def find_git_repo(path: Path) -> GitRepo | None:
 
     Raises GitFailedError for one that cannot be opened: of an unsupported format, broken, or owned by someone else.
     """
-    repository = _find(path)
-    return None if repository is None or repository.is_bare else GitRepo(repository)
+    store = _find(path)
+    return None if store is None or store.work_tree is None else GitRepo(store.work_tree, store)
 
 
 def get_git_repo(path: Path) -> GitRepo:
@@ -49,34 +36,34 @@ def get_git_repo(path: Path) -> GitRepo:
 
     Raises GitRepositoryNotFoundError where there is none, or a bare one; else as ``find_git_repo``.
     """
-    repository = _find(path)
-    if repository is None:
+    store = _find(path)
+    if store is None:
         raise GitRepositoryNotFoundError(f"no git repository holds {path}", path=str(path))
-    if repository.is_bare:
-        place = repository.path.rstrip("/")
-        raise GitRepositoryNotFoundError(f"the git repository {place} is bare: it has no work tree", path=str(path))
-    return GitRepo(repository)
+    if store.work_tree is None:
+        fact = f"the git repository {store.git_dir} is bare: it has no work tree"
+        raise GitRepositoryNotFoundError(fact, path=str(path))
+    return GitRepo(store.work_tree, store)
 
 
 class GitRepo:
     """A git repository with a work tree.  Not for several threads at once."""
 
-    def __init__(self, repository: pygit2.Repository) -> None:
-        self._repository = repository
-        self._contents = Contents(repository)
-        self._index = Index(repository)
-        self.work_tree = Path(repository.workdir)
+    def __init__(self, work_tree: Path, store: Store) -> None:
+        self._store = store
+        self._contents = Contents(store)
+        self._index = Index(work_tree, store)
+        self.work_tree = work_tree
         """The root of the work tree; no part of it is a symbolic link."""
-        self.git_dir = Path(repository.path)
+        self.git_dir = store.git_dir
         """What belongs to this work tree alone: its HEAD, its index."""
         self.common_dir = _common_dir(self.git_dir)
         """What all work trees of the repository share: objects, branches, hooks."""
-        self._ignore = _ignore_matcher(repository, self.common_dir)
+        self._ignore = _ignore_matcher(work_tree, store, self.common_dir)
 
     @property
     def is_shallow(self) -> bool:
         """Whether the history is cut off somewhere."""
-        return self._repository.is_shallow
+        return self._store.is_shallow
 
     # The index and the work tree.
 
@@ -112,53 +99,40 @@ class GitRepo:
 
         Raises RevisionNotFoundError.
         """
-        return str(self._get_commit(revision).id)
+        commit = self._store.find_commit(revision)
+        if commit is None:
+            raise RevisionNotFoundError(f"no commit is called {revision!r}", revision=revision)
+        return commit
 
     def head(self) -> str | None:
         """Return the id of the commit that is checked out; None before the first commit."""
-        with git_errors(self.git_dir):
-            return None if self._repository.head_is_unborn else str(self._repository.head.target)
+        return self._store.head()
 
     def commit(self, revision: str) -> Commit:
         """Return what is known of a commit.  Raises RevisionNotFoundError."""
-        return _facts_of(self._get_commit(revision))
+        return self._read_commit(self.resolve(revision))
 
     def branch_tips(self) -> dict[str, str]:
         """Return the commit of each local and remote-tracking branch, by full name (refs/heads/main)."""
-        with git_errors(self.git_dir):
-            return {
-                reference.name: str(reference.target)
-                for reference in self._repository.listall_reference_objects()
-                if reference.name.startswith(("refs/heads/", "refs/remotes/"))
-                # A symbolic one (origin/HEAD) repeats another branch, or names one that is gone.
-                and isinstance(reference.target, pygit2.Oid)
-            }
+        return self._tips("refs/heads/", "refs/remotes/")
 
     def tag_tips(self) -> dict[str, str]:
         """Return the commit of each tag, by full name (refs/tags/v1); a tag of something else is left out."""
-        tips = {}
-        with git_errors(self.git_dir):
-            for reference in self._repository.listall_reference_objects():
-                if reference.name.startswith("refs/tags/"):
-                    with contextlib.suppress(pygit2.InvalidSpecError):
-                        tips[reference.name] = str(reference.peel(pygit2.Commit).id)
-        return tips
+        return self._tips("refs/tags/")
+
+    def _tips(self, *prefixes: str) -> dict[str, str]:
+        references = self._store.list_references()
+        return {name: commit for name, commit in references if name.startswith(prefixes) and commit is not None}
 
     def iter_commits(self, tips: Iterable[str]) -> Iterator[Commit]:
         """Yield each commit that is reachable from the commit ids ``tips``, once, newest first.
 
         Raises GitFailedError where one is missing, except behind the edge of a shallow clone.
         """
-        with git_errors(self.git_dir):
-            walker = self._repository.walk(None, SortMode.TIME)
-            for tip in tips:
-                walker.push(tip)
-        while True:
-            with git_errors(self.git_dir):
-                commit = next(walker, None)
-            if commit is None:
-                return
-            yield _facts_of(commit)
+        return map(self._read_commit, self._store.iter_ids(tips))
+
+    def _read_commit(self, oid: str) -> Commit:
+        return commit_from_bytes(oid, self._contents.read(oid))
 
     # Files of a revision or of the index.  Symbolic links and submodules are no files.
 
@@ -185,22 +159,19 @@ class GitRepo:
         return self._contents.iter_read([(entry.path, entry.oid) for entry in entries if entry.path.endswith(suffix)])
 
     def _get_tree(self, revision: str) -> str:
-        return str(self._get_commit(revision).tree_id)
-
-    def _get_commit(self, revision: str) -> pygit2.Commit:
-        with git_errors(self.git_dir):
-            try:
-                if "\0" in revision:
-                    raise ValueError("libgit2 would only see what is before the NUL")
-                return self._repository.revparse_single(revision).peel(pygit2.Commit)
-            except (KeyError, ValueError) as error:
-                raise RevisionNotFoundError(f"no commit is called {revision!r}", revision=revision) from error
+        commit = self.resolve(revision)
+        return tree_of(commit, self._contents.read(commit))
 
 
-def _find(path: Path) -> pygit2.Repository | None:
-    with git_errors(path):
-        found = pygit2.discover_repository(os.fspath(path))
-        return None if found is None else pygit2.Repository(found)
+def _find(path: Path) -> Store | None:
+    try:
+        git_dir = find_repository(path)
+        return None if git_dir is None else Libgit2Store(git_dir)
+    except GitFailedError:
+        # Perhaps only libgit2 cannot: it knows neither SHA-256 nor reftables, nor what git will think of next.
+        if not has_git():
+            raise
+        return ProgramStore(path)
 
 
 def _common_dir(git_dir: Path) -> Path:
@@ -212,26 +183,9 @@ def _common_dir(git_dir: Path) -> Path:
             return git_dir
 
 
-def _ignore_matcher(repository: pygit2.Repository, common_dir: Path) -> IgnoreMatcher:
-    with git_errors(Path(repository.path)):
-        search = pygit2.settings.search_path
-        home = Path(search[ConfigLevel.GLOBAL].partition(os.pathsep)[0])
-        if "core.excludesfile" in repository.config:
-            everywhere = home / (repository.config["core.excludesfile"] or "").removeprefix("~/")
-        else:
-            everywhere = Path(search[ConfigLevel.XDG].partition(os.pathsep)[0], "ignore")
-        ignore_case = "core.ignorecase" in repository.config and repository.config.get_bool("core.ignorecase")
-    return IgnoreMatcher(Path(repository.workdir), [everywhere, common_dir / "info/exclude"], ignore_case=ignore_case)
-
-
-def _facts_of(commit: pygit2.Commit) -> Commit:
-    # A commit may claim any encoding, and be wrong.
-    paragraph = commit.raw_message.decode(errors="replace").lstrip("\n").partition("\n\n")[0]
-    return Commit(
-        id=str(commit.id),
-        parents=tuple(map(str, commit.parent_ids)),
-        author=commit.author.raw_name.decode(errors="replace"),
-        email=commit.author.raw_email.decode(errors="replace"),
-        time_s=commit.commit_time,
-        subject=" ".join(paragraph.split()),
-    )
+def _ignore_matcher(work_tree: Path, store: Store, common_dir: Path) -> IgnoreMatcher:
+    home, own = user_directories()
+    named = store.find_setting("core.excludesfile")
+    everywhere = own / "ignore" if named is None else home / named.removeprefix("~/")
+    ignore_case = store.find_setting("core.ignorecase") in ("true", "yes", "on", "1", "")
+    return IgnoreMatcher(work_tree, [everywhere, common_dir / "info/exclude"], ignore_case=ignore_case)

@@ -1,0 +1,1 @@
+"""The remote protocol as a model, and a search of every order of its requests."""

@@ -164,7 +164,7 @@ class Model:
         return {
             name
             for name, location in records.items()
-            if _is_same(before, now, location) or not (is_read or name in self._always_read)
+            if is_same(before, now, location) or not (is_read or name in self._always_read)
         }
 
     def is_flawless(self, key: str, damaged: Objects) -> bool:
@@ -209,7 +209,8 @@ class Model:
                     yield f"{path}/{entry.path}", entry.digest
 
 
-def _is_same(before: bytes, now: bytes, location: Location) -> bool:
+def is_same(before: bytes, now: bytes, location: Location) -> bool:
+    """Tell whether a record still is what it was, but for bytes that its digest does not need."""
     start, end = location.offset, location.offset + location.record_bytes
     one, other = bytearray(before[start:end]), bytearray(now[start:end])
     for at in _HARMLESS:

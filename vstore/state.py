@@ -21,6 +21,14 @@ CREATE TABLE roots (path TEXT PRIMARY KEY, fingerprint BLOB, digest TEXT, size I
 CREATE TABLE placed (path TEXT PRIMARY KEY, kind TEXT, digest TEXT) WITHOUT ROWID;
 CREATE TABLE verified (digest TEXT PRIMARY KEY, inode INTEGER, size INTEGER, mtime_ns INTEGER) WITHOUT ROWID;
 """
+_TABLES = ("directories", "roots", "placed", "verified")
+_NOT_NOW = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+}
 _WAIT_S = 5.0
 
 
@@ -141,6 +149,36 @@ class State:
     def save_verified(self, objects: Iterable[Verified]) -> None:
         """Remember loose objects that were hashed and are what they say."""
         self._write(("REPLACE INTO verified VALUES (?, ?, ?, ?)", objects))
+
+    # damage
+
+    def find_damage(self) -> str | None:
+        """Return what is wrong with the file itself; None where nothing is, or it cannot be looked at now.
+
+        Changes nothing.  What is in good order may still say what is not so.
+        """
+        if not self.path.is_file():
+            return None
+        try:
+            uri = self.path.absolute().as_uri() + "?mode=ro"
+            with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_WAIT_S)) as connection:
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                if version != _SCHEMA_VERSION:
+                    return None  # empty, or of another version: it is made anew
+                (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+                for table in _TABLES:
+                    connection.execute(f"SELECT * FROM {table} LIMIT 1").fetchall()
+        except sqlite3.DatabaseError as error:
+            is_busy = error.sqlite_errorcode & 0xFF in _NOT_NOW
+            return None if is_busy else f"it is damaged: {error}"
+        return None if verdict == "ok" else "it is damaged: " + " ".join(str(verdict).split())
+
+    def set_aside(self) -> None:
+        """Move a damaged file out of the way, over one that was moved before.  Raises OSError."""
+        self.close()
+        with contextlib.suppress(FileNotFoundError):
+            self.path.replace(self.path.with_name(self.path.name + "-damaged"))
+        self._discard()
 
     # sqlite
 

@@ -13,7 +13,6 @@ import pytest
 import vstore
 from tests.command import run_vstore
 from tests.project import LARGE, Project
-from vstore.errors import InvalidError
 from vstore.progress import Reporter
 
 USAGE, PARTLY, CONFLICT, MISSING, CORRUPT, UNAVAILABLE = 2, 3, 11, 12, 13, 14
@@ -55,15 +54,6 @@ def needed(result: Any) -> dict[str, list[list[str]]]:
     """The paths named, each with the names of the revisions that have it so."""
     needs = [need for damage in result["damages"] for need in damage["needed_by"]]
     return {need["path"]: [revision["names"] for revision in need["revisions"]] for need in needs}
-
-
-def test_without_remote_says_what_there_is(pushed: Project) -> None:
-    """Only remotes are verified so far, and that is said in one line."""
-    refused = pushed.run("fsck")
-    assert refused.exit_code == USAGE
-    assert refused.stderr.splitlines()[0] == "Error: only remotes are verified so far: say --remote, or --remote NAME"
-    with pytest.raises(InvalidError):
-        vstore.fsck(directory=pushed.path)
 
 
 def test_sound_remote(pushed: Project) -> None:

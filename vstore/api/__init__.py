@@ -44,7 +44,7 @@ from vstore.ops.diff import ArtifactDiff, DiffResult, FileDiff
 from vstore.ops.doctor import DoctorResult, RemoteHealth, RepositoryHealth
 from vstore.ops.du import DuResult, Usage
 from vstore.ops.fetch import Fetched, FetchResult
-from vstore.ops.fsck import Damage, FsckResult, Need, Verified
+from vstore.ops.fsck import Damage, FsckResult, Need, Verified, VerifiedCache
 from vstore.ops.init import InitResult
 from vstore.ops.ls import Listed, LsResult
 from vstore.ops.mv import Moved, MvResult
@@ -102,6 +102,7 @@ __all__ = [
     "UnlockResult",
     "Usage",
     "Verified",
+    "VerifiedCache",
     "add",
     "cat",
     "checkout",

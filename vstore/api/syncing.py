@@ -86,10 +86,11 @@ def fsck(
     jobs: int | None = None,
     reporter: Reporter = SILENT,
 ) -> FsckResult:
-    """Verify what a remote (a name, or "" for the default) holds, and with ``repair`` mend it; deletes nothing.
+    """Verify the cache or a remote (a name, or "" for the default), and with ``repair`` mend it; deletes nothing.
 
-    ``read_data`` is the share of all packs to read whole, from 0 to 1; without ``again`` not those read less than
-    seven days ago.  Raises RemoteNotFoundError, RemoteUnavailableError, RemoteDeniedError.
+    Of the cache every byte is read, and no remote is asked unless a repair needs one.  ``read_data`` is the share of a
+    remote's packs to read whole, from 0 to 1; without ``again`` not those read less than seven days ago.  Raises
+    NewerFormatError, RemoteNotFoundError, RemoteUnavailableError, RemoteDeniedError.
     """
     with opened(directory, reporter, jobs=jobs) as repo:
         return _fsck.fsck(repo, paths, remote=remote, scope=scope, read_data=ReadData(read_data, again), repair=repair)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import BinaryIO
 
 from vstore.cache.loose import find_digest, hash_file, object_path
 from vstore.cache.packs import PackStore
-from vstore.durable import FileLock, os_errors, temporary_name, write_atomic
+from vstore.durable import FileLock, flush_directory, os_errors, temporary_name, write_atomic
 from vstore.errors import CorruptError, NewerFormatError, ObjectMissingError
 from vstore.objects.digest import Buffer, Digest, algorithm_of
 from vstore.objects.pack import read_record
@@ -21,6 +22,7 @@ from vstore.objects.table import Location
 CACHE_VERSION = 1
 _FEW = 1000
 _FORMAT = f"vstore-cache {CACHE_VERSION}\n"
+_ANY_FORMAT = re.compile(r"vstore-cache [0-9]+\n")
 
 
 class Cache:
@@ -37,21 +39,35 @@ class Cache:
         self._group = group
 
     def create(self) -> None:
-        """Make the directories, if they are not there.  Raises NewerFormatError for another version's cache."""
+        """Make the directories, if they are not there.  Raises NewerFormatError for another version's cache.
+
+        Raises CorruptError where it cannot be told which version's it is.
+        """
         with os_errors(self.path, "create"):
             for directory in (self.path, self.objects, self.packs.directory):
                 if not directory.is_dir():
                     self.make_directory(directory)
-            version_file = self.path / "format"
-            try:
-                found = version_file.read_text(errors="replace")
-            except FileNotFoundError:
+            if not self.has_format():
                 self._open_lock_to_group()
+                version_file = self.path / "format"
                 write_atomic(version_file, _FORMAT.encode())
                 version_file.chmod(self.file_mode(0o644))
-                return
+
+    def has_format(self) -> bool:
+        """Tell whether the line with this version is there.
+
+        Raises NewerFormatError for that of another version, CorruptError for what is none.
+        """
+        path = self.path / "format"
+        with os_errors(path, "read"):
+            try:
+                found = path.read_text(errors="replace")
+            except (FileNotFoundError, NotADirectoryError):
+                return False
         if found != _FORMAT:
-            raise NewerFormatError(f"the cache {self.path} has the format {found.strip()!r}", path=str(self.path))
+            message = f"the cache {self.path} has the format {found[:40].strip()!r}"
+            raise (NewerFormatError if _ANY_FORMAT.fullmatch(found) else CorruptError)(message, path=str(self.path))
+        return True
 
     def make_directory(self, path: Path) -> None:
         """Make a directory, and its parents, with the modes of this cache."""
@@ -159,11 +175,16 @@ class Cache:
 
     def set_aside(self, digest: Digest) -> None:
         """Move a damaged loose object out of the way, so that it is fetched or added anew."""
-        path = self.loose_path(digest)
+        self.set_file_aside(self.loose_path(digest), digest.replace(":", "-"))
+
+    def set_file_aside(self, path: Path, name: str) -> None:
+        """Move a damaged file of the cache out of the way; it is kept under a name that begins with ``name``."""
         with os_errors(path, "move"), contextlib.suppress(FileNotFoundError):
             damaged = self.path / "damaged"
-            damaged.mkdir(exist_ok=True)
-            os.rename(path, damaged / f"{digest.replace(':', '-')}-{temporary_name()}")
+            self.make_directory(damaged)
+            os.rename(path, damaged / f"{name}-{temporary_name()}")
+            flush_directory(path.parent)
+            flush_directory(damaged)
 
     def iter_loose(self) -> Iterator[tuple[Digest, os.stat_result]]:
         """Yield every loose object."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from vstore.durable import os_errors
 from vstore.errors import CorruptError, NewerFormatError, VstoreError
 from vstore.objects.digest import Digest
-from vstore.objects.pack import FOOTER_BYTES, footer_from_bytes, iter_records, parse_table
+from vstore.objects.pack import FOOTER_BYTES, PACK_HEADER, footer_from_bytes, iter_records, parse_table
 from vstore.objects.table import BLOB, Location, Table, table_from_bytes, table_to_bytes
 
 PACK_SUFFIX = ".vpack"
@@ -49,10 +49,10 @@ class PackFile:
                         raise CorruptError(f"the pack {self.path} is too short", path=str(self.path))
                     footer = footer_from_bytes(os.pread(file.fileno(), FOOTER_BYTES, size - FOOTER_BYTES), size)
                     self._table = parse_table(os.pread(file.fileno(), footer.table_bytes, footer.table_offset), footer)
-                except NewerFormatError:
-                    raise
-                except CorruptError:
-                    if not size:
+                except CorruptError as error:
+                    # Whoever is really newer says so at the beginning, too.
+                    header = os.pread(file.fileno(), len(PACK_HEADER), 0)
+                    if not size or (isinstance(error, NewerFormatError) and header != PACK_HEADER):
                         raise
                     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                         found = {location[:2]: location for location, _ in iter_records(bytes(data))}

@@ -119,6 +119,10 @@ def _hint_missing(fields: dict[str, Any]) -> str | None:
 
 
 def _hint_repair(fields: dict[str, Any]) -> str:
+    if fields["remote"] is None:
+        if fields["repair"]:
+            return "where the data was added, `vstore push` shares it; then run this again"
+        return "mend what can be mended with `vstore fsck --repair`"
     command = f"`vstore fsck --remote {_quote(fields['remote'])} --repair`"
     if fields["repair"]:
         return f"where the data was added, run {command}; or take it from a copy of the remote"

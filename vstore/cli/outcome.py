@@ -93,11 +93,12 @@ def check_fsck(result: api.FsckResult) -> None:
     keys = sorted({damage.key for damage in left if damage.key is not None})
     what = f"{len(left):,} things" if len(left) > 1 else "something"
     verb = "missing" if all(damage.kind == "missing" for damage in left) else "damaged"
-    message = f"{what} at the remote {'are' if len(left) > 1 else 'is'} {verb}"
+    place = "at the remote" if result.cache is None else "on this machine"
+    message = f"{what} {place} {'are' if len(left) > 1 else 'is'} {verb}"
     message += f", and {_count_paths(paths)} it" if paths else ""
     fields = {"remote": left[0].remote, "keys": keys, "needed_by": paths, "repair": result.repair}
     if len(left) < len(result.damages):
-        failed = [(path, "is not whole at the remote") for path in paths] or [(key, "is damaged") for key in keys]
+        failed = [(path, f"is not whole {place}") for path in paths] or [(key, "is damaged") for key in keys]
         done = len(result.damages) - len(left)
         raise errors.PartialError(f"not all could be repaired: {message}", done=done, failed=failed, **fields)
     if verb == "missing":

@@ -251,6 +251,11 @@ def read_record(record: Buffer, location: Location) -> bytes:
     return data
 
 
+def is_intact(record: Buffer) -> bool:
+    """Tell whether a whole record passes its own checksum, by which it is found where the table is lost."""
+    return bool(xxhash.xxh3_64_intdigest(record[_RECORD_HEAD.size :]) == _RECORD_HEAD.unpack_from(record)[1])
+
+
 def _decode(payload: Buffer, codec: int, raw_bytes: int) -> bytes | None:
     """Return the content of a payload, or None where there is no content of that length in it."""
     if raw_bytes > MAX_RECORD_BYTES:

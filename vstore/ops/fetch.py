@@ -12,7 +12,7 @@ from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.tree import Tree
-from vstore.ops.transfer import Scope, Version, group_by_remote, list_contents, list_versions
+from vstore.ops.transfer import Scope, Version, group_by_remote, list_versions, list_wanted
 from vstore.ops.trees import find_tree, load_tree
 from vstore.remote.content import Content
 from vstore.remote.fetch import FetchReport
@@ -73,15 +73,7 @@ def _is_lacking(repo: Repo, version: Version) -> bool:
     if not pointer.is_tree:
         return not repo.cache.has(pointer.digest)
     tree = find_tree(repo, pointer.digest)
-    return tree is None or bool(repo.cache.find_missing(c.digest for c in _wanted(version, tree)))
-
-
-def _wanted(version: Version, tree: bytes | None) -> list[Content]:
-    """Return what a version needs, ordered by path; of a path inside a tree only that."""
-    if tree is None or not version.target.inner:
-        return list_contents(version.pointer, tree)
-    entries = Tree.from_bytes(tree).iter_below(version.target.inner)
-    return [Content(entry.digest, entry.size_bytes) for entry in entries if entry.is_file]
+    return tree is None or bool(repo.cache.find_missing(c.digest for c in list_wanted(version, tree)))
 
 
 def _fetch_from(
@@ -98,7 +90,7 @@ def _fetch_from(
     known = [version for version in versions if version.pointer.digest in trees]
     wanted: dict[Digest, Content] = {}
     for version in known:
-        wanted.update((content.digest, content) for content in _wanted(version, trees[version.pointer.digest]))
+        wanted.update((content.digest, content) for content in list_wanted(version, trees[version.pointer.digest]))
     lacking = repo.cache.find_missing(wanted)
     contents = [content for digest, content in wanted.items() if digest in lacking]
     if dry_run or not contents:

@@ -54,16 +54,18 @@ class Places:
 
         It was pushed before it was committed, or by somebody whose commits are not here.
         """
-        commit = root.git_commit
+        return self.find_at(root.git_commit, root.path + POINTER_SUFFIX, root.digest)
+
+    def find_at(self, commit: str | None, pointer_path: RelPath, root: Digest) -> list[Revision]:
+        """Return a git commit, unless git knows that the pointer there does not name a root."""
         if self._repo.git is None or commit is None or not _GIT_COMMIT.fullmatch(commit):
             return []
-        pointer_path = root.path + POINTER_SUFFIX
         try:
             data = self._repo.git.find_file(commit, pointer_path)
         except VstoreError:
             return [Revision(commit, [])]
         pointer = None if data is None else parse_artifact(pointer_path, data).pointer
-        return [Revision(commit, [])] if isinstance(pointer, Pointer) and pointer.digest == root.digest else []
+        return [Revision(commit, [])] if isinstance(pointer, Pointer) and pointer.digest == root else []
 
     def _learn(self, revision: Revision, known: dict[Digest, dict[RelPath, list[Revision]]]) -> None:
         git = self._repo.git

@@ -11,7 +11,7 @@ from vstore.errors import InvalidError, UnavailableError
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
-from vstore.objects.tree import find_contents
+from vstore.objects.tree import Tree, find_contents
 from vstore.ops.resolve import Target, find_targets, get_git
 from vstore.remote.content import Content
 from vstore.remote.remote import Remote
@@ -47,17 +47,10 @@ class Version(NamedTuple):
 
 
 def list_versions(
-    repo: Repo, paths: Sequence[str | Path], scope: Scope
+    repo: Repo, paths: Sequence[str | Path], *scopes: Scope
 ) -> tuple[list[Version], list[tuple[RelPath, str]]]:
     """Return each version meant, once, and the pointers that are broken, with the reason."""
-    if scope.rev is not None and scope.is_history:
-        raise InvalidError("one revision and many were asked for at once")
-    if scope.is_history:
-        found = _list_history(repo, paths, scope)
-    else:
-        commit = None if scope.rev is None else get_git(repo).resolve(scope.rev)
-        head = commit or (repo.git.head() if repo.git is not None else None)
-        found = [Version(target, head) for target in find_targets(repo, paths, rev=commit)]
+    found = [version for scope in scopes for version in _list_scope(repo, paths, scope)]
     good: dict[tuple[RelPath, Digest], Version] = {}
     broken: dict[RelPath, str] = {}
     for version in found:
@@ -69,6 +62,16 @@ def list_versions(
     for path, reason in broken.items():
         repo.reporter.warn(f"{path} was passed over: {reason}")
     return list(good.values()), list(broken.items())
+
+
+def _list_scope(repo: Repo, paths: Sequence[str | Path], scope: Scope) -> list[Version]:
+    if scope.rev is not None and scope.is_history:
+        raise InvalidError("one revision and many were asked for at once")
+    if scope.is_history:
+        return _list_history(repo, paths, scope)
+    commit = None if scope.rev is None else get_git(repo).resolve(scope.rev)
+    head = commit or (repo.git.head() if repo.git is not None else None)
+    return [Version(target, head) for target in find_targets(repo, paths, rev=commit)]
 
 
 def _list_history(repo: Repo, paths: Sequence[str | Path], scope: Scope) -> list[Version]:
@@ -115,6 +118,14 @@ def list_contents(pointer: Pointer, tree: bytes | None) -> list[Content]:
     if tree is None:
         return [Content(pointer.digest, pointer.size_bytes)]
     return [Content(pointer.digest, len(tree)), *(Content(*pair) for pair in dict.fromkeys(find_contents(tree)))]
+
+
+def list_wanted(version: Version, tree: bytes | None) -> list[Content]:
+    """Return what a version needs, ordered by path; of a path inside a tree only that."""
+    if tree is None or not version.target.inner:
+        return list_contents(version.pointer, tree)
+    entries = Tree.from_bytes(tree).iter_below(version.target.inner)
+    return [Content(entry.digest, entry.size_bytes) for entry in entries if entry.is_file]
 
 
 def refresh_listing(repo: Repo, remote: Remote) -> None:

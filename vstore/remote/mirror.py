@@ -64,6 +64,11 @@ class Mirror:
             return [key for name in os.listdir(self.path / folder) if find_commit_name(key := folder + name)]
         return []
 
+    def named_roots(self, project: str) -> set[Digest]:
+        """Return the roots that the held commits of a project name: what the remote had when it was last asked."""
+        commits = (self.recall_commit(key) for key in self.commit_keys(project))
+        return {root.digest for commit in commits if commit is not None for root in commit.roots}
+
     def find_index(self, key: Key) -> Index | None:
         """Return an index object that was read or made before."""
         return self._find_index(key, key)

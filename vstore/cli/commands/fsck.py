@@ -1,4 +1,4 @@
-"""vstore fsck: verify what a remote holds, and mend it."""
+"""vstore fsck: verify the cache, or what a remote holds, and mend it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _to_share(ctx: click.Context, parameter: click.Parameter, value: str | None)
     flag_value="",
     metavar="[NAME]",
     shell_complete=options.complete_remote,
-    help="Verify this remote, or the default one.",
+    help="Verify this remote, or the default one, and not the cache.",
 )
 @click.option(
     "--read-data",
@@ -45,7 +45,7 @@ def _to_share(ctx: click.Context, parameter: click.Parameter, value: str | None)
     flag_value="100%",
     callback=_to_share,
     metavar="[N%]",
-    help="Read packs whole; with N% only so much of them, those first that were not read for longest.",
+    help="Read packs of a remote whole; with N% only so much of them, those first that were not read for longest.",
 )
 @click.option("--again", is_flag=True, help="Read also what was read whole less than seven days ago.")
 @click.option("--repair", is_flag=True, help="Bring again what is damaged or lost, from wherever it is good.")
@@ -63,13 +63,17 @@ def command(
     jobs: int | None,
     scope: api.Scope,
 ) -> None:
-    """Verify what a remote holds, and mend it.
+    """Verify the cache, or what a remote holds, and mend it.
 
-    Looks at every version that was ever pushed or, with paths or revisions, at those: whether all that they need is
-    there.  With --read-data every byte is read and verified; a run that was interrupted goes on where it stopped.
+    Reads every byte of the cache, compares the files of the work tree with what is known of them, and looks whether
+    all is there that the versions of the work tree, of branches and of tags need or, with paths or revisions, those.
+
+    With --remote, looks at every version that was ever pushed or, with paths or revisions, at those: whether all that
+    they need is there.  With --read-data every byte is read and verified; a run that was interrupted goes on where it
+    stopped.
     """
-    if remote is None:
-        raise click.UsageError("only remotes are verified so far: say --remote, or --remote NAME")
+    if remote is None and read_data:
+        raise click.UsageError("--read-data goes with --remote: of the cache every byte is read anyway")
     if again and not read_data:
         raise click.UsageError("--again goes with --read-data")
     result = api.fsck(
@@ -97,7 +101,9 @@ def _words(session: Session, result: api.FsckResult) -> Iterator[str]:
         if len(damage.needed_by) > _MOST_PATHS:
             yield f"    and {len(damage.needed_by) - _MOST_PATHS:,} more"
     for remote, remark in result.remarks:
-        yield f"remark  {render.path(f'{remote}: {remark}')}"
+        yield f"remark  {render.path(remark if remote is None else f'{remote}: {remark}')}"
+    if result.cache is not None:
+        yield from _verified_cache(result.cache)
     for verified in result.remotes:
         yield from _verified(verified)
 
@@ -111,6 +117,16 @@ def _revisions(revisions: list[api.Revision]) -> str:
     if len(revisions) > _MOST_REVISIONS:
         named.append(f"{len(revisions) - _MOST_REVISIONS:,} more")
     return f" at {', '.join(named)}" if named else ""
+
+
+def _verified_cache(cache: api.VerifiedCache) -> Iterator[str]:
+    records = f"{render.count(cache.records, 'record')} in {render.count(cache.packs, 'pack')}"
+    objects = render.count(cache.objects, "loose object")
+    yield f"cache ({render.path(cache.path)}): {records}, {objects}, {render.size(cache.read_bytes)} read."
+    whole = "" if cache.whole == cache.versions else f"{cache.whole:,} of "
+    yield f"{whole}{render.count(cache.versions, 'version')} whole, {render.count(cache.files, 'file')} compared."
+    if cache.restored:
+        yield f"{render.count(cache.restored, 'content')} restored."
 
 
 def _verified(verified: api.Verified) -> Iterator[str]:

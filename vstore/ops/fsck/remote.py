@@ -1,22 +1,20 @@
-"""``fsck``: verify what remotes hold, name what needs the damaged and the missing, and mend what can be mended."""
+"""Verifying what remotes hold, naming what needs the damaged and the missing, and mending what can be mended."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
-from vstore.errors import InvalidError
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.table import BLOB
+from vstore.ops.fsck.remote_repair import find_tree, repair_remote
+from vstore.ops.fsck.report import Damage, Need, Verified, mark_repaired
 from vstore.ops.needs import Place, Places, Revision, name_contents
-from vstore.ops.repair import find_tree, repair_remote
-from vstore.ops.transfer import Scope, Version, group_by_remote, list_versions
+from vstore.ops.transfer import Scope, Version, list_versions
 from vstore.remote.commits import CommittedRoot
 from vstore.remote.holdings import MISSING, Problem
 from vstore.remote.inspection import Examined, ReadData, Verdict
@@ -26,99 +24,24 @@ from vstore.repo import Repo
 _MOST_ROUNDS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Need:
-    """A path that needs something, and the revisions that have it so."""
-
-    path: RelPath
-    revisions: list[Revision]
-
-
-@dataclass(frozen=True, slots=True)
-class Damage:
-    """Something that is wrong at a remote."""
-
-    remote: str
-    key: str | None
-    """The object; None where what the paths need is in no object that it should be in."""
-    kind: str
-    """"missing", "damaged", "doomed" (a collector may delete it) or "newer" (only a newer vstore can read it)."""
-    reason: str
-    needed_by: list[Need]
-    """What cannot be relied upon because of it: files, also inside trees; nothing where it harms nobody by itself."""
-    repaired: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """What was verified at one remote."""
-
-    remote: str
-    url: str
-    versions: int
-    """How many different versions of artifacts were looked at."""
-    whole: int
-    """How many of them have everything they need where it should be, as far as was looked."""
-    packs: int
-    size_bytes: int
-    """What the packs hold that they need, compressed."""
-    read_packs: int
-    """How many packs were read whole this time."""
-    read_bytes: int
-    never_read: int
-    """How many of the packs this machine never read whole."""
-    read_whole: str | None
-    """When the one read longest ago of all others was read (ISO 8601, in UTC); None where none was."""
-    uploaded_bytes: int
-    """What a repair sent."""
-
-
-@dataclass(frozen=True, slots=True)
-class FsckResult:
-    """What was verified, and what is or was wrong; remarks, as (remote, text), harm nobody."""
-
-    remotes: list[Verified]
-    damages: list[Damage]
-    remarks: list[tuple[str, str]]
-    broken: list[tuple[RelPath, str]]
-    """Pointers that could not be read, as (path, reason)."""
-    repair: bool
-    """Whether a repair was asked for."""
-
-
-def fsck(
+def fsck_remotes(
     repo: Repo,
-    paths: Sequence[str | Path] = (),
+    groups: Mapping[str, Sequence[Version] | None],
+    read_data: ReadData,
     *,
-    remote: str | None = None,
-    scope: Scope = Scope(),  # noqa: B008 - frozen
-    read_data: ReadData = ReadData(),  # noqa: B008 - frozen
-    repair: bool = False,
-) -> FsckResult:
-    """Verify all that the project's commits at a remote pin, or what the versions that are meant need.
-
-    ``remote`` is a name, or "" for the default one.  ``read_data`` says how much to read whole; ``repair`` brings again
-    what is damaged or lost from wherever it is good, and deletes nothing.
-    """
-    if remote is None:
-        raise InvalidError("only remotes are verified so far: say which with --remote")
-    groups: dict[str, list[Version] | None] = {}
-    broken: list[tuple[RelPath, str]] = []
-    if not paths and scope == Scope():
-        groups[repo.remote_name(remote or None)] = None
-    else:
-        versions, broken = list_versions(repo, paths, scope)
-        groups.update(group_by_remote(repo, versions, remote or None))
+    repair: bool,
+) -> tuple[list[Verified], list[Damage], list[tuple[str | None, str]]]:
+    """Verify remotes for some versions each, or for all that the project's commits there pin; also the remarks."""
     remotes: list[Verified] = []
     damages: list[Damage] = []
-    remarks: list[tuple[str, str]] = []
+    remarks: list[tuple[str | None, str]] = []
     with repo.using_cache() if repair else contextlib.nullcontext():
         for name, group in groups.items():
             verified, found, remarked = _Run(repo, name, read_data, repair=repair).run(group)
             remotes.append(verified)
             damages += found
             remarks += [(name, remark) for remark in remarked]
-    return FsckResult(remotes, damages, remarks, broken, repair)
+    return remotes, damages, remarks
 
 
 class _Run:
@@ -150,7 +73,7 @@ class _Run:
                 damages = [*damages, *left]
                 if left == before:
                     break
-            damages = _mark_repaired(damages, left)
+            damages = mark_repaired(damages, left)
             verified = Verified(
                 self._name,
                 remote.url,
@@ -240,15 +163,6 @@ def _forgive_commits(verdict: Verdict) -> Verdict:
     remarks = [f"{problem.key}: {problem.reason}, but others name all versions" for problem in harmless]
     problems = tuple(problem for problem in verdict.problems if problem.key not in unknown)
     return dataclasses.replace(verdict, problems=problems, remarks=(*verdict.remarks, *remarks))
-
-
-def _mark_repaired(damages: Iterable[Damage], left: Sequence[Damage]) -> list[Damage]:
-    """Return all that was found, each once, as repaired, but for what is left."""
-    still = {damage.key or damage.reason for damage in left}
-    found: dict[str, Damage] = {}
-    for damage in damages:
-        found.setdefault(damage.key or damage.reason, dataclasses.replace(damage, repaired=True))
-    return [*(damage for name, damage in found.items() if name not in still), *left]
 
 
 def _to_root(version: Version) -> CommittedRoot:

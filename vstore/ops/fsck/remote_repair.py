@@ -80,7 +80,7 @@ def _complete(repo: Repo, remote: Remote, root: CommittedRoot) -> Root | None:
     tree = find_tree(repo, root.digest, remote=remote)
     for name in _others(repo, remote):
         if tree is None:
-            with _passing_over(repo, name), repo.open_remote(name) as other:
+            with passing_over(repo, name), repo.open_remote(name) as other:
                 tree = find_tree(repo, root.digest, remote=other)
     try:
         below = None if tree is None else find_contents(tree)
@@ -119,7 +119,7 @@ def _fetch(repo: Repo, remote: Remote, roots: Sequence[Root], missing: set[Diges
     fetch_from(remote)
     for name in _others(repo, remote):
         if contents:
-            with _passing_over(repo, name), repo.open_remote(name) as other:
+            with passing_over(repo, name), repo.open_remote(name) as other:
                 fetch_from(other)
     return len(contents) < len(missing)
 
@@ -129,7 +129,7 @@ def _others(repo: Repo, remote: Remote) -> list[str]:
 
 
 @contextlib.contextmanager
-def _passing_over(repo: Repo, name: str) -> Iterator[None]:
+def passing_over(repo: Repo, name: str) -> Iterator[None]:
     """Let another remote that cannot be read stop nothing."""
     try:
         yield

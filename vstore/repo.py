@@ -124,7 +124,14 @@ class Repo:
         """Return what takes snapshots of this work tree's files."""
         with contextlib.suppress(OSError):  # nothing is remembered then
             self.private.mkdir(parents=True, exist_ok=True)
-        return Snapshotter(self.state, self.cache, self.algorithm, jobs=min(4, self.jobs), reporter=self.reporter)
+        return Snapshotter(
+            self.work_tree,
+            self.cache,
+            self.state,
+            algorithm=self.algorithm,
+            jobs=min(4, self.jobs),
+            reporter=self.reporter,
+        )
 
     @functools.cached_property
     def link_type(self) -> str:

@@ -31,7 +31,7 @@ class _Verdict(NamedTuple):
     only_directories: bool
 
 
-class _Rules:
+class IgnoreRules:
     """The rules of one file."""
 
     def __init__(self, content: bytes, *, ignore_case: bool) -> None:
@@ -133,19 +133,19 @@ class IgnoreMatcher:
         self._root = os.fsencode(work_tree)
         self._shared = [os.fsencode(path) for path in reversed(shared)]
         self._ignore_case = ignore_case
-        self._read: dict[bytes, tuple[tuple[int, ...], _Rules]] = {}
+        self._read: dict[bytes, tuple[tuple[int, ...], IgnoreRules]] = {}
 
     def is_ignored(self, path: bytes, *, directory: bool) -> bool:
         """Tell whether a path inside the work tree is ignored, or anything above it: nothing undoes that."""
         parts = path.split(b"/")
-        above: list[_Rules | None] = []
+        above: list[IgnoreRules | None] = []
         for depth in range(1, len(parts) + 1):
             above.append(self._rules_of(b"/".join([self._root, *parts[: depth - 1], b".gitignore"]), is_shared=False))
             if self._ask(parts[:depth], above, directory=directory or depth < len(parts)):
                 return True
         return False
 
-    def _ask(self, parts: list[bytes], above: list[_Rules | None], *, directory: bool) -> bool:
+    def _ask(self, parts: list[bytes], above: list[IgnoreRules | None], *, directory: bool) -> bool:
         for depth in reversed(range(len(parts))):
             rules = above[depth]
             ignored = rules.ask(b"/".join(parts[depth:]), directory=directory) if rules else None
@@ -158,7 +158,7 @@ class IgnoreMatcher:
                 return ignored
         return False
 
-    def _rules_of(self, path: bytes, *, is_shared: bool) -> _Rules | None:
+    def _rules_of(self, path: bytes, *, is_shared: bool) -> IgnoreRules | None:
         try:
             now = os.stat(path, follow_symlinks=is_shared)  # git does not follow a .gitignore, and so do we
         except OSError:
@@ -170,7 +170,7 @@ class IgnoreMatcher:
         if known is None or known[0] != stamp:
             try:
                 with open(path, "rb") as file:
-                    known = stamp, _Rules(file.read(), ignore_case=self._ignore_case)
+                    known = stamp, IgnoreRules(file.read(), ignore_case=self._ignore_case)
             except OSError:
                 return None  # as git: it warns, and goes on without
             self._read[path] = known

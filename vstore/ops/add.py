@@ -96,7 +96,8 @@ def add(
 ) -> AddResult:
     """Track paths, or with ``update`` take over what somebody changed in those (or all) that are tracked.
 
-    A path inside a tracked directory updates only its entry.  ``force`` also takes a path whose pointer git ignores.
+    A path inside a tracked directory updates only its entry.  ``force`` also takes a path that ignore rules exclude, or
+    whose pointer git ignores.
     Objects are durable before the tree, the tree before the pointer.
 
     Raises AddRefusedError, PathNotFoundError, PartialError naming files that cannot be read, NameRefusedError.

@@ -10,6 +10,7 @@ from vstore.objects.names import RelPath, find_refusal
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.ops.resolve import is_inside, list_artifacts
 from vstore.repo import Repo
+from vstore.workspace.ignoring import IGNORE_FILE, is_kept_out
 from vstore.workspace.pointers import find_artifact, find_owner
 
 _NAME_BYTES = 255  # of a file's name on Linux and macOS
@@ -49,6 +50,9 @@ def check_admission(repo: Repo, path: RelPath, *, force: bool) -> None:
         below = [artifact for artifact in list_artifacts(repo, below=path) if isinstance(artifact.pointer, Pointer)]
         if below:
             raise refuse("parent", f"{path} holds {below[0].path}, which is tracked by itself")
+    is_update = owner is not None and owner.path == path
+    if not force and not is_update and is_kept_out(repo.work_tree, path, repo.cache, repo.state):
+        raise refuse("kept-out", f"{path} is ignored by a rule in {IGNORE_FILE}")
     if repo.git is None:
         return
     if repo.git.has_tracked(path):

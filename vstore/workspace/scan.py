@@ -15,6 +15,7 @@ from vstore.durable import is_temporary, os_errors
 from vstore.objects.names import RelPath, is_reserved
 from vstore.objects.tree import EXECUTABLE, FILE, SYMLINK
 from vstore.progress import SILENT, Reporter
+from vstore.workspace.ignoring import IGNORE_FILE, NOTHING_IGNORED, Ignoring
 
 STAT_NUMBERS = 5
 """Of each file: kind, size, mtime_ns, inode, ctime_ns (0 where it is read-only and has several names)."""
@@ -49,7 +50,7 @@ class Scan(NamedTuple):
     """What lies at an artifact's path.
 
     ``refused`` are the paths that cannot be tracked, with the reason; ``skipped`` those that are passed over on
-    purpose; ``newest_ns`` is the latest time on any file.
+    purpose, but for what ``ignoring`` keeps out; ``newest_ns`` is the latest time on any file.
     """
 
     root: Path
@@ -57,6 +58,7 @@ class Scan(NamedTuple):
     directories: list[ScannedDirectory]
     refused: list[tuple[RelPath, str]]
     skipped: list[RelPath]
+    ignoring: Ignoring = NOTHING_IGNORED
 
     @property
     def files(self) -> int:
@@ -96,7 +98,7 @@ def take_stat(result: os.stat_result) -> Stat | None:
     return code, result.st_size, result.st_mtime_ns, result.st_ino, ctime_ns
 
 
-def scan(root: Path, *, reporter: Reporter = SILENT) -> Scan:
+def scan(root: Path, *, ignoring: Ignoring = NOTHING_IGNORED, reporter: Reporter = SILENT) -> Scan:
     """Scan a file or a directory; symlinks are not followed.  Raises UnavailableError, PermissionDeniedError.
 
     A path at which nothing is gives an empty scan of a file.  4 us a file.
@@ -107,57 +109,54 @@ def scan(root: Path, *, reporter: Reporter = SILENT) -> Scan:
         except (FileNotFoundError, NotADirectoryError):
             return Scan(root, False, [ScannedDirectory("", [], array("q"), True)], [], [])
         if stat.S_ISDIR(result.st_mode):
-            return _scan_tree(root, reporter)
+            return _scan_tree(root, ignoring, reporter)
     numbers = take_stat(result)
     if numbers is None:
         return Scan(root, False, [ScannedDirectory("", [], array("q"), True)], [("", _special(result.st_mode))], [])
     return Scan(root, False, [ScannedDirectory("", [root.name], array("q", numbers), True)], [], [])
 
 
-def _scan_tree(root: Path, reporter: Reporter) -> Scan:
-    directories: list[ScannedDirectory] = []
-    refused: list[tuple[RelPath, str]] = []
-    skipped: list[RelPath] = []
-    pending = [""]
+def _scan_tree(root: Path, ignoring: Ignoring, reporter: Reporter) -> Scan:
+    found = Scan(root, True, [], [], [], ignoring)
+    pending = [("", ignoring)]
     while pending:
-        path = pending.pop()
+        path, rules = pending.pop()
         try:
-            found = _scan_directory(root, path, refused, skipped)
+            below = _scan_directory(found, path, rules)
         except PermissionError as error:
-            refused.append((path, f"cannot be read: {os.strerror(error.errno or 0).lower()}"))
+            found.refused.append((path, f"cannot be read: {os.strerror(error.errno or 0).lower()}"))
             continue
-        if found is not None:
-            directory, below = found
-            directories.append(directory)
+        if below is not None:
             pending += reversed(below)
-            reporter.advance(len(directory.names))
-    return Scan(root, True, directories, refused, skipped)
+            reporter.advance(len(found.directories[-1].names))
+    return found
 
 
 def _scan_directory(
-    root: Path,
-    path: RelPath,
-    refused: list[tuple[RelPath, str]],
-    skipped: list[RelPath],
-    known: Mapping[str, Sequence[int]] = _NOTHING,
-) -> tuple[ScannedDirectory, list[RelPath]] | None:
-    """Return one directory and the paths of those in it; None if it vanished.  Raises OSError.
+    found: Scan, path: RelPath, ignoring: Ignoring, known: Mapping[str, Sequence[int]] = _NOTHING
+) -> list[tuple[RelPath, Ignoring]] | None:
+    """Add one directory to a scan, and return those in it with their rules; None if it vanished.  Raises OSError.
 
     Files whose numbers are ``known`` are not looked at.
     """
     prefix = path + "/" if path else ""
     names: list[str] = []
     numbers: list[int] = []
-    below: list[RelPath] = []
+    below: list[tuple[RelPath, Ignoring]] = []
     try:
-        descriptor = os.open(f"{root}/{path}" if path else root, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        place = f"{found.root}/{path}" if path else found.root
+        descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
         if not path:
             raise
         return None
     try:
+        listed = sorted(os.listdir(descriptor))
+        if IGNORE_FILE in listed:
+            ignoring = ignoring.with_rules_in(descriptor)
+        has_rules = ignoring.has_rules
         # Asking by name below a descriptor is a fifth faster than asking the entries of os.scandir.
-        for name in sorted(os.listdir(descriptor)):
+        for name in listed:
             if name in known:
                 names.append(name)
                 numbers += known[name]
@@ -166,22 +165,25 @@ def _scan_directory(
                 result = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            found = take_stat(result)
-            if found is not None:
+            if has_rules and ignoring.is_ignored(name, directory=stat.S_ISDIR(result.st_mode)):
+                continue
+            taken = take_stat(result)
+            if taken is not None:
                 if name[0] == "." and is_temporary(name):
-                    skipped.append(prefix + name)
+                    found.skipped.append(prefix + name)
                     continue
                 names.append(name)
-                numbers += found
+                numbers += taken
             elif not stat.S_ISDIR(result.st_mode):
-                refused.append((prefix + name, _special(result.st_mode)))
+                found.refused.append((prefix + name, _special(result.st_mode)))
             elif is_reserved(name) or is_temporary(name):
-                skipped.append(prefix + name)
+                found.skipped.append(prefix + name)
             else:
-                below.append(prefix + name)
+                below.append((prefix + name, ignoring.enter(name)))
     finally:
         os.close(descriptor)
-    return ScannedDirectory(path, names, array("q", numbers), not below), below
+    found.directories.append(ScannedDirectory(path, names, array("q", numbers), not below))
+    return below
 
 
 def _special(mode: int) -> str:
@@ -210,34 +212,32 @@ def rescan(before: Scan, root: Path, touched: Set[RelPath]) -> Scan:
     """
     with os_errors(root, "read"):
         if not before.is_directory or not before.directories or not root.is_dir() or root.is_symlink():
-            return scan(root)
-        known = {directory.path: directory for directory in before.directories}
+            return scan(root, ignoring=before.ignoring)
+        former = {directory.path: directory for directory in before.directories}
         # A directory that came or went shows in the one above it.
         affected: set[RelPath] = set()
         for path in touched:
             while path:
                 path = path.rpartition("/")[0]
                 affected.add(path)
-        below: dict[RelPath, list[RelPath]] = {}
-        for path in known:
+        names_below: dict[RelPath, list[RelPath]] = {}
+        for path in former:
             if path:
-                below.setdefault(path.rpartition("/")[0], []).append(path)
-        refused: list[tuple[RelPath, str]] = []
-        skipped: list[RelPath] = []
-        directories: list[ScannedDirectory] = []
-        pending = [""]
+                names_below.setdefault(path.rpartition("/")[0], []).append(path)
+        found = Scan(root, True, [], [], [], before.ignoring)
+        pending = [("", before.ignoring)]
         while pending:
-            path = pending.pop()
-            former = known.get(path)
-            if former is not None and path not in affected:
-                directories.append(former)
-                pending += sorted(below.get(path, ()), reverse=True)
+            path, ignoring = pending.pop()
+            directory = former.get(path)
+            if directory is not None and path not in affected:
+                found.directories.append(directory)
+                if IGNORE_FILE in directory.names:
+                    ignoring = ignoring.with_rules_in(root / path)
+                directories = sorted(names_below.get(path, ()), reverse=True)
+                pending += [(below, ignoring.enter(below.rpartition("/")[2])) for below in directories]
                 continue
-            found = _scan_directory(root, path, refused, skipped, _untouched(former, touched))
-            if found is not None:
-                directories.append(found[0])
-                pending += reversed(found[1])
-    return Scan(root, True, directories, refused, skipped)
+            pending += reversed(_scan_directory(found, path, ignoring, _untouched(directory, touched)) or ())
+    return found
 
 
 def _untouched(directory: ScannedDirectory | None, touched: Set[RelPath]) -> Mapping[str, Sequence[int]]:

@@ -13,6 +13,7 @@ from vstore.objects.names import RelPath
 from vstore.objects.tree import find_digests, paused_collector
 from vstore.progress import SILENT, Reporter
 from vstore.state import RootRecord, State
+from vstore.workspace.ignoring import load_ignoring
 from vstore.workspace.reading import Reading
 from vstore.workspace.scan import Scan, scan
 from vstore.workspace.snapshot import UNKNOWN, Snapshot, match, save, state_path
@@ -22,8 +23,16 @@ class Snapshotter:
     """Takes snapshots in one work tree, remembering in its state what it read."""
 
     def __init__(
-        self, state: State, cache: Cache, algorithm: str, *, jobs: int = 1, reporter: Reporter = SILENT
+        self,
+        work_tree: Path,
+        cache: Cache,
+        state: State,
+        *,
+        algorithm: str,
+        jobs: int = 1,
+        reporter: Reporter = SILENT,
     ) -> None:
+        self._work_tree = work_tree
         self._state = state
         self._cache = cache
         self._algorithm = algorithm
@@ -31,14 +40,15 @@ class Snapshotter:
         self._reporter = reporter
 
     def take(self, root: Path, key: RelPath, *, writer: CacheWriter | None = None, remember: bool = True) -> Snapshot:
-        """Return what lies at ``root``; ``key`` names it in the state.
+        """Return what lies at ``root``, but for what ignore rules keep out; ``key`` is its path in the work tree.
 
         With ``writer`` the contents of all its files are in the cache afterwards (at the latest when the writer
         commits); its tree is the caller's to keep, who may only want it as a part of another.
         Raises PartialError naming every file that cannot be tracked or read, NameRefusedError.
         """
         self._reporter.begin("scanning")
-        found = scan(root, reporter=self._reporter)
+        ignoring = load_ignoring(self._work_tree, key, self._cache, self._state)
+        found = scan(root, ignoring=ignoring, reporter=self._reporter)
         self._reporter.end()
         if found.refused and writer is None:
             remember = False  # only the rest is looked at

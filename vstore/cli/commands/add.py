@@ -16,7 +16,7 @@ _COLOURS = {"new": "green", "updated": "yellow"}
 @options.verb("add")
 @options.paths()
 @click.option("-u", "--update", is_flag=True, help="Take over what changed in everything tracked (or in PATH...).")
-@options.force("Also take a path whose pointer git ignores.")
+@options.force("Also take a path that .vstoreignore excludes, or whose pointer git ignores.")
 @click.option("--type", "kind", metavar="T", help="Say what it is: dataset, model, ...")
 @click.option("--desc", "description", metavar="S", help="Describe it.")
 @click.option("--label", "labels", metavar="L", multiple=True, help="Label it; may stand several times.")

@@ -13,6 +13,7 @@ from vstore.objects.names import RelPath
 from vstore.objects.tree import EXECUTABLE, FILE, Entry
 from vstore.ops.placing import Edits, place
 from vstore.repo import Repo
+from vstore.workspace.ignoring import load_ignoring
 from vstore.workspace.reading import Reading
 from vstore.workspace.scan import STAT_NUMBERS, Scan, iter_rows, scan
 from vstore.workspace.snapshot import UNKNOWN, Snapshot, match, state_path
@@ -39,7 +40,8 @@ def compare(repo: Repo, path: RelPath, inspected: Inspected) -> Compared:
     """Read the files of an artifact that the state vouches for, but for links to objects that were verified."""
     compared = Compared()
     try:
-        found = scan(repo.work_tree / path)
+        ignoring = load_ignoring(repo.work_tree, path, repo.cache, repo.state)
+        found = scan(repo.work_tree / path, ignoring=ignoring)
     except UnavailableError as error:
         compared.unreadable.append((path, error.message))
         return compared

@@ -68,6 +68,7 @@ def save(state: State, key: RelPath, snapshot: Snapshot, old: Mapping[str, Direc
     Such a file could be changed again without its times showing it, as git's "racily clean" files.
     """
     racy = snapshot.scan.newest_ns >= before_ns
+    has_links_to_cache = False
     changed: list[DirectoryRecord] = []
     paths: set[str] = set()
     for directory, column in zip(snapshot.scan.directories, snapshot.digests or (), strict=True):
@@ -76,6 +77,7 @@ def save(state: State, key: RelPath, snapshot: Snapshot, old: Mapping[str, Direc
         kinds = directory.stats[0::STAT_NUMBERS]
         if _LINK in kinds:
             # A link says nothing about what it stands for: that may be gone, and its size is another one.
+            has_links_to_cache |= any(kind == _LINK and digest for kind, digest in zip(kinds, column, strict=True))
             column = [UNKNOWN if kind == _LINK else digest for kind, digest in zip(kinds, column, strict=True)]
         if racy:
             mtimes, ctimes = directory.stats[2::STAT_NUMBERS], directory.stats[4::STAT_NUMBERS]
@@ -92,6 +94,6 @@ def save(state: State, key: RelPath, snapshot: Snapshot, old: Mapping[str, Direc
         if record != old.get(path):
             changed.append(record)
     root = None
-    if not racy and snapshot.tree is not None:
+    if not racy and snapshot.tree is not None and not has_links_to_cache:
         root = RootRecord(snapshot.scan.fingerprint(), snapshot.digest, snapshot.size_bytes, snapshot.files)
     state.save(key, changed, old.keys() - paths, root)

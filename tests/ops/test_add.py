@@ -306,7 +306,8 @@ def test_git_index_that_is_locked(filled: Project) -> None:
     filled.ok("config", "set", "core.lock_wait", "0.1")
     filled.write("data/a.txt", b"second\n")
     filled.write(".git/index.lock", b"")
-    assert filled.run("add", "data").exit_code == LOCKED
+    refused = filled.run("add", "data")
+    assert refused.exit_code == LOCKED and "waiting for another git command to finish" in refused.stderr
     (filled.path / ".git/index.lock").unlink()
     filled.ok("add", "data")
     assert "data.vstore" in filled.git("diff", "--cached", "--name-only")

@@ -14,7 +14,9 @@ import pytest
 from tests.ops.test_checkout import shape
 from tests.project import LARGE, Project
 from tests.stateful.dying import DEAD, run_dying
+from vstore.cache.cache import Cache
 from vstore.durable import is_temporary
+from vstore.objects.digest import hash_bytes
 from vstore.objects.pointer import Pointer
 from vstore.objects.tree import find_contents
 from vstore.repo import open_repo
@@ -215,6 +217,78 @@ def test_mv(small: Project) -> None:
             small.ok("status", "--check")
 
     assert die_everywhere(small, ["mv", "data", "moved"], check) > 10
+
+
+def test_fetch(small: Project) -> None:
+    """Fetching again goes on, and never leaves a content that is not what its name says."""
+    small.ok("add", "data")
+    small.commit("second")
+    small.ok("remote", "add", "-d", "store", "../store")
+    small.ok("push", "--all-commits")
+    shutil.rmtree(small.path / ".git/vstore/cache")
+
+    def check(done: bool) -> None:
+        assert shape(small.path / "data") == SECOND
+        small.ok("fsck", *([] if (small.path / ".git/vstore/cache/format").exists() else ["--repair"]))
+        if done:
+            pointers_are_good(small)
+
+    assert die_everywhere(small, ["fetch"], check, step=3) > 10
+
+
+@pytest.mark.parametrize("link_type", ["hardlink", "symlink"])
+def test_unlock(small: Project, link_type: str) -> None:
+    """Each file is the link or the copy, with the same bytes, and the object stays."""
+    small.ok("config", "set", "cache.type", link_type)
+    small.ok("add", "data")
+    small.commit("second")
+
+    def check(done: bool) -> None:
+        assert small.read("data/large") == LARGE[::-1] and small.read("data/a") == b"another a\n"
+        pointers_are_good(small)
+        if done:
+            assert shape(small.path / "data") == SECOND and os.access(small.path / "data/large", os.W_OK)
+            small.ok("status", "--check")
+
+    assert die_everywhere(small, ["unlock", "data"], check) >= 3
+
+
+def test_fsck_repair(small: Project) -> None:
+    """Wherever a repair dies, no good content is lost, nothing damaged is deleted, and the next one ends it."""
+    small.ok("add", "data")
+    small.commit("second")
+    small.ok("remote", "add", "-d", "store", "../store")
+    small.ok("push", "--all-commits")
+    cache = small.path / ".git/vstore/cache"
+    packs = sorted((cache / "packs").iterdir())
+    objects = [path for path in (cache / "objects").rglob("*") if path.is_file()]
+    for path, data in [
+        (packs[0], packs[0].read_bytes().replace(b"b\n", b"!\n")),
+        (packs[1], packs[1].read_bytes()[:-20]),
+        (objects[0], b"damaged"),
+        (small.path / ".git/vstore/state.db", b"no database" * 1000),
+    ]:
+        path.chmod(0o644)
+        path.write_bytes(data)
+    (cache / "format").write_bytes(b"damaged")
+    damaged = {path.read_bytes() for path in [*packs, objects[0]]}
+
+    def check(done: bool) -> None:
+        assert shape(small.path / "data") == SECOND
+        kept = {path.read_bytes() for path in cache.rglob("*") if path.is_file()}
+        assert damaged <= kept
+        for content in (b"another a\n", b"d\n"):
+            digest = hash_bytes(content, "xxh128")
+            assert Cache(cache).read(digest) == content
+        if done:
+            assert small.ok("fsck", "--json").json()["damages"] == []
+            pointers_are_good(small)
+            small.ok("status", "--check")
+            small.git("checkout", "--quiet", "HEAD~")
+            small.ok("pull")
+            assert shape(small.path / "data") == FIRST
+
+    assert die_everywhere(small, ["fsck", "--repair"], check) > 20
 
 
 @pytest.mark.parametrize("command", ["add", "push", "pull"])

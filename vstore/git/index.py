@@ -10,7 +10,7 @@ import os
 import re
 import time
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -54,16 +54,17 @@ class Index:
         yield from takewhile(lambda entry: entry.path == path, self._iter_from(path))
         yield from takewhile(lambda entry: entry.path.startswith(path + "/"), self._iter_from(path + "/"))
 
-    def stage(self, paths: Sequence[RelPath], wait_s: float) -> None:
+    def stage(self, paths: Sequence[RelPath], wait_s: float, on_wait: Callable[[], None] = lambda: None) -> None:
         """Put each path into the index as it is in the work tree, or take it out where it is gone there.
 
-        All or nothing, in one write; other entries stay.  Waits up to ``wait_s`` seconds for git's own lock, then
-        raises LockedError; raises GitFailedError where git refuses, or is not installed.
+        All or nothing, in one write; other entries stay.  Waits up to ``wait_s`` seconds for git's own lock, calling
+        ``on_wait`` once if so, then raises LockedError; raises GitFailedError where git refuses, or is not installed.
         """
         if not paths:
             return
         names = b"".join(os.fsencode(path) + b"\0" for path in paths)
         deadline = time.monotonic() + wait_s
+        announced = False
         while True:
             try:
                 run_git(self._work_tree, "update-index", "--add", "--remove", "-z", "--stdin", stdin=names)
@@ -74,6 +75,9 @@ class Index:
                 if time.monotonic() >= deadline:
                     lock = f"{self._path}.lock"
                     raise LockedError(f"another git command holds the lock {lock}", path=lock) from error
+            if not announced:
+                announced = True
+                on_wait()
             time.sleep(_LOCK_POLL_S)
 
     def _iter_from(self, path: RelPath) -> Iterator[IndexEntry]:

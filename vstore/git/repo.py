@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from vstore.durable import os_errors
@@ -84,13 +84,13 @@ class GitRepo:
         """
         return self._ignore.is_ignored(os.fsencode(path), directory=directory)
 
-    def stage(self, paths: Sequence[RelPath], wait_s: float) -> None:
+    def stage(self, paths: Sequence[RelPath], wait_s: float, on_wait: Callable[[], None] = lambda: None) -> None:
         """Put each path into the index as it is in the work tree, or take it out where it is gone there.
 
-        All or nothing, in one write; other entries stay.  Waits up to ``wait_s`` seconds for git's own lock, then
-        raises LockedError; raises GitFailedError where git refuses, or is not installed.
+        All or nothing, in one write; other entries stay.  Waits up to ``wait_s`` seconds for git's own lock, calling
+        ``on_wait`` once if so, then raises LockedError; raises GitFailedError where git refuses, or is not installed.
         """
-        self._index.stage(paths, wait_s)
+        self._index.stage(paths, wait_s, on_wait)
 
     # History.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import glob
 import os
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -357,7 +358,8 @@ def _publish(repo: Repo, change: _Change) -> list[RelPath]:
 def stage(repo: Repo, paths: Sequence[RelPath]) -> None:
     """Stage files that were written or removed, unless the configuration says not to or nothing would change."""
     if repo.git is not None and repo.config.autostage:
-        repo.git.stage(paths, repo.config.lock_wait_s)
+        on_wait = functools.partial(repo.reporter.note, "waiting for another git command to finish")
+        repo.git.stage(paths, repo.config.lock_wait_s, on_wait)
 
 
 def _count(old: Pointer | None, before: bytes | None, pointer: Pointer, tree: bytes | None) -> tuple[int, int, int]:

@@ -16,6 +16,7 @@ from vstore.objects.tree import EXECUTABLE, FILE, Entry
 from vstore.ops.placing import Edits, place
 from vstore.ops.resolve import Target, find_targets
 from vstore.repo import Repo
+from vstore.workspace.leftovers import remove_leftovers
 from vstore.workspace.snapshot import Snapshot
 
 
@@ -48,6 +49,8 @@ def unlock_files(repo: Repo, root: RelPath, inner: RelPath = "") -> list[tuple[R
     For callers that hold the lock.  Raises PartialError.
     """
     snapshot = repo.snapshotter().take(repo.work_tree / root, root)
+    dead = [_join(root, skipped) for skipped in snapshot.scan.skipped]
+    remove_leftovers(repo.work_tree, root.rpartition("/")[0], dead)
     linked = [entry for entry in _iter_inside(snapshot, inner) if _is_linked(repo, _join(root, entry.path), entry)]
     if not linked:
         return []

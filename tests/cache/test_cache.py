@@ -203,7 +203,7 @@ def test_partial_file_is_kept_for_the_next(cache: Cache) -> None:
 def test_unknown_format_is_refused(cache: Cache, text: bytes) -> None:
     """A cache of another version is not written to."""
     (cache.path / "format").write_bytes(text)
-    with pytest.raises(NewerFormatError):
+    with pytest.raises(NewerFormatError if text == b"vstore-cache 2\n" else CorruptError):
         Cache(cache.path).create()
 
 

@@ -381,8 +381,11 @@ def test_update_takes_what_could_not_be_restored_for_no_deletion(filled: Project
     lost.unlink()
     shutil.rmtree(filled.path / "data")
     assert filled.run("checkout").exit_code == PARTLY and not filled.has("data/lost")
-    outcome = filled.ok("add", "-u")
-    assert "keeps 1 of its files" in outcome.stderr and filled.read("data.vstore") == with_lost
+    assert "data was passed over" in filled.ok("add", "-u").stderr
+    filled.write("data/stray", b"stray\n")
+    assert "keeps 1 of its files" in filled.ok("add", "-u").stderr
+    filled.ok("rm", "data/stray")
+    assert filled.read("data.vstore") == with_lost
     filled.ok("rm", "data/lost")
     assert filled.read("data.vstore") == before
     (filled.path / "data/a.txt").unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -407,13 +408,43 @@ def test_what_could_not_be_placed_was_never_here(filled: Project) -> None:
 
 
 def test_what_could_be_placed_in_part_asks_for_the_rest(filled: Project) -> None:
-    """Files that a checkout lacked are gone, but the next step is to get them, not to take that for a change."""
+    """Files that a checkout lacked are not deleted: the next step is to get them, and not to take that for a change."""
     for path in (filled.path / ".git/vstore/cache/objects/xxh128").rglob("*/*"):
         path.unlink()
     clear(filled.path / "data")
     assert filled.run("checkout", "data").exit_code == PARTLY
     (found,) = filled.ok("status", "data", "--json").json()["artifacts"]
-    assert (found["data"], found["deleted"], found["lost"]) == ("modified", ["large.bin"], 1)
+    assert (found["data"], found["deleted"], found["not_in_cache"]) == ("outdated", [], 1)
     assert "Next: vstore pull" in filled.ok("status", "data").stdout
     (filled.path / "data/a.txt").unlink()
+    (found,) = filled.ok("status", "data", "--json").json()["artifacts"]
+    assert (found["data"], found["deleted"]) == ("modified", ["a.txt"])
     assert "Next: vstore add -u" in filled.ok("status", "data").stdout
+
+
+@pytest.mark.parametrize("is_fetched", [True, False])
+def test_what_comes_after_a_checkout_in_part_was_not_deleted(filled: Project, is_fetched: bool) -> None:
+    """When the cache has what a checkout lacked, the files still count as never having been here."""
+    filled.add_remote()
+    filled.ok("push")
+    lost = filled.path / ".git/vstore/cache/objects"
+    lost.rename(filled.path.parent / "lost")
+    clear(filled.path / "data")
+    assert filled.run("checkout", "data").exit_code == PARTLY
+    if is_fetched:
+        filled.ok("fetch")
+    else:
+        shutil.copytree(filled.path.parent / "lost", lost, dirs_exist_ok=True)
+    (found,) = filled.ok("status", "data", "--json").json()["artifacts"]
+    assert (found["data"], found["deleted"], found["not_in_cache"]) == ("outdated", [], 0)
+    before = filled.read("data.vstore")
+    filled.ok("add", "-u")
+    assert filled.read("data.vstore") == before
+    filled.write("data/a.txt", b"mine\n")
+    (found,) = filled.ok("status", "data", "--json").json()["artifacts"]
+    assert (found["modified"], found["deleted"]) == (["a.txt"], [])
+    filled.ok("add", "-u")
+    assert "large.bin" in filled.ok("ls", "-R", "data").stdout
+    filled.ok("checkout")
+    assert filled.read("data/large.bin") == LARGE and filled.read("data/a.txt") == b"mine\n"
+    filled.ok("status", "data", "--check")

@@ -21,7 +21,7 @@ from vstore.objects.tree import EXECUTABLE, FILE, Entry, Tree, diff_trees
 from vstore.ops.admission import check_admission
 from vstore.ops.relink import relink
 from vstore.ops.resolve import find_selection, find_targets, is_inside
-from vstore.ops.trees import find_tree, load_tree
+from vstore.ops.trees import find_tree, find_unplaced, load_tree
 from vstore.repo import Repo
 from vstore.state import Placed
 from vstore.workspace.pointers import Artifact, find_owner, write_pointer
@@ -132,7 +132,7 @@ def _find_tracked(repo: Repo, paths: Sequence[str | Path]) -> tuple[list[RelPath
         if isinstance(target.artifact.pointer, VstoreError):
             broken.append((target.path, target.artifact.pointer.message))
         elif _is_outdated(repo, target.artifact):
-            repo.reporter.note(f"{target.path} was passed over: it is an older version, and nobody changed it")
+            repo.reporter.note(f"{target.path} was passed over: it is not what its pointer says, and nobody changed it")
         elif os.path.lexists(repo.work_tree / target.path):
             found.append(target.path)
     return found, broken
@@ -294,7 +294,8 @@ def _find_lost(repo: Repo, root: RelPath, before: bytes | None, now: bytes | Non
     else:
         missing = repo.cache.find_missing(entry.digest for entry in gone if entry.is_file)
         lost = {entry.path for entry in gone if entry.is_file and entry.digest in missing}
-        why = "that are neither here nor in the cache"
+        lost |= find_unplaced(repo, root, gone)
+        why = "that no checkout brought here"
     if lost:
         repo.reporter.warn(f"{root} keeps {len(lost):,} of its files {why}")
     return lost

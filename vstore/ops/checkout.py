@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -168,9 +168,12 @@ class _Checkout:
         self._result.missing.extend(result.missing)
         self._result.damaged.extend(result.damaged)
         self._result.failed.extend((failed, error.message) for failed, error in result.failed)
-        # What could not be placed at all was never here: later nobody shall take it for deleted.
-        if not result.failed and (result.written or not (result.missing or result.damaged)):
+        # What could not be placed was never here: later nobody shall take it for deleted.
+        lacking = {lost[len(path) + 1 :] for lost, _ in (*result.missing, *result.damaged)}
+        if not result.failed and not lacking:
             self._remember(target)
+        elif not result.failed and result.written and tree is not None and not target.inner:
+            self._remember_part(path, tree, before, lacking)
         written = [entry for entry in change.write if entry.path in result.written]
         return CheckedOut(target.path, len(written), len(result.deleted), _size(written), kept)
 
@@ -186,6 +189,14 @@ class _Checkout:
         placed = Placed(target.pointer.kind, target.pointer.digest)
         if not self._dry_run and self._repo.state.find_placed(target.path) != placed:
             self._repo.state.save_placed(target.path, placed)
+
+    def _remember_part(self, path: RelPath, tree: bytes, before: Snapshot, lacking: Set[RelPath]) -> None:
+        """Note that a tree is there but for some paths, where there is what was before."""
+        stays = [entry for entry in before.iter_entries() if entry.path in lacking]
+        entries = [entry for entry in Tree.from_bytes(tree).entries if entry.path not in lacking]
+        with open_writer(self._repo.cache) as writer:
+            digest = writer.add_bytes(Tree([*entries, *stays]).to_bytes(), self._repo.algorithm)
+        self._repo.state.save_placed(path, Placed("tree", digest))
 
     def _plan(self, target: Target, before: Snapshot, tree: bytes | None) -> _Change:
         old_tree = before.tree if before.tree is not None else _EMPTY_TREE

@@ -13,7 +13,7 @@ from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.objects.tree import Entry, Tree, diff_trees, find_digests
 from vstore.ops.resolve import Target, find_selection, find_targets, is_inside
 from vstore.ops.transfer import Version, group_by_remote
-from vstore.ops.trees import find_tree
+from vstore.ops.trees import find_tree, find_unplaced
 from vstore.repo import Repo
 from vstore.workspace.pointers import parse_artifact
 from vstore.workspace.snapshot import Snapshot
@@ -151,6 +151,9 @@ def _one(
     was_here = placed is not None or bool(selected)
     if not was_here:
         deleted = []
+    elif placed is not None and placed.digest != pointer.digest:
+        unplaced = find_unplaced(repo, artifact.path, deleted)
+        deleted = [entry for entry in deleted if entry.path not in unplaced]
     unsaved = repo.cache.find_missing(entry.digest for entry in deleted if entry.is_file)
     if snapshot.kind == "absent" and not selected:
         data = DELETED if placed is not None else ABSENT

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from vstore.cache.writer import open_writer
 from vstore.errors import CorruptError, ObjectMissingError, RemoteNotFoundError, VstoreError
 from vstore.objects.digest import Digest, algorithm_of, hash_bytes
@@ -43,6 +45,19 @@ def find_tree(repo: Repo, digest: Digest) -> bytes | None:
         return repo.cache.read(digest)
     except VstoreError:
         return None
+
+
+def find_unplaced(repo: Repo, root: str, entries: Iterable[Entry]) -> set[str]:
+    """Return which entries vstore did not put there when it last put something at an artifact's path.
+
+    Nobody can have deleted them.  Nothing where that is not known.
+    """
+    placed = repo.state.find_placed(root)
+    tree = find_tree(repo, placed.digest) if placed is not None and placed.kind == "tree" else None
+    if tree is None:
+        return set()
+    there = {entry.path for entry in Tree.from_bytes(tree).entries}
+    return {entry.path for entry in entries if entry.path not in there}
 
 
 def load_entries(repo: Repo, pointer: Pointer, path: str, inner: str = "") -> list[Entry]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from vstore.api.opening import Directory, Paths, opened, standing
 from vstore.ops import add as _add
 from vstore.ops import checkout as _checkout
+from vstore.ops import dereference as _dereference
 from vstore.ops import init as _init
 from vstore.ops import mv as _mv
 from vstore.ops import rm as _rm
@@ -38,15 +39,21 @@ def add(
     directory: Directory = None,
     update: bool = False,
     force: bool = False,
+    dereference: bool = False,
     labels: Labels = Labels(),  # noqa: B008  frozen
     dry_run: bool = False,
     reporter: Reporter = SILENT,
 ) -> AddResult:
     """Track paths, or with ``update`` take over what changed in those (or all) that are tracked.
 
+    ``dereference`` first replaces links that lead out of what is added by copies of what they lead to; with ``dry_run``
+    it does not.
+
     Raises AddRefusedError, PathNotFoundError, NameRefusedError, PartialError naming files that cannot be read.
     """
     with opened(directory, reporter) as repo:
+        if dereference and not dry_run:
+            _dereference.dereference(repo, paths, force=force)
         return _add.add(repo, paths, update=update, force=force, labels=labels, dry_run=dry_run)
 
 

@@ -72,7 +72,7 @@ _REFUSALS = {
     "parent": "stop tracking what is inside with `vstore rm`, then add it",
     "ignored": "see which rule it is with `git check-ignore -v{pointer}`, or add it with --force",
     "kept-out": "change the rule in .vstoreignore, or add it with --force",
-    "symlink": "name the file or directory that is meant",
+    "symlink": "name the file or directory that is meant, or add it with --dereference",
     "inside-repository": "add it from inside that repository, with `vstore -C`",
     "repository": "move its .git elsewhere, or make it a submodule with `git submodule add`",
 }

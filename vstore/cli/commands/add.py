@@ -17,6 +17,9 @@ _COLOURS = {"new": "green", "updated": "yellow"}
 @options.paths()
 @click.option("-u", "--update", is_flag=True, help="Take over what changed in everything tracked (or in PATH...).")
 @options.force("Also take a path that .vstoreignore excludes, or whose pointer git ignores.")
+@click.option(
+    "--dereference", is_flag=True, help="Replace links that lead out of PATH by copies of what they lead to, first."
+)
 @click.option("--type", "kind", metavar="T", help="Say what it is: dataset, model, ...")
 @click.option("--desc", "description", metavar="S", help="Describe it.")
 @click.option("--label", "labels", metavar="L", multiple=True, help="Label it; may stand several times.")
@@ -36,6 +39,7 @@ def command(
     paths: tuple[str, ...],
     update: bool,
     force: bool,
+    dereference: bool,
     kind: str | None,
     description: str | None,
     labels: tuple[str, ...],
@@ -50,11 +54,14 @@ def command(
     """
     if not paths and not update:
         raise click.UsageError("no path was given; -u takes over every change of what is tracked")
+    if dereference and (update or dry_run):
+        raise click.UsageError("--dereference changes links: it goes neither with -u nor with --dry-run")
     result = api.add(
         paths,
         directory=session.directory,
         update=update,
         force=force,
+        dereference=dereference,
         labels=api.Labels(kind, description, labels, dict(map(_split, pairs)), remote),
         dry_run=dry_run,
         reporter=session.reporter,

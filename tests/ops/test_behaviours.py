@@ -37,7 +37,9 @@ def status_of(project: Project, path: str = "data") -> dict[str, object]:
 # Adding.
 
 
-@pytest.mark.parametrize("name", ["fo:o", "ärger", "data set", "-x", "a.vstore.b", "%41", "#1", "[a]"])
+@pytest.mark.parametrize(
+    "name", ["fo:o", "ärger", "data set", "-x", "a.vstore.b", "%41", "#1", "[a]", "file!with*weird#naming_[1].t?t"]
+)
 def test_names_of_every_kind_are_added_and_come_back(project: Project, name: str) -> None:
     """Colons, spaces, dashes, accents and brackets are names like any other."""
     project.write(name, b"content\n")
@@ -157,6 +159,160 @@ def test_moved_cache(project: Project) -> None:
     assert os.readlink(project.path / "data/large").startswith(str(project.path.parent / "moved"))
     assert project.read("data/large") == LARGE
     project.ok("status", "--check")
+
+
+def test_add_of_what_is_gone_leaves_the_pointer(filled: Project) -> None:
+    """Adding data that is not here is an error, and the pointer that stands for it stays as it was."""
+    before = filled.read("model.bin.vstore")
+    (filled.path / "model.bin").unlink()
+    assert filled.run("add", "model.bin").exit_code == 1
+    assert filled.read("model.bin.vstore") == before
+    filled.ok("checkout")
+    assert filled.read("model.bin") == LARGE[::-1]
+
+
+def test_unlocked_and_added_again_is_linked_again(project: Project) -> None:
+    """After unlock, change or not, an add makes the file what the link type says."""
+    project.ok("config", "set", "cache.type", "hardlink")
+    project.write("big", LARGE)
+    project.ok("add", "big")
+    for content in (LARGE, LARGE + b"more"):
+        project.ok("unlock", "big")
+        (project.path / "big").write_bytes(content)
+        project.ok("add", "big")
+        status = (project.path / "big").stat()
+        assert status.st_nlink == 2 and not status.st_mode & 0o222
+        assert project.read("big") == content
+
+
+# Parts of directories that are not here.
+
+
+@pytest.fixture
+def elsewhere(filled: Project) -> Project:
+    """A clone of a pushed project without cache and without data."""
+    filled.add_remote()
+    filled.ok("push")
+    clone = filled.clone()
+    clone.add_remote()
+    return clone
+
+
+def test_parts_are_added_to_what_is_not_here(elsewhere: Project) -> None:
+    """New, changed and equal files are taken into a directory of which nothing else is here, and pushed."""
+    before = elsewhere.read("data.vstore")
+    elsewhere.write("data/a.txt", b"a\n")
+    elsewhere.ok("add", "data/a.txt")
+    assert elsewhere.read("data.vstore") == before
+    elsewhere.write("data/sub/b.txt", b"changed\n")
+    elsewhere.write("data/sub/new/c.txt", b"c\n")
+    elsewhere.ok("add", "data/sub")
+    elsewhere.ok("push")
+    files = elsewhere.ok("ls", "-R", "data", "--json").json()["entries"]
+    assert sorted(file["path"] for file in files if file["kind"] == "file") == [
+        "data/a.txt",
+        "data/large.bin",
+        "data/sub/b.txt",
+        "data/sub/new/c.txt",
+    ]
+    elsewhere.ok("rm", "data/large.bin")
+    elsewhere.ok("push")
+    shutil.rmtree(elsewhere.path / "data")
+    elsewhere.drop_cache()
+    elsewhere.ok("pull")
+    assert shape(elsewhere.path / "data") == {
+        "a.txt": ("f", b"a\n"),
+        "sub": {"b.txt": ("f", b"changed\n"), "new": {"c.txt": ("f", b"c\n")}},
+    }
+
+
+def test_parts_come_one_after_the_other(filled: Project) -> None:
+    """File after file is checked out; what is there already is not touched, and at last all is there."""
+    (filled.path / "data/none").mkdir()
+    filled.ok("add", "data")
+    whole = shape(filled.path / "data")
+    shutil.rmtree(filled.path / "data")
+    filled.ok("checkout", "data/a.txt")
+    assert shape(filled.path / "data") == {"a.txt": ("f", b"a\n")}
+    inode = (filled.path / "data/a.txt").stat().st_ino
+    for part in ("data/none", "data/sub/b.txt", "data/a.txt", "data/large.bin"):
+        filled.ok("checkout", part)
+    assert shape(filled.path / "data") == whole
+    assert (filled.path / "data/a.txt").stat().st_ino == inode
+    filled.ok("checkout", "data")
+    filled.ok("status", "--check")
+
+
+def test_what_a_checkout_may_be_asked_for(filled: Project) -> None:
+    """An artifact, its pointer, a directory that holds artifacts, a pattern: each brings what it means, no more."""
+    for name in ("sets/one", "sets/deep/two", "three"):
+        filled.write(name, name.encode())
+        filled.ok("add", name)
+    for asked, back in (
+        ("three.vstore", ["three"]),
+        ("sets", ["sets/one", "sets/deep/two"]),
+        ("sets/o*", ["sets/one"]),
+        ("sets/deep/", ["sets/deep/two"]),
+    ):
+        for name in ("sets/one", "sets/deep/two", "three"):
+            (filled.path / name).unlink(missing_ok=True)
+        filled.ok("checkout", asked)
+        assert [name for name in ("sets/one", "sets/deep/two", "three") if filled.has(name)] == back
+    assert filled.run("checkout", "README").exit_code == 1
+
+
+def test_executable_bit_of_a_pointer(filled: Project) -> None:
+    """A pointer that says executable makes the file so, also where the content is the same."""
+    filled.path.joinpath("model.bin").chmod(0o755)
+    filled.ok("add", "model.bin")
+    filled.commit("executable")
+    filled.git("checkout", "--quiet", "HEAD~")
+    filled.ok("checkout")
+    assert not os.access(filled.path / "model.bin", os.X_OK)
+    filled.git("checkout", "--quiet", "main")
+    filled.ok("checkout")
+    assert os.access(filled.path / "model.bin", os.X_OK)
+
+
+def test_branches_with_other_artifacts(filled: Project) -> None:
+    """What only one branch tracks goes and comes with it, and so does git's ignore rule."""
+    filled.git("checkout", "--quiet", "-b", "branch")
+    filled.write("only/here.txt", b"here\n")
+    filled.ok("add", "only")
+    filled.commit("branch")
+    filled.git("checkout", "--quiet", "main")
+    filled.ok("checkout")
+    assert not filled.has("only") and b"/only" not in filled.read(".gitignore")
+    filled.git("checkout", "--quiet", "branch")
+    filled.ok("checkout")
+    assert filled.read("only/here.txt") == b"here\n"
+    assert filled.git("status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("place", ["elsewhere", "deep/new/place"])
+def test_move_and_go_back(filled: Project, place: str) -> None:
+    """A moved directory has its history: going back to before the move and forth again brings each place."""
+    (filled.path / place).parent.mkdir(parents=True, exist_ok=True)
+    filled.ok("mv", "data", place)
+    filled.commit("moved")
+    assert filled.read(f"{place}/a.txt") == b"a\n" and not filled.has("data")
+    filled.ok("status", "--check")
+    assert filled.git("status", "--porcelain") == ""
+    filled.git("checkout", "--quiet", "HEAD~")
+    filled.ok("checkout")
+    assert filled.read("data/a.txt") == b"a\n" and not filled.has(f"{place}/a.txt")
+    filled.git("checkout", "--quiet", "main")
+    filled.ok("checkout")
+    assert filled.read(f"{place}/a.txt") == b"a\n" and not filled.has("data")
+
+
+def test_moves_that_are_refused(filled: Project) -> None:
+    """Onto something that is there, from what is not tracked, or into itself: nothing moves."""
+    filled.write("other", b"other\n")
+    before = shape(filled.path / "data"), filled.git("status", "--porcelain")
+    for source, target in (("data", "other"), ("other", "new"), ("nowhere", "new"), ("data", "data/sub/new")):
+        assert filled.run("mv", source, target).exit_code != 0
+    assert (shape(filled.path / "data"), filled.git("status", "--porcelain")) == before
 
 
 # Status.

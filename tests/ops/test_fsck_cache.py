@@ -437,6 +437,30 @@ def test_unreadable(filled: Project) -> None:
     filled.ok("fsck")
 
 
+def test_what_cannot_be_tracked_is_no_damage(filled: Project) -> None:
+    """Names, links and pipes that no tree can hold are for status to tell."""
+    (filled.path / os.fsdecode(b"data/\xff")).write_bytes(b"")
+    (filled.path / "data/outside").symlink_to("/etc/passwd")
+    os.mkfifo(filled.path / "data/pipe")
+    assert filled.ok("fsck", "--json").json()["damages"] == []
+
+
+def test_with_blake3(git_repo: Path) -> None:
+    """The other hash is verified and mended as well."""
+    project = Project(git_repo)
+    project.ok("init", "--hash", "blake3")
+    project.add_data()
+    project.ok("fsck")
+    scratch(packs(project)[0])
+    rewrite(object_of(project, LARGE), LARGE[::-1])
+    assert [paths for _, _, paths in damages(project.run("fsck", "--json").json())] == [
+        ["data/sub/b.txt"],
+        ["data/large.bin"],
+    ]
+    project.ok("fsck", "--repair")
+    assert project.ok("fsck", "--json").json()["cache"]["whole"] == 2
+
+
 def test_broken_pointer(filled: Project) -> None:
     """A pointer that cannot be read is passed over and told; the rest is verified."""
     filled.write("model.bin.vstore", b"nonsense")

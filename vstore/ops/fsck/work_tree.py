@@ -20,6 +20,7 @@ from vstore.workspace.snapshot import UNKNOWN, Snapshot, match, state_path
 
 _LINK = 3
 _PASSED_OVER = Digest("-")
+_UNREADABLE = "cannot be read"
 
 
 @dataclass(slots=True)
@@ -63,7 +64,9 @@ def compare(repo: Repo, path: RelPath, inspected: Inspected) -> Compared:
     compared.files = sum(digest != _PASSED_OVER for column in truth for digest in column)
     reading = Reading(found, truth, repo.cache, repo.algorithm, None)
     reading.run(min(4, repo.jobs), repo.reporter)
-    compared.unreadable += [(_join(path, failed), reason) for failed, reason in reading.failed]
+    # What changes or cannot be tracked is no damage: status tells it.
+    unreadable = [(failed, reason) for failed, reason in reading.failed if reason.startswith(_UNREADABLE)]
+    compared.unreadable += [(_join(path, failed), reason) for failed, reason in unreadable]
     # What was touched while it was read is not believed any more.
     if inspected.spoiled:
         compared.spoiled = _find_spoiled(repo, path, found, inspected.spoiled if is_shared else {})
@@ -73,7 +76,7 @@ def compare(repo: Repo, path: RelPath, inspected: Inspected) -> Compared:
                 file = _join(path, directory.file_path(row) if found.is_directory else "")
                 if file not in compared.spoiled:
                     compared.wrong.append(file)
-    if not compared.wrong and not compared.unreadable and _is_root_wrong(repo, path, found, reading, truth):
+    if not compared.wrong and not reading.failed and _is_root_wrong(repo, path, found, reading, truth):
         compared.wrong.append(path)
     return compared
 

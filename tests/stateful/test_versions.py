@@ -5,6 +5,7 @@ What was added and pushed comes back byte for byte; what was never saved does no
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -16,11 +17,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from tests.project import Project
+from vstore.cache.cache import Cache
+from vstore.errors import VstoreError
+from vstore.objects.digest import algorithm_of, hash_bytes
+from vstore.objects.pointer import pointer_from_bytes
 
 Files = dict[str, tuple[bool, bytes]]
 """What lies below ``data``: executable or not, and content."""
 
-UNSAVED, PARTLY, NOWHERE = 11, 3, 12
+UNSAVED, PARTLY, NOWHERE, CORRUPT = 11, 3, 12, 13
 PATHS = st.sampled_from(["a", "b", "d", "d/a", "d/b", "d/e", "d/e/c", "ü #1"])
 CONTENTS = st.sampled_from([b"", b"1\n", b"2\n", b"3\n", b"4" * 300_000, b"5" * 300_000])
 
@@ -185,6 +190,52 @@ class Versions(RuleBasedStateMachine):
         for above, _, names in os.walk(self.data):
             for name in names:
                 if os.path.islink(os.path.join(above, name)):
+                    os.unlink(os.path.join(above, name))
+
+    @rule(which=st.integers(0, 1000), at=st.integers(0, 10**6))
+    def rot(self, which: int, at: int) -> None:
+        """Let a byte of the cache turn over unseen, and have it mended: what still is good stays."""
+        cache = self.project.path / ".git/vstore/cache"
+        files = [path for path in cache.rglob("*") if path.is_file() and {"packs", "objects"} & set(path.parts)]
+        if not files:
+            return
+        path = sorted(files, key=Path.read_bytes)[which % len(files)]
+        before = path.stat()
+        data = bytearray(path.read_bytes())
+        data[at % len(data)] ^= 1
+        path.chmod(0o644)
+        with open(path, "r+b") as file:
+            file.write(data)
+        path.chmod(before.st_mode)
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        good = {commit: self._good_in(commit) for commit in self.cached}
+        outcome = self.project.run("fsck", "--repair")
+        assert outcome.exit_code in (0, PARTLY, NOWHERE, CORRUPT), outcome.stderr
+        assert all(self._good_in(commit) >= contents for commit, contents in good.items()), outcome.stdout
+        self.cached = {commit for commit in self.cached if len(self._good_in(commit)) == self._needs(commit)}
+        self._drop_dead_links()
+        assert outcome.exit_code != 0 or self.project.run("fsck").exit_code == 0
+
+    def _good_in(self, commit: str) -> set[str]:
+        """The digests of what a version needs and the cache holds."""
+        cache = Cache(self.project.path / ".git/vstore/cache")
+        pointer = pointer_from_bytes(self.project.git("show", f"{commit}:data.vstore").encode(), "data.vstore")
+        algorithm = algorithm_of(pointer.digest).name
+        wanted = {pointer.digest, *(hash_bytes(content, algorithm) for _, content in self.versions[commit].values())}
+        good = set()
+        for digest in wanted:
+            with contextlib.suppress(VstoreError):
+                cache.read(digest)
+                good.add(str(digest))
+        return good
+
+    def _needs(self, commit: str) -> int:
+        return 1 + len({content for _, content in self.versions[commit].values()})
+
+    def _drop_dead_links(self) -> None:
+        for above, _, names in os.walk(self.data):
+            for name in names:
+                if not os.path.exists(os.path.join(above, name)):
                     os.unlink(os.path.join(above, name))
 
     @rule()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -13,11 +14,12 @@ from typing import Any
 import pytest
 
 import vstore
+from tests.command import start_vstore
 from tests.ops.test_checkout import shape
 from tests.project import LARGE, Project
 from vstore.cache.packs import PACK_SUFFIX
 
-USAGE, PARTLY, MISSING, CORRUPT = 2, 3, 12, 13
+USAGE, PARTLY, LOCKED, MISSING, CORRUPT = 2, 3, 11, 12, 13
 
 
 @pytest.fixture
@@ -258,11 +260,11 @@ def test_missing_but_pushed(filled: Project) -> None:
         path.unlink()
     result = filled.ok("fsck", "--json").json()
     assert result["damages"] == [] and len(result["remarks"]) == 1
-    assert "a remote holds them, as far as is known here" in result["remarks"][0][1]
+    assert "which a remote holds, as far as is known here" in result["remarks"][0][1]
     filled.ok("fsck", "--repair")
     clone = filled.clone()
     clone.add_remote()
-    assert "never here" in clone.ok("fsck").stdout
+    assert "which never were here" in clone.ok("fsck").stdout
     clone.ok("pull")
     clone.ok("fsck")
     assert clone.ok("status", "--json").json()["artifacts"][0]["not_in_cache"] == 0
@@ -418,8 +420,8 @@ def test_strangers_and_leftovers(filled: Project) -> None:
     assert [remark for _, remark in result["remarks"]] == [
         "packs/notes.txt is nothing of ours",
         "objects/xxh128/ab/short is nothing of ours",
-        "1 files belong to commands that died, or still run",
-        "1 loose objects are not read-only",
+        "files of commands that died, or still run: 1",
+        "loose objects that are not read-only: 1",
     ]
     assert len(filled.ok("fsck", "--repair", "--json").json()["remarks"]) == 3
     assert (cache_of(filled) / "packs/notes.txt").exists()
@@ -489,6 +491,44 @@ def test_shared_cache(filled: Project, tmp_path: Path) -> None:
     assert [paths for _, _, paths in damages(other.run("fsck", "--json").json())] == [["theirs.txt"]]
     other.ok("fsck", "--repair")
     other.ok("fsck")
+
+
+def test_verifying_waits_for_nobody(filled: Project) -> None:
+    """While a collector holds the cache alone it is verified, and mended only afterwards."""
+    filled.ok("config", "set", "core.lock_wait", "0.1")
+    scratch(packs(filled)[0])
+    with open(cache_of(filled) / "lock", "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert filled.run("fsck").exit_code == CORRUPT
+        assert filled.run("fsck", "--repair").exit_code == LOCKED
+    filled.ok("fsck", "--repair")
+
+
+def test_mending_beside_an_add(filled: Project, tmp_path: Path) -> None:
+    """Another repository that adds to the same cache meanwhile gets all of its data in, and nothing is lost."""
+    (tmp_path / "other").mkdir()
+    other = Project(tmp_path / "other")
+    other.git("init", "--quiet")
+    other.ok("init", "--cache-dir", cache_of(filled))
+    for number in range(3000):
+        other.write(f"many/{number}", b"%d\n" % number)
+    other.write("many/large.bin", LARGE)
+    other.write("many/b.txt", b"bb\n")
+    scratch(packs(filled)[0])
+    rewrite(object_of(filled, LARGE), LARGE[::-1])
+    adding = start_vstore("add", "many", cwd=other.path)
+    try:
+        for _ in range(5):
+            filled.ok("fsck", "--repair")
+        stdout, stderr = adding.communicate(timeout=60)
+    finally:
+        adding.kill()
+    assert adding.returncode == 0, stdout + stderr
+    for project in (filled, other):
+        assert project.ok("fsck", "--json").json()["damages"] == []
+    shutil.rmtree(other.path / "many")
+    other.ok("checkout")
+    assert other.read("many/large.bin") == LARGE and other.read("many/2999") == b"2999\n"
 
 
 def test_without_git(tmp_path: Path) -> None:

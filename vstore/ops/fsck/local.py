@@ -151,22 +151,22 @@ class _Run:
         """Say what harms nobody."""
         judged = self._holdings.judge(lacks)
         for contents, where in (
-            (judged.elsewhere, "a remote holds them, as far as is known here"),
-            (judged.unknown, "they were never here, and no remote that was asked from here named them"),
+            (judged.elsewhere, "which a remote holds, as far as is known here"),
+            (judged.unknown, "which never were here, and which no remote names, as far as is known here"),
         ):
             number = len(contents.difference(damaged, judged.lost))
             if number:
-                self._remarks.append(f"{number:,} contents that versions need are not in the cache: {where}")
+                self._remarks.append(f"not in the cache are contents that versions need, {where}: {number:,}")
         listing = self._inspected.listing
         for path in listing.strangers[:_MOST_STRANGERS]:
             self._remarks.append(f"{path.relative_to(self._repo.cache.path)} is nothing of ours")
         if len(listing.strangers) > _MOST_STRANGERS:
-            self._remarks.append(f"{len(listing.strangers) - _MOST_STRANGERS:,} more files are nothing of ours")
+            self._remarks.append(f"more files that are nothing of ours: {len(listing.strangers) - _MOST_STRANGERS:,}")
         if listing.leftovers:
-            self._remarks.append(f"{listing.leftovers:,} files belong to commands that died, or still run")
+            self._remarks.append(f"files of commands that died, or still run: {listing.leftovers:,}")
         writable = make_read_only(self._repo, self._inspected.writable) if self._repair else self._inspected.writable
         if writable:
-            self._remarks.append(f"{len(writable):,} loose objects are not read-only")
+            self._remarks.append(f"loose objects that are not read-only: {len(writable):,}")
 
     # mending
 

@@ -76,7 +76,8 @@ def compare(repo: Repo, path: RelPath, inspected: Inspected) -> Compared:
                 file = _join(path, directory.file_path(row) if found.is_directory else "")
                 if file not in compared.spoiled:
                     compared.wrong.append(file)
-    if not compared.wrong and not reading.failed and _is_root_wrong(repo, path, found, reading, truth):
+    is_clear = not (compared.wrong or compared.spoiled or reading.failed)
+    if is_clear and _is_root_wrong(repo, path, found, reading, truth):
         compared.wrong.append(path)
     return compared
 

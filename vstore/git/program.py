@@ -33,8 +33,9 @@ _REPOSITORY_VARIABLES = frozenset(
         "GIT_WORK_TREE",
     }
 )
-# English, so that its words can be recognised; no lock for refreshing what is only read; no questions.
-_OUR_VARIABLES = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
+# English, so that its words can be recognised; no lock for refreshing what is only read; no questions; and a broken ref
+# is an error, not a ref less.
+_OUR_VARIABLES = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_REF_PARANOIA": "1"}
 
 
 def has_git() -> bool:
@@ -53,7 +54,7 @@ def run_git(directory: Path, *arguments: str, stdin: bytes = b"") -> bytes:
             ["git", "-C", directory, *arguments],
             input=stdin,
             capture_output=True,
-            env=_environment(),
+            env=git_environment(),
             check=False,
         )
     if done.returncode:
@@ -69,11 +70,12 @@ def start_git(directory: Path, *arguments: str) -> subprocess.Popen[bytes]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=_environment(),
+            env=git_environment(),
         )
 
 
-def _environment() -> dict[str, str]:
+def git_environment() -> dict[str, str]:
+    """Return the environment to run git in: ours, except what would point git at another repository."""
     return {name: value for name, value in os.environ.items() if name not in _REPOSITORY_VARIABLES} | _OUR_VARIABLES
 
 

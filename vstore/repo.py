@@ -11,14 +11,16 @@ from pathlib import Path
 
 from vstore.cache.cache import Cache
 from vstore.cache.link import probe_link_type
+from vstore.cache.users import User, identify, note
 from vstore.config import Config, RemoteSettings, load_config
-from vstore.durable import FileLock, os_errors
+from vstore.durable import FileLock, from_os_error, os_errors
 from vstore.errors import (
     InvalidError,
     RemoteDeniedError,
     RemoteNotFoundError,
     RemoteUnavailableError,
     RepositoryNotFoundError,
+    UnavailableError,
 )
 from vstore.git import GitRepo, find_git_repo
 from vstore.objects.digest import Digest
@@ -35,6 +37,8 @@ from vstore.workspace.pointers import find_owner
 from vstore.workspace.snapshotter import Snapshotter
 
 VSTORE_DIRECTORY = ".vstore"
+ID_FILE = "id"
+"""Below ``private``: by what a work tree is known again."""
 _MAX_JOBS = 16
 _WAITING = "waiting for another vstore command to finish"
 
@@ -163,20 +167,45 @@ class Repo:
 
     @contextlib.contextmanager
     def using_cache(self) -> Iterator[None]:
-        """Keep collectors out of the cache; other writers share it.  Raises LockedError."""
+        """Keep collectors out of the cache, and let them know of us; other writers share it.  Raises LockedError."""
+        with self._holding_cache(shared=True) as held:
+            if not held:
+                self.reporter.warn(f"{self.cache.path} is on a file system without locks")
+            try:
+                note(self.cache, self.as_user())
+            except OSError as error:
+                reason = from_os_error(error, self.cache.path, "write to").message
+                self.reporter.warn(f"who collects garbage in the cache will not see what is needed here: {reason}")
+            yield
+
+    @contextlib.contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Have the cache alone, to remove contents from it.  Raises LockedError; UnavailableError without locks."""
+        with self._holding_cache(shared=False) as held:
+            if not held:
+                fact = f"{self.cache.path} is on a file system without locks, so that others may be using it now"
+                raise UnavailableError(fact, path=str(self.cache.path))
+            yield
+
+    @contextlib.contextmanager
+    def _holding_cache(self, *, shared: bool) -> Iterator[bool]:
+        """Hold the lock on the cache; yields False where there are no locks."""
         self.cache.create()
         lock = self.cache.lock()
         with os_errors(self.cache.path, "lock"):
             held = lock.acquire(
-                shared=True, wait_s=self.config.lock_wait_s, on_wait=lambda: self.reporter.note(_WAITING)
+                shared=shared, wait_s=self.config.lock_wait_s, on_wait=lambda: self.reporter.note(_WAITING)
             )
         self.cache.packs.reload()  # a collector may have been at them while we waited
-        if not held:
-            self.reporter.warn(f"{self.cache.path} is on a file system without locks")
         try:
-            yield
+            yield held
         finally:
             lock.release()
+
+    def as_user(self) -> User:
+        """Return this work tree as those who collect garbage in its cache know it.  Raises OSError."""
+        home, shared = (self.directory, None) if self.git is None else (self.git.git_dir, self.git.common_dir)
+        return identify(self.work_tree, home, shared, id_file=self.private / ID_FILE)
 
     @contextlib.contextmanager
     def open_remote(self, name: str | None = None) -> Iterator[Remote]:

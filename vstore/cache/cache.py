@@ -20,6 +20,8 @@ from vstore.objects.pack import read_record
 from vstore.objects.table import Location
 
 CACHE_VERSION = 1
+USERS = "repositories"
+"""The directory in which repositories note that they use a cache."""
 _FEW = 1000
 _FORMAT = f"vstore-cache {CACHE_VERSION}\n"
 _ANY_FORMAT = re.compile(r"vstore-cache [0-9]+\n")
@@ -44,7 +46,7 @@ class Cache:
         Raises CorruptError where it cannot be told which version's it is.
         """
         with os_errors(self.path, "create"):
-            for directory in (self.path, self.objects, self.packs.directory):
+            for directory in (self.path, self.objects, self.packs.directory, self.path / USERS):
                 if not directory.is_dir():
                     self.make_directory(directory)
             if not self.has_format():

@@ -1,0 +1,126 @@
+"""Who uses a cache: every work tree notes itself in it, so that a collector knows whose data is there.
+
+A note that its work tree cannot be found by any more stays until somebody says so: the disk may come back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vstore.cache.cache import USERS, Cache
+from vstore.durable import flush_directory, is_temporary, os_errors, write_atomic
+from vstore.errors import CorruptError, NewerFormatError
+
+USER_VERSION = 1
+_SUFFIX = ".json"
+_ID_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A work tree that uses a cache.
+
+    ``home`` is where what belongs to this work tree alone is kept: its git directory, or ``.vstore``.  ``shared`` is
+    that of all worktrees of its git repository, None without git.  ``id`` is kept in ``home`` and moves along with it;
+    so does, on one file system, ``inode``, which a copy does not have.
+    """
+
+    work_tree: str
+    home: str
+    shared: str | None
+    id: str
+    inode: int
+
+    @property
+    def is_linked(self) -> bool:
+        """Whether it is a worktree beside the main one: such come and go."""
+        return self.shared is not None and self.shared != self.home
+
+    @property
+    def name(self) -> str:
+        """The name of its note."""
+        return hashlib.sha256(os.fsencode(f"{self.work_tree}\0{self.id}")).hexdigest()[:32] + _SUFFIX
+
+    def to_bytes(self) -> bytes:
+        """Return the note."""
+        return (json.dumps({"version": USER_VERSION, **dataclasses.asdict(self)}, indent=1) + "\n").encode()
+
+
+def identify(work_tree: Path, home: Path, shared: Path | None, *, id_file: Path) -> User:
+    """Return a work tree as a user of caches, making its id if it has none yet.  Raises OSError."""
+    try:
+        identity = id_file.read_text("ascii")
+    except FileNotFoundError:
+        identity = secrets.token_hex(_ID_BYTES)
+        id_file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(id_file, identity.encode())
+        identity = id_file.read_text("ascii")  # another command may have been as quick
+    inode = os.stat(home).st_ino
+    return User(str(work_tree), str(home), None if shared is None else str(shared), identity, inode)
+
+
+def is_there(user: User, *, id_file: Path) -> bool:
+    """Tell whether what a user calls its home still is the same directory.  Raises OSError."""
+    try:
+        return os.stat(user.home).st_ino == user.inode or id_file.read_text("ascii") == user.id
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def note(cache: Cache, user: User) -> None:
+    """Note a user in a cache, durably, unless it is; 30 us where it is.  Raises OSError."""
+    path = cache.path / USERS / user.name
+    wanted = user.to_bytes()
+    with contextlib.suppress(FileNotFoundError):
+        if path.read_bytes() == wanted:
+            return
+    write_atomic(path, wanted)
+    path.chmod(cache.file_mode(0o644))  # whatever the umask: whoever collects must be able to read it
+
+
+def list_users(cache: Cache) -> list[User]:
+    """Return all users of a cache, by their work trees.
+
+    Raises CorruptError or NewerFormatError for a note that cannot be understood.
+    """
+    directory = cache.path / USERS
+    users: list[User] = []
+    with os_errors(directory, "read"):
+        for name in os.listdir(directory) if directory.is_dir() else ():
+            if not is_temporary(name):
+                users.append(_user_from_bytes((directory / name).read_bytes(), directory / name))
+    return sorted(users, key=lambda user: (user.work_tree, user.id))
+
+
+def forget(cache: Cache, user: User) -> None:
+    """Take a note away."""
+    path = cache.path / USERS / user.name
+    with os_errors(path, "delete"):
+        path.unlink(missing_ok=True)
+        flush_directory(path.parent)
+
+
+def _user_from_bytes(data: bytes, path: Path) -> User:
+    try:
+        values: dict[str, Any] = json.loads(data)
+        version = values.pop("version")
+        if version != USER_VERSION:
+            raise NewerFormatError(f"{path} has format version {version!r}", path=str(path), version=version)
+        user = User(**values)
+        texts: list[Any] = [user.work_tree, user.home, user.id, *([] if user.shared is None else [user.shared])]
+        inode: Any = user.inode
+        if not all(isinstance(text, str) and text for text in texts) or type(inode) is not int:
+            raise ValueError("a field has the wrong type")
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise CorruptError(f"{path} does not say which repository uses the cache", path=str(path)) from error
+    if user.name != path.name:
+        raise CorruptError(f"{path} is the note of another repository", path=str(path))
+    return user

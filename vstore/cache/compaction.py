@@ -1,0 +1,173 @@
+"""Compaction: rewriting packs without what nobody needs, and merging small ones.
+
+A pack is deleted when all that was to be kept of it is, verified and durable, in another one; a death in between leaves
+records twice, which harms nobody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import xxhash
+
+from vstore.cache.cache import Cache
+from vstore.cache.inventory import HeldPack, read_table
+from vstore.cache.loose import OBJECT_MODE
+from vstore.cache.packs import new_pack_name
+from vstore.cache.writer import PACK_BYTES
+from vstore.durable import flush_directory, os_errors, temporary_name
+from vstore.errors import CorruptError
+from vstore.objects.digest import Digest
+from vstore.objects.pack import FOOTER_BYTES, PackWriter, footer_from_bytes, read_record
+from vstore.objects.table import Location
+
+SMALL_PACK_BYTES = 8 * 1024 * 1024
+"""A pack below this is cheap to rewrite, and one of too many."""
+MANY_SMALL_PACKS = 8
+_WORTHLESS_SHARE = 0.2
+_READ_BYTES = 1024 * 1024
+
+
+class PackUse(NamedTuple):
+    """A pack with those of its records that are to be kept, as they lie in it."""
+
+    pack: HeldPack
+    kept: list[Location]
+    kept_bytes: int
+
+    @property
+    def is_worth_rewriting(self) -> bool:
+        """Whether what can go is worth copying the rest."""
+        dead_bytes = sum(sum(section.stored) for section in self.pack.table.sections) - sum(
+            location.stored_bytes for location in self.kept
+        )
+        is_small = self.pack.size_bytes < SMALL_PACK_BYTES
+        return len(self.kept) < len(self.pack.table) and (
+            is_small or dead_bytes >= _WORTHLESS_SHARE * self.pack.size_bytes
+        )
+
+
+def choose_packs(uses: Sequence[PackUse]) -> list[PackUse]:
+    """Return the packs to rewrite: those that waste much, and small ones where there are many."""
+    chosen = [use for use in uses if use.is_worth_rewriting]
+    small = [use for use in uses if use.kept and use.kept_bytes < SMALL_PACK_BYTES and use not in chosen]
+    return [*chosen, *(small if len(small) >= MANY_SMALL_PACKS else [])]
+
+
+def find_use(pack: HeldPack, needed: Collection[Digest] | None) -> PackUse:
+    """Return what of a pack is to be kept: what is ``needed``, of any kind; all of it if that is None."""
+    kept = sorted(
+        (location for location in pack.table.locations() if needed is None or location.digest in needed),
+        key=lambda location: location.offset,
+    )
+    return PackUse(pack, kept, sum(location.record_bytes for location in kept))
+
+
+def rewrite_packs(cache: Cache, uses: Sequence[PackUse]) -> list[Path]:
+    """Write what is to be kept of packs into new ones, delete the old ones, and return those deleted.
+
+    A pack of which something to be kept is damaged, and not good in another of them, stays as it is.
+    """
+    written: set[tuple[int, Digest]] = set()
+    deleted: list[Path] = []
+    with os_errors(cache.packs.directory, "write to"):
+        for use in uses:
+            if not use.kept:  # first, for it makes room
+                use.pack.path.unlink()
+                deleted.append(use.pack.path)
+        rest = [use for use in uses if use.kept]
+        copies = [path for group in _iter_groups(rest) if (path := _write_pack(cache, group, written))]
+        if copies:
+            flush_directory(cache.packs.directory)
+        for path in copies:
+            _check(path)
+        for use in rest:
+            if all((location.kind, location.digest) in written for location in use.kept):
+                use.pack.path.unlink()
+                deleted.append(use.pack.path)
+        flush_directory(cache.packs.directory)
+    cache.packs.reload()
+    return deleted
+
+
+def _iter_groups(uses: Sequence[PackUse]) -> Iterator[list[PackUse]]:
+    """Yield packs, oldest first, in groups that make about one pack each."""
+    group: list[PackUse] = []
+    size_bytes = 0
+    for use in sorted(uses, key=lambda use: use.pack.path.name):
+        group.append(use)
+        size_bytes += use.kept_bytes
+        if size_bytes >= PACK_BYTES:
+            yield group
+            group, size_bytes = [], 0
+    if group:
+        yield group
+
+
+def _write_pack(cache: Cache, group: Sequence[PackUse], written: set[tuple[int, Digest]]) -> Path | None:
+    """Write a pack of what is to be kept of some and not yet ``written``, and give it its name; None if nothing is."""
+    temporary, final = cache.packs.directory / temporary_name(), cache.packs.directory / new_pack_name()
+    taken: set[tuple[int, Digest]] = set()
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(descriptor, "wb") as file:
+            writer = PackWriter(file.write)
+            for use in group:
+                for location, record in _iter_good(use):
+                    key = (location.kind, location.digest)
+                    if key not in written and key not in taken:
+                        writer.add_record(record, location)
+                        taken.add(key)
+            writer.finish()
+            file.flush()
+            os.fchmod(file.fileno(), cache.file_mode(OBJECT_MODE))
+            # What is young is not removed: a copy is as old as what it was made of.
+            newest_ns = max(use.pack.mtime_ns for use in group)
+            os.utime(file.fileno(), ns=(newest_ns, newest_ns))
+            os.fsync(file.fileno())
+        if not taken:
+            os.unlink(temporary)
+            return None
+        os.rename(temporary, final)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    written |= taken
+    return final
+
+
+def _iter_good(use: PackUse) -> Iterator[tuple[Location, memoryview]]:
+    """Yield the records to be kept that are what they should be, reading a megabyte at a time."""
+    with open(use.pack.path, "rb", buffering=0) as file:
+        window, start = memoryview(b""), 0
+        for location in use.kept:
+            end = location.offset + location.record_bytes
+            if not start <= location.offset <= end <= start + len(window):
+                start = location.offset
+                window = memoryview(os.pread(file.fileno(), max(_READ_BYTES, location.record_bytes), start))
+            record = window[location.offset - start : end - start]
+            try:
+                read_record(record, location)
+            except CorruptError:
+                continue
+            yield location, record
+
+
+def _check(path: Path) -> None:
+    """Read a new pack back, whole, before what it was made of goes.  Raises CorruptError."""
+    with open(path, "rb", buffering=0) as file:
+        size_bytes = os.fstat(file.fileno()).st_size
+        read_table(file.fileno(), size_bytes)
+        footer = footer_from_bytes(os.pread(file.fileno(), FOOTER_BYTES, size_bytes - FOOTER_BYTES), size_bytes)
+        hasher = xxhash.xxh3_128()
+        left = size_bytes - FOOTER_BYTES
+        while left and (piece := os.read(file.fileno(), min(left, _READ_BYTES))):
+            hasher.update(piece)
+            left -= len(piece)
+        if left or hasher.hexdigest() != footer.pack_checksum:
+            raise CorruptError(f"the pack {path}, just written, is damaged", path=str(path))

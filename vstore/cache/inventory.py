@@ -1,0 +1,132 @@
+"""Taking stock of a cache: what lies in it, how large and how old, and what dead commands left."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from vstore.cache.cache import USERS, Cache
+from vstore.cache.packs import PACK_SUFFIX
+from vstore.durable import is_temporary, os_errors
+from vstore.errors import CorruptError, NewerFormatError
+from vstore.objects.digest import DIGEST_PATTERN, Digest
+from vstore.objects.pack import FOOTER_BYTES, footer_from_bytes, parse_table
+from vstore.objects.table import Table
+
+_DIGEST = re.compile(DIGEST_PATTERN)
+_ASIDE = re.compile(r"(xxh128-[0-9a-f]{32}|blake3-[0-9a-f]{64})(?:-.*)?")
+
+
+class LooseObject(NamedTuple):
+    """A large content; ``links`` is how many names its file has, those in work trees included."""
+
+    digest: Digest
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    links: int
+
+
+class HeldPack(NamedTuple):
+    """A pack whose table is good."""
+
+    path: Path
+    size_bytes: int
+    mtime_ns: int
+    table: Table
+
+
+class Leftover(NamedTuple):
+    """What a dead command left; ``digest`` is that of the content it was or should have become, where we know."""
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    digest: Digest | None
+
+
+@dataclass(slots=True)
+class Inventory:
+    """Everything in a cache that has a name of ours.  ``damaged`` are packs whose table cannot be relied upon."""
+
+    loose: list[LooseObject] = field(default_factory=list)
+    packs: list[HeldPack] = field(default_factory=list)
+    damaged: list[Path] = field(default_factory=list)
+    leftovers: list[Leftover] = field(default_factory=list)
+
+
+def take_inventory(cache: Cache) -> Inventory:
+    """Look at everything in a cache: 3 us a loose object, a read a pack.
+
+    What has a strange name is left out.  Raises NewerFormatError for a pack of another version, UnavailableError.
+    """
+    found = Inventory()
+    with os_errors(cache.path, "read"):
+        for directory in (cache.path, cache.objects, cache.packs.directory, cache.path / USERS):
+            found.leftovers += _iter_leftovers(directory)
+        for name in ("partial", "damaged"):
+            found.leftovers += _iter_leftovers(cache.path / name, of_contents=True)
+        for algorithm in _iter_directories(cache.objects):
+            for first in _iter_directories(Path(algorithm.path)):
+                _take_objects(f"{algorithm.name}:{first.name}", first.path, found)
+        for entry in sorted(os.scandir(cache.packs.directory), key=lambda entry: entry.name):
+            if entry.name.endswith(PACK_SUFFIX) and entry.is_file(follow_symlinks=False):
+                _take_pack(Path(entry.path), found)
+    return found
+
+
+def _take_objects(prefix: str, directory: str, found: Inventory) -> None:
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            digest = prefix + entry.name
+            if is_temporary(entry.name) or not entry.is_file(follow_symlinks=False):
+                continue
+            if _DIGEST.fullmatch(digest):
+                held = entry.stat(follow_symlinks=False)
+                found.loose.append(
+                    LooseObject(Digest(digest), entry.path, held.st_size, held.st_mtime_ns, held.st_nlink)
+                )
+
+
+def _take_pack(path: Path, found: Inventory) -> None:
+    with open(path, "rb", buffering=0) as file:
+        held = os.fstat(file.fileno())
+        try:
+            table = read_table(file.fileno(), held.st_size)
+        except NewerFormatError:
+            raise
+        except CorruptError:
+            found.damaged.append(path)
+            return
+    found.packs.append(HeldPack(path, held.st_size, held.st_mtime_ns, table))
+
+
+def read_table(descriptor: int, size_bytes: int) -> Table:
+    """Return the table of an open pack, which must be good.  Raises CorruptError, NewerFormatError, OSError."""
+    if size_bytes < FOOTER_BYTES:
+        raise CorruptError("a pack is shorter than its footer")
+    footer = footer_from_bytes(os.pread(descriptor, FOOTER_BYTES, size_bytes - FOOTER_BYTES), size_bytes)
+    return parse_table(os.pread(descriptor, footer.table_bytes, footer.table_offset), footer)
+
+
+def _iter_leftovers(directory: Path, *, of_contents: bool = False) -> Iterator[Leftover]:
+    if not directory.is_dir():
+        return
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            match = _ASIDE.fullmatch(entry.name) if of_contents else None
+            if match or is_temporary(entry.name):
+                held = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(held.st_mode):
+                    digest = Digest(match[1].replace("-", ":")) if match else None
+                    yield Leftover(entry.path, held.st_size, held.st_mtime_ns, digest)
+
+
+def _iter_directories(directory: Path) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(directory) as entries:
+        yield from (entry for entry in entries if entry.is_dir(follow_symlinks=False))

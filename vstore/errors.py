@@ -112,6 +112,15 @@ class LockedError(ConflictError):
     code = "locked"
 
 
+class NeedsUnknownError(ConflictError):
+    """What is still needed cannot be told, so that nothing may be removed.
+
+    Fields: ``failed``, pairs of (place, reason); ``repositories``, ``worktrees`` or ``keys``: what it is about.
+    """
+
+    code = "needs-unknown"
+
+
 class ChangedWhileReadError(ConflictError):
     """A file kept changing, or vanished, while it was read.  Field: ``path``."""
 

@@ -8,6 +8,7 @@ dataclasses that ``--json`` prints.  What goes wrong is a VstoreError.
 from __future__ import annotations
 
 from vstore.api.changing import add, checkout, init, mv, rm, unlock
+from vstore.api.cleaning import gc
 from vstore.api.looking import (
     cat,
     diff,
@@ -45,6 +46,8 @@ from vstore.ops.doctor import DoctorResult, RemoteHealth, RepositoryHealth
 from vstore.ops.du import DuResult, Usage
 from vstore.ops.fetch import Fetched, FetchResult
 from vstore.ops.fsck import Damage, FsckResult, Need, Verified, VerifiedCache
+from vstore.ops.fsck import Damage, FsckResult, Need, Verified
+from vstore.ops.gc import Collected, GcResult, Kept
 from vstore.ops.init import InitResult
 from vstore.ops.ls import Listed, LsResult
 from vstore.ops.mv import Moved, MvResult
@@ -67,6 +70,7 @@ __all__ = [
     "CheckResult",
     "CheckedOut",
     "CheckoutResult",
+    "Collected",
     "ConfigResult",
     "Damage",
     "DiffResult",
@@ -76,7 +80,9 @@ __all__ = [
     "Fetched",
     "FileDiff",
     "FsckResult",
+    "GcResult",
     "InitResult",
+    "Kept",
     "Labels",
     "Layer",
     "Listed",
@@ -116,6 +122,7 @@ __all__ = [
     "fetch",
     "find_work_tree",
     "fsck",
+    "gc",
     "init",
     "list_remote_names",
     "list_revisions",

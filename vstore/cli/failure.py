@@ -136,6 +136,16 @@ def _hint_corrupt(fields: dict[str, Any]) -> str | None:
     return "get an undamaged copy with `vstore fetch`" if "digest" in fields else None
 
 
+def _hint_needs(fields: dict[str, Any]) -> str | None:
+    if fields.get("worktrees"):
+        return "where worktrees are gone for good, let git know with `git worktree prune`"
+    if fields.get("repositories"):
+        known = _quote(fields["repositories"][0])
+        return f"bring it back, or do without its needs: `vstore gc --forget-repo {known}`"
+    keys = fields.get("keys") or [""]
+    return f"see to it that it can be read, or do without: `vstore gc --forget {_quote(keys[0])}`"
+
+
 def _hint_git(fields: dict[str, Any]) -> str | None:
     return "install git (see https://git-scm.com), then run this again" if "program" in fields else None
 
@@ -173,6 +183,7 @@ _HINTS: dict[type[VstoreError], Hint] = {
     errors.UnsavedError: _hint_unsaved,
     errors.LockedError: lambda fields: "run the same command again when the other one has finished",
     errors.ChangedWhileReadError: lambda fields: f"when nothing writes to it, run `vstore add{_arguments(fields)}`",
+    errors.NeedsUnknownError: _hint_needs,
     errors.CollisionError: lambda fields: "use a cryptographic hash: `vstore init --hash blake3` in a new repository",
     errors.CorruptError: _hint_corrupt,
     errors.NewerFormatError: lambda fields: "get a newer vstore with `pip install --upgrade vstore`",

@@ -1,0 +1,274 @@
+"""Liveness: what a repository needs of a cache, and why: whatever a pointer names that git keeps or that lies at work.
+
+Whoever asks is going to remove the rest.  So what cannot be read is an error that names it, and goes on only when it
+was said to be forgotten.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from vstore.cache.writer import open_writer
+from vstore.errors import ChangedWhileReadError, CorruptError, NeedsUnknownError, VstoreError
+from vstore.git.contents import is_file
+from vstore.git.index import IndexEntry
+from vstore.git.kept import REF, REFLOG, Blobs, KeptHistory, Tips
+from vstore.objects.chunking import SMALL_BYTES
+from vstore.objects.digest import Digest
+from vstore.objects.pointer import POINTER_SUFFIX, pointer_from_bytes
+from vstore.objects.tree import find_digests
+from vstore.ops.sharing import Sharer
+from vstore.ops.trees import find_tree
+from vstore.progress import SILENT
+from vstore.remote.content import Content
+from vstore.repo import Repo, open_repo
+from vstore.workspace.uses import Uses, find_uses
+
+WORK_TREE = "work-tree"
+_MOST_LOOKS = 6
+_MOST_PLACES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """Which versions of this repository keep their data: all that git keeps, unless less is asked for.
+
+    ``tips_only``: what branches, tags, stashes and the like are at, and not what is behind; with ``newer_than_s``, also
+    commits that are not older.  Files, indexes and ``keep_revs`` always do, and other repositories keep everything.
+    """
+
+    keep_revs: tuple[str, ...] = ()
+    tips_only: bool = False
+    newer_than_s: float | None = None
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether some versions that git keeps shall not keep their data."""
+        return self.tips_only or self.newer_than_s is not None
+
+
+class Needed(NamedTuple):
+    """What pointers name: a digest, what it is, and the remote it belongs to if only one."""
+
+    digest: Digest
+    is_tree: bool
+    remote: str | None
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class Needs:
+    """What one repository needs: each root with the reason that tells most, and objects that its files are links to.
+
+    ``narrowed`` are the roots that a narrower retention keeps; all of them if none was asked for.
+    """
+
+    sharer: Sharer
+    roots: dict[Needed, str] = field(default_factory=dict)
+    narrowed: set[Needed] = field(default_factory=set)
+    links: set[Digest] = field(default_factory=set)
+    origins: dict[Needed, str] = field(default_factory=dict)
+    """A pointer of each root: the id of its blob, or its path in a work tree."""
+
+
+class _View(NamedTuple):
+    """What was seen of a repository in one look; equal where nothing happened in between."""
+
+    tips: list[Tips]
+    indexes: dict[Path, list[IndexEntry]]
+    """The pointers in the index of each git directory."""
+    uses: dict[Path, Uses]
+
+
+def find_needs(sharer: Sharer, retention: Retention, forgotten: Collection[str]) -> Needs:
+    """Find out what a repository needs.  ``forgotten`` are blobs and paths of pointers that need not be read.
+
+    Raises NeedsUnknownError for pointers that cannot be read, GitFailedError, UnavailableError,
+    ChangedWhileReadError where it does not hold still.
+    """
+    view = _look(sharer)
+    needs = Needs(sharer)
+    failed: list[tuple[str, str, str]] = []
+    for work_tree, uses in view.uses.items():
+        needs.links |= uses.links
+        index = view.indexes.get(sharer.work_trees[work_tree], [])
+        in_conflict = {entry.path for entry in index if entry.stage}
+        for path, data in uses.pointers.items():
+            place = str(work_tree / path)
+            try:
+                _add(needs, data, place, WORK_TREE, narrowed=True)
+            except VstoreError as error:
+                # The index has all sides of a conflict.
+                if path not in in_conflict and place not in forgotten:
+                    failed.append((place, error.message, place))
+    if sharer.history is not None:
+        groups, narrowed = _group_blobs(sharer.history, view, retention)
+        failed += _read_blobs(needs, groups, narrowed, forgotten)
+    if failed:
+        number = f"{len(failed):,} pointers" if len(failed) > 1 else "a pointer"
+        raise NeedsUnknownError(
+            f"{number} of {sharer.name} cannot be read, so nothing was removed",
+            failed=[(place, reason) for place, reason, _ in failed],
+            keys=[key for _, _, key in failed],
+        )
+    return needs
+
+
+def _look(sharer: Sharer) -> _View:
+    """Look until nothing changes: what moves from a file to a stash, or back, could be overlooked at both places."""
+    before = _look_once(sharer)
+    for _ in range(_MOST_LOOKS):
+        now = _look_once(sharer)
+        if now == before:
+            return now
+        before = now
+    raise ChangedWhileReadError(f"the repository {sharer.name} kept changing while it was read", path=sharer.name)
+
+
+def _look_once(sharer: Sharer) -> _View:
+    uses = {work_tree: find_uses(work_tree) for work_tree in sharer.work_trees}
+    history = sharer.history
+    if history is None:
+        return _View([], {}, uses)
+    indexes = {
+        git_dir: [
+            entry
+            for entry in history.list_index(git_dir)
+            if entry.path.endswith(POINTER_SUFFIX) and is_file(entry.mode)
+        ]
+        for git_dir in history.list_git_dirs()
+    }
+    return _View(history.list_tips(), indexes, uses)
+
+
+def _group_blobs(history: KeptHistory, view: _View, retention: Retention) -> tuple[list[tuple[str, Blobs]], set[str]]:
+    """Return the pointer blobs by reason, and those that the retention keeps."""
+    indexed = {entry.oid for index in view.indexes.values() for entry in index}
+    groups = [(WORK_TREE, Blobs(indexed, set()))]
+    seen: list[str] = []
+    for reason, tips in view.tips:
+        groups.append((reason, history.find_blobs(tips, POINTER_SUFFIX, but=seen)))
+        seen += tips
+    groups.append((REFLOG, history.find_blobs([], POINTER_SUFFIX, but=seen, reflogs=True)))
+    if not retention.is_narrow:
+        return groups, set().union(*(blobs.named | blobs.bare for _, blobs in groups))
+    kept = [*seen, *retention.keep_revs]
+    if retention.newer_than_s is not None:
+        oldest_s = time.time() - retention.newer_than_s
+        kept += [oid for time_s, oid in history.list_commits(view.tips) if time_s >= oldest_s]
+    at_tips = history.find_blobs(list(dict.fromkeys(kept)), POINTER_SUFFIX, behind=False)
+    return groups, indexed | at_tips.named | at_tips.bare
+
+
+def _read_blobs(
+    needs: Needs, groups: list[tuple[str, Blobs]], narrowed: set[str], forgotten: Collection[str]
+) -> Iterator[tuple[str, str, str]]:
+    """Add the roots of pointers in git; yield place, reason and key of each that cannot be read."""
+    history = needs.sharer.history
+    assert history is not None
+    wanted: dict[str, tuple[str, bool]] = {}
+    for reason, blobs in groups:
+        for blob in blobs.named:
+            wanted.setdefault(blob, (reason, True))
+    for _, blobs in groups:
+        for blob in blobs.bare:
+            wanted.setdefault(blob, (REF, False))
+    for key in forgotten:
+        wanted.pop(key, None)
+    unreadable: list[tuple[str, str]] = []
+    contents = dict(history.iter_blobs(wanted))
+    for blob, (reason, is_named) in wanted.items():
+        try:
+            _add(needs, contents[blob], blob, reason, narrowed=blob in narrowed)
+        except VstoreError as error:
+            # What has no name may be anything; what is empty was only announced, by `git add --intent-to-add`.
+            if is_named and contents[blob]:
+                unreadable.append((blob, error.message))
+    for number, (blob, message) in enumerate(unreadable):
+        yield _name_blob(history, blob) if number < _MOST_PLACES else f"the blob {blob}", message, blob
+
+
+def _name_blob(history: KeptHistory, blob: str) -> str:
+    found = history.find_place(blob)
+    return f"the blob {blob} in an index" if found is None else f"{found[1]} at {found[0][:10]} (blob {blob})"
+
+
+def _add(needs: Needs, data: bytes, origin: str, reason: str, *, narrowed: bool) -> None:
+    pointer = pointer_from_bytes(data, "the pointer")
+    root = Needed(pointer.digest, pointer.is_tree, pointer.remote, pointer.size_bytes)
+    needs.roots.setdefault(root, reason)
+    needs.origins.setdefault(root, origin)
+    if narrowed:
+        needs.narrowed.add(root)
+
+
+# Trees.
+
+
+def list_contents(repo: Repo, tree: Digest) -> list[Digest] | None:
+    """Return what a tree in the cache names; None where the cache does not hold it undamaged.
+
+    Raises CorruptError, NewerFormatError where it is there, and is no tree that we can read.
+    """
+    data = find_tree(repo, tree)
+    if data is None:
+        return None
+    found = find_digests(data)
+    others = data.count(b"\nl\t") + data.count(b"\nd\t")
+    if len(found) + others != data.count(b"\n") - 1:
+        raise CorruptError(f"the tree {tree} has a line that is not an entry", digest=tree)
+    return found
+
+
+def bring_trees(repo: Repo, unknown: list[tuple[Needs, Needed]]) -> None:
+    """Fetch trees that the cache lacks from the remotes of the repositories that need them.
+
+    Raises NeedsUnknownError naming those that are nowhere: what they need is not known.
+    """
+    groups: dict[tuple[str, str | None], list[tuple[Needs, Needed]]] = {}
+    for needs, root in unknown:
+        groups.setdefault((str(next(iter(needs.sharer.work_trees))), root.remote), []).append((needs, root))
+    reasons: dict[Digest, str] = {}
+    for (work_tree, remote), group in groups.items():
+        try:
+            _bring_from(repo, work_tree, remote, {root.digest for _, root in group})
+        except VstoreError as error:
+            reasons.update((root.digest, error.message) for _, root in group)
+    failed: list[tuple[str, str]] = []
+    for needs, root in unknown:
+        if find_tree(repo, root.digest) is None:
+            why = reasons.get(root.digest, "no remote holds it")
+            place = _name_root(needs, root) if len(failed) < _MOST_PLACES else str(root.digest)
+            failed.append((place, f"the list of its files is not in the cache, and {why}"))
+    if failed:
+        number = f"{len(failed):,} versions name" if len(failed) > 1 else "a version names"
+        lost = [root.digest for _, root in unknown if find_tree(repo, root.digest) is None]
+        raise NeedsUnknownError(f"what {number} is not known, so nothing was removed", failed=failed, keys=lost)
+
+
+def _bring_from(repo: Repo, work_tree: str, remote: str | None, trees: set[Digest]) -> None:
+    is_ours = Path(work_tree) == repo.work_tree
+    with (
+        open_repo(Path(work_tree), reporter=repo.reporter if is_ours else SILENT) as owner,
+        owner.open_remote(remote) as opened,
+        open_writer(repo.cache, repo.warn_of_damage) as writer,
+    ):
+        # How long a tree is, nobody said: what is no single record is put together from chunks.
+        for size_bytes in (0, SMALL_BYTES + 1):
+            wanted = [Content(digest, size_bytes) for digest in sorted(trees)]
+            report = opened.fetch(wanted, writer, roots=trees, reporter=owner.reporter)
+            trees = set(report.missing)
+            if not trees:
+                break
+
+
+def _name_root(needs: Needs, root: Needed) -> str:
+    origin, history = needs.origins[root], needs.sharer.history
+    if history is None or "/" in origin:
+        return f"{origin} ({root.digest})"
+    found = history.find_place(origin)
+    return f"{root.digest} in an index" if found is None else f"{found[1]} at {found[0][:10]} ({root.digest})"

@@ -1,0 +1,120 @@
+"""Who shares a cache: the work trees that noted themselves in it, found again wherever they are now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from vstore.cache.users import User, is_there, list_users
+from vstore.errors import GitFailedError, NeedsUnknownError, NotFoundError
+from vstore.git.kept import KeptHistory, find_work_tree
+from vstore.repo import ID_FILE, Repo
+
+
+@dataclass(slots=True)
+class Sharer:
+    """One repository: its history (None without git), and its work trees that have files to look at.
+
+    Each work tree comes with its git directory; the first is the one that was asked for.
+    """
+
+    name: str
+    history: KeptHistory | None
+    work_trees: dict[Path, Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Sharers:
+    """All repositories that share a cache, the one that asks first; ``stale`` are notes of those that are no more."""
+
+    found: list[Sharer]
+    stale: list[User]
+
+
+def find_sharers(repo: Repo, forgotten: Collection[str | Path] = ()) -> Sharers:
+    """Find every repository that uses the cache of ``repo``, but for the forgotten.
+
+    Raises NeedsUnknownError where one cannot be found or read: it may only be away.  NotFoundError if one to be
+    forgotten is not known.
+    """
+    us = repo.as_user()
+    users = {user.name: user for user in list_users(repo.cache)}
+    stale = _find_forgotten(repo, users.values(), forgotten)
+    known = [user for user in users.values() if user not in stale and user != us]
+    lost = [user for user in known if not _is_there(user)]
+    there = [us, *(user for user in known if user not in lost)]
+    moved = [user for user in lost if _has_moved(user, there)]
+    failed: list[tuple[str, str]] = []
+    for user in lost:
+        if user not in moved:
+            reason = "another repository is there now" if os.path.lexists(user.work_tree) else "it is not there"
+            failed.append((user.work_tree, reason))
+    found: dict[str, Sharer] = {}
+    for user in there:
+        try:
+            _add(user, found)
+        except (GitFailedError, OSError) as error:
+            failed.append((user.work_tree, str(error)))
+    absent = [path for sharer in found.values() for path in sharer.work_trees if not path.is_dir()]
+    failed += [(str(path), "it is not there, though its git directory is") for path in absent]
+    if failed:
+        number = f"{len(failed):,} repositories use" if len(failed) > 1 else "a repository uses"
+        raise NeedsUnknownError(
+            f"{number} the cache {repo.cache.path} and cannot be looked at, so nothing was removed",
+            failed=failed,
+            repositories=[path for path, _ in failed],
+            worktrees=[str(path) for path in absent],
+        )
+    return Sharers(list(found.values()), [*stale, *moved])
+
+
+def _find_forgotten(repo: Repo, users: Collection[User], forgotten: Collection[str | Path]) -> list[User]:
+    """Return the notes of work trees to be forgotten; where a note is of another than what is there now, only that."""
+    found: list[User] = []
+    for path in forgotten:
+        named = os.path.normpath(repo.start / path)
+        here = [user for user in users if user.work_tree in (named, os.path.realpath(named))]
+        here = [user for user in here if not _is_there(user)] or here
+        if not here:
+            known = sorted({user.work_tree for user in users})
+            raise NotFoundError(f"no repository at {named} uses the cache {repo.cache.path}", path=named, known=known)
+        found += here
+    return found
+
+
+def _is_there(user: User) -> bool:
+    private = Path(user.home, "private" if user.shared is None else "vstore")
+    return is_there(user, id_file=private / ID_FILE)
+
+
+def _has_moved(user: User, there: Collection[User]) -> bool:
+    """Tell whether a work tree that is not where it was is no more, or is known at its new place."""
+    if user.is_linked and user.shared is not None and Path(user.shared, "HEAD").is_file():
+        return True  # `git worktree remove` takes its git directory away, and a disk that is not there does not
+    return any(other.inode == user.inode for other in there)
+
+
+def _add(user: User, found: dict[str, Sharer]) -> None:
+    """Add a work tree to its repository.  Raises GitFailedError, OSError where it cannot be read."""
+    work_tree = Path(user.work_tree)
+    if user.shared is None:
+        os.stat(work_tree)
+        found[user.work_tree] = Sharer(user.work_tree, None, {work_tree: Path(user.home)})
+        return
+    if user.is_linked:
+        # Where git says it is now: it may have been moved.
+        work_tree = find_work_tree(Path(user.home)) or work_tree
+    shared = os.path.realpath(user.shared)
+    sharer = found.get(shared)
+    if sharer is None:
+        history = KeptHistory(work_tree if work_tree.is_dir() else Path(shared))
+        if str(history.common_dir) != shared:
+            raise GitFailedError(f"{work_tree} belongs to another git repository now", path=str(work_tree))
+        sharer = found[shared] = Sharer(user.work_tree, history, {work_tree: Path(os.path.realpath(user.home))})
+        for git_dir in history.list_git_dirs()[1:]:
+            path = find_work_tree(git_dir)
+            if path is not None and path.is_dir():  # those that never used vstore have nothing that only they know
+                sharer.work_trees.setdefault(path, git_dir)
+    sharer.work_trees.setdefault(work_tree, Path(os.path.realpath(user.home)))

@@ -90,9 +90,9 @@ def command(
 ) -> None:
     """Remove from the cache what nobody needs any more.
 
-    Everything stays that a pointer names in anything that git keeps: branches, tags, stashes, reflogs, indexes, files at
-    work, of all worktrees and of every repository that shares the cache.  Nothing younger than a day is removed, and
-    nothing at all where it is not sure what is needed.
+    Everything stays that a pointer names in anything that git keeps: branches, tags, stashes, reflogs, indexes, and
+    files at work, of all worktrees and of every repository that shares the cache.  Nothing younger than a day is
+    removed, and nothing at all where it is not sure what is needed.
 
     With --tips-only or --keep-newer-than older versions of this repository go where a remote holds them, or with
     --force; with --pushed everything goes that a remote holds.  `vstore pull` brings it back.

@@ -126,6 +126,8 @@ def gc(
     Waits for others to leave the cache, and keeps them out meanwhile.  Stops before anything is removed where it is
     not sure: raises NeedsUnknownError, GitFailedError, ChangedWhileReadError, LockedError, UnavailableError.
     """
+    if release.pushed or release.remote is not None:
+        repo.remote_name(release.remote)
     git = get_git(repo) if retention.keep_revs else repo.git
     revs = tuple(git.resolve(rev) for rev in retention.keep_revs) if git is not None else ()
     retention = dataclasses.replace(retention, keep_revs=revs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,38 +33,39 @@ _READ_BYTES = 1024 * 1024
 
 
 class PackUse(NamedTuple):
-    """A pack with those of its records that are to be kept, as they lie in it."""
+    """A pack, and how much of it is to be kept: what is in ``needed``, of any kind."""
 
     pack: HeldPack
-    kept: list[Location]
+    needed: Container[Digest]
+    records: int
     kept_bytes: int
 
     @property
     def is_worth_rewriting(self) -> bool:
         """Whether what can go is worth copying the rest."""
-        dead_bytes = sum(sum(section.stored) for section in self.pack.table.sections) - sum(
-            location.stored_bytes for location in self.kept
-        )
         is_small = self.pack.size_bytes < SMALL_PACK_BYTES
-        return len(self.kept) < len(self.pack.table) and (
+        dead_bytes = self.pack.size_bytes - self.kept_bytes
+        return self.records < len(self.pack.table) and (
             is_small or dead_bytes >= _WORTHLESS_SHARE * self.pack.size_bytes
         )
+
+    def list_kept(self) -> list[Location]:
+        """Return the records that are to be kept, as they lie in the pack."""
+        kept = (location for location in self.pack.table.locations() if location.digest in self.needed)
+        return sorted(kept, key=lambda location: location.offset)
 
 
 def choose_packs(uses: Sequence[PackUse]) -> list[PackUse]:
     """Return the packs to rewrite: those that waste much, and small ones where there are many."""
     chosen = [use for use in uses if use.is_worth_rewriting]
-    small = [use for use in uses if use.kept and use.kept_bytes < SMALL_PACK_BYTES and use not in chosen]
+    small = [use for use in uses if use.records and use.kept_bytes < SMALL_PACK_BYTES and not use.is_worth_rewriting]
     return [*chosen, *(small if len(small) >= MANY_SMALL_PACKS else [])]
 
 
-def find_use(pack: HeldPack, needed: Collection[Digest] | None) -> PackUse:
-    """Return what of a pack is to be kept: what is ``needed``, of any kind; all of it if that is None."""
-    kept = sorted(
-        (location for location in pack.table.locations() if needed is None or location.digest in needed),
-        key=lambda location: location.offset,
-    )
-    return PackUse(pack, kept, sum(location.record_bytes for location in kept))
+def find_use(pack: HeldPack, needed: Container[Digest]) -> PackUse:
+    """Return how much of a pack is needed."""
+    kept = [record_bytes for digest, record_bytes in pack.iter_records() if digest in needed]
+    return PackUse(pack, needed, len(kept), sum(kept))
 
 
 def rewrite_packs(cache: Cache, uses: Sequence[PackUse]) -> list[Path]:
@@ -76,17 +77,17 @@ def rewrite_packs(cache: Cache, uses: Sequence[PackUse]) -> list[Path]:
     deleted: list[Path] = []
     with os_errors(cache.packs.directory, "write to"):
         for use in uses:
-            if not use.kept:  # first, for it makes room
+            if not use.records:  # first, for it makes room
                 use.pack.path.unlink()
                 deleted.append(use.pack.path)
-        rest = [use for use in uses if use.kept]
+        rest = [use for use in uses if use.records]
         copies = [path for group in _iter_groups(rest) if (path := _write_pack(cache, group, written))]
         if copies:
             flush_directory(cache.packs.directory)
         for path in copies:
             _check(path)
         for use in rest:
-            if all((location.kind, location.digest) in written for location in use.kept):
+            if all((location.kind, location.digest) in written for location in use.list_kept()):
                 use.pack.path.unlink()
                 deleted.append(use.pack.path)
         flush_directory(cache.packs.directory)
@@ -145,7 +146,7 @@ def _iter_good(use: PackUse) -> Iterator[tuple[Location, memoryview]]:
     """Yield the records to be kept that are what they should be, reading a megabyte at a time."""
     with open(use.pack.path, "rb", buffering=0) as file:
         window, start = memoryview(b""), 0
-        for location in use.kept:
+        for location in use.list_kept():
             end = location.offset + location.record_bytes
             if not start <= location.offset <= end <= start + len(window):
                 start = location.offset

@@ -270,16 +270,17 @@ class _Collection:
             for use in [find_use(pack, self._live)]
         }
         chosen = choose_packs(list(uses.values()))
-        goes = {use.pack.path for use in chosen}
+        going = {use.pack.path for use in chosen}
         for pack in inventory.packs:
-            for location in pack.table.locations():
-                reason = self._live.get(location.digest)
-                if reason is None and pack.path in goes:
-                    word = self._given_up.get(location.digest, UNUSED)
-                    removed.add(Reason(word), location.record_bytes)
-                    freed_bytes += location.record_bytes
+            goes = pack.path in going
+            otherwise = Reason(PACKED if pack.path in uses else YOUNG)
+            for digest, record_bytes in pack.iter_records():
+                reason = self._live.get(digest)
+                if reason is None and goes:
+                    removed.add(Reason(self._given_up.get(digest, UNUSED)), record_bytes)
+                    freed_bytes += record_bytes
                 else:
-                    kept.add(reason or Reason(PACKED if pack.path in uses else YOUNG), location.record_bytes)
+                    kept.add(reason or otherwise, record_bytes)
         leftovers = [held for held in inventory.leftovers if held.mtime_ns <= oldest_ns and self._is_useless(held)]
         leftover_bytes = sum(held.size_bytes for held in leftovers)
         for path in inventory.damaged:
@@ -290,8 +291,8 @@ class _Collection:
             removed=[Collected(reason.word, *sums) for reason, sums in removed.sorted([])],
             leftovers=len(leftovers),
             leftover_bytes=leftover_bytes,
-            rewritten_packs=sum(bool(use.kept) for use in chosen),
-            deleted_packs=sum(not use.kept for use in chosen),
+            rewritten_packs=sum(bool(use.records) for use in chosen),
+            deleted_packs=sum(not use.records for use in chosen),
             freed_bytes=freed_bytes + leftover_bytes,
             repositories=[sharer.name for sharer in sharers.found],
             dry_run=dry_run,

@@ -6,6 +6,7 @@ was said to be forgotten.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from vstore.git.contents import is_file
 from vstore.git.index import IndexEntry
 from vstore.git.kept import REF, REFLOG, Blobs, KeptHistory, Tips
 from vstore.objects.chunking import SMALL_BYTES
-from vstore.objects.digest import Digest
+from vstore.objects.digest import DIGEST_PATTERN, Digest
 from vstore.objects.pointer import POINTER_SUFFIX, pointer_from_bytes
 from vstore.objects.tree import find_digests
 from vstore.ops.sharing import Sharer
@@ -29,6 +30,9 @@ from vstore.repo import Repo, open_repo
 from vstore.workspace.uses import Uses, find_uses
 
 WORK_TREE = "work-tree"
+_NOT_DOWNLOADED = "not-downloaded"
+_DIGEST = re.compile(DIGEST_PATTERN.encode())
+_MARKER = re.compile(rb"([<|=>])\1{6,}(?: |\r?\n|$)")
 _MOST_LOOKS = 6
 _MOST_PLACES = 10
 
@@ -102,7 +106,7 @@ def find_needs(sharer: Sharer, retention: Retention, forgotten: Collection[str])
             try:
                 _add(needs, data, place, WORK_TREE, narrowed=True)
             except VstoreError as error:
-                # The index has all sides of a conflict.
+                # What was in conflict before git's or our merge, the index has.
                 if path not in in_conflict and place not in forgotten:
                     failed.append((place, error.message, place))
     if sharer.history is not None:
@@ -198,12 +202,45 @@ def _name_blob(history: KeptHistory, blob: str) -> str:
 
 
 def _add(needs: Needs, data: bytes, origin: str, reason: str, *, narrowed: bool) -> None:
-    pointer = pointer_from_bytes(data, "the pointer")
-    root = Needed(pointer.digest, pointer.is_tree, pointer.remote, pointer.size_bytes)
-    needs.roots.setdefault(root, reason)
-    needs.origins.setdefault(root, origin)
-    if narrowed:
-        needs.narrowed.add(root)
+    """Add what a pointer names; of one in conflict, what each side names.
+
+    Raises VstoreError where it cannot be read, with all that could be added.
+    """
+    failure: VstoreError | None = None
+    named: set[bytes] = set()
+    for side in iter_sides(data):
+        try:
+            pointer = pointer_from_bytes(side, "the pointer")
+        except VstoreError as error:
+            if error.code != _NOT_DOWNLOADED:
+                failure = error
+            continue
+        root = Needed(pointer.digest, pointer.is_tree, pointer.remote, pointer.size_bytes)
+        named.add(root.digest.encode())
+        needs.roots.setdefault(root, reason)
+        needs.origins.setdefault(root, origin)
+        if narrowed:
+            needs.narrowed.add(root)
+    if failure is not None and (not named or not named.issuperset(_DIGEST.findall(data))):
+        raise failure
+
+
+def iter_sides(data: bytes) -> Iterator[bytes]:
+    """Yield each side of a text with git's conflict markers, its common ancestor included; a text without, as it is."""
+    lines = data.splitlines(keepends=True)
+    sides = {line[:1] for line in lines if _MARKER.match(line)} - {b">"}
+    if b"<" not in sides:
+        yield data
+        return
+    for side in sorted(sides):
+        at: bytes | None = None
+        kept: list[bytes] = []
+        for line in lines:
+            if _MARKER.match(line):
+                at = None if line[:1] == b">" else line[:1]
+            elif at in (None, side):
+                kept.append(line)
+        yield b"".join(kept)
 
 
 # Trees.

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 
+import vstore
 from tests.collecting import DAY_S, add_version, age, cache_of, collect, drop_history, forget_reflogs, holds
+from tests.command import git
 from tests.project import LARGE, Project
+from vstore.objects.digest import Digest
 from vstore.objects.pointer import pointer_from_bytes
 from vstore.objects.tree import find_digests
+from vstore.ops.liveness import iter_sides
 from vstore.repo import open_repo
 
 
@@ -361,3 +366,127 @@ def test_options_that_make_no_sense(project: Project) -> None:
         ["--forget-repo", "../nowhere"],
     ):
         assert project.run("gc", *args).exit_code in (1, 2)
+
+
+# Details.
+
+
+def test_conflict_in_a_commit(project: Project, old: bytes) -> None:
+    """Of a pointer that was committed with conflict markers each side stays, also a tree that only it names."""
+    new = project.read("data.vstore")
+    project.git("rm", "--quiet", "data.vstore")
+    text = b"<<<<<<< ours\n" + old + b"||||||| base\n=======\n" + new + b">>>>>>> theirs\n"
+    project.write("odd.vstore", text)
+    collect(project)
+    project.git("add", "odd.vstore")
+    drop_history(project)
+    collect(project)
+    assert holds(project, old) and holds(project, new)
+    project.write("odd.vstore", text.replace(b"files", b"phyles", 1))
+    refuse(project, "odd.vstore")
+
+
+@pytest.mark.parametrize(
+    ("text", "sides"),
+    [
+        (b"a\n", [b"a\n"]),
+        (b"x = '''\n=======\n'''\n", [b"x = '''\n=======\n'''\n"]),
+        (b"a\n<<<<<<< o\nb\n=======\nc\n>>>>>>> t\nd", [b"a\nb\nd", b"a\nc\nd"]),
+        (
+            b"<<<<<<< o\nb\n||||||| x\nm\n=======\n>>>>>>> t\nk\n<<<<<<<\r\nB\n=======\nC\n>>>>>>>",
+            [b"b\nk\nB\n", b"k\nC\n", b"m\nk\n"],
+        ),
+    ],
+)
+def test_sides_of_a_conflict(text: bytes, sides: list[bytes]) -> None:
+    """Each side is the text without the others, over all conflicts in it."""
+    assert sorted(iter_sides(text)) == sorted(sides)
+
+
+def test_leftovers(project: Project) -> None:
+    """What dead commands left goes when it is a day old, but for what a fetch will go on with."""
+    pointer = add_version(project, 1)
+    needed = next(digest for digest in list_objects(project, pointer) if holds_loose(project, digest))
+    cache = cache_of(project)
+    useless = [
+        cache / ".vstore-tmp-0123456789abcdef",
+        cache / "packs/.vstore-tmp-0123456789abcdef",
+        cache / "objects/.vstore-tmp-0123456789abcdef",
+        cache / "repositories/.vstore-tmp-0123456789abcdef",
+        cache / "partial/.vstore-tmp-0123456789abcdef",
+        cache / "partial" / ("xxh128-" + "0" * 32),
+        cache / "damaged" / ("xxh128-" + "0" * 32 + "-.vstore-tmp-0123456789abcdef"),
+        cache / "partial" / needed.replace(":", "-"),
+    ]
+    strange = [cache / "README", cache / "objects/README", cache / "objects/xxh128/README", cache / "partial/README"]
+    for path in (*useless, *strange):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"12345")
+    project.ok("gc")
+    assert all(path.exists() for path in useless)
+    object_path = next(path for path in (cache / "objects").rglob("*") if path.name == needed[9:])
+    age(cache)
+    kept = object_path.rename(cache / "aside")
+    planned = project.ok("gc", "--dry-run")
+    assert "would go  left by commands that died    7 files   35 B" in planned.stdout
+    project.ok("gc")
+    assert [path for path in useless if path.exists()] == useless[-1:] and all(path.exists() for path in strange)
+    kept.rename(object_path)
+    assert project.ok("gc", "--json").json()["leftovers"] == 1
+    assert not any(path.exists() for path in useless)
+
+
+def list_objects(project: Project, pointer: bytes) -> list[str]:
+    """What a pointer's tree names."""
+    with open_repo(project.path) as repo:
+        return list(find_digests(repo.cache.read(pointer_from_bytes(pointer, "pointer").digest)))
+
+
+def holds_loose(project: Project, digest: str) -> bool:
+    """Tell whether a content is a file of its own in the cache."""
+    with open_repo(project.path) as repo:
+        return repo.cache.loose_path(Digest(digest)).is_file()
+
+
+def test_large_packs_wait_until_it_is_worth_it(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large pack little that is not needed is left there, and reported so."""
+    monkeypatch.setattr("vstore.cache.compaction.SMALL_PACK_BYTES", 100)
+    for number in range(10):
+        project.write(f"many/{number}", os.urandom(1000))
+    project.ok("add", "many")
+    (project.path / "many/0").unlink()
+    project.ok("add", "many")
+    collect(project)
+    kept = {item["reason"]: item["objects"] for item in project.ok("gc", "--json").json()["kept"]}
+    assert kept["packed"] == 2  # the file, and the list of files before
+    for number in range(1, 4):
+        (project.path / f"many/{number}").unlink()
+    project.ok("add", "many")
+    collect(project)
+    kept = {item["reason"]: item["objects"] for item in project.ok("gc", "--json").json()["kept"]}
+    assert kept == {"work-tree": 7}
+
+
+def test_long_ids(tmp_path: Path) -> None:
+    """A repository of git's longer ids is collected like any other."""
+    path = tmp_path / "long"
+    git("init", "--quiet", "--object-format=sha256", path, cwd=tmp_path)
+    project = Project(path)
+    project.ok("init")
+    pointers = [add_version(project, 1)]
+    project.commit()
+    pointers.append(add_version(project, 2))
+    project.git("stash", "--quiet")
+    pointers.append(add_version(project, 3))
+    pointers.append(add_version(project, 4))
+    collect(project)
+    assert [holds(project, pointer) for pointer in pointers] == [True, True, False, True]
+
+
+def test_from_python(project: Project, old: bytes) -> None:
+    """The same is a function."""
+    drop_history(project)
+    age(cache_of(project))
+    assert vstore.gc(directory=project.path, dry_run=True).dry_run and holds(project, old)
+    result = vstore.gc(directory=project.path)
+    assert [collected.objects for collected in result.removed] == [3] and not holds(project, old)

@@ -205,7 +205,8 @@ class Repo:
     def as_user(self) -> User:
         """Return this work tree as those who collect garbage in its cache know it.  Raises OSError."""
         home, shared = (self.directory, None) if self.git is None else (self.git.git_dir, self.git.common_dir)
-        return identify(self.work_tree, home, shared, id_file=self.private / ID_FILE)
+        owns_cache = self.config.cache_dir is None
+        return identify(self.work_tree, home, shared, id_file=self.private / ID_FILE, owns_cache=owns_cache)
 
     @contextlib.contextmanager
     def open_remote(self, name: str | None = None) -> Iterator[Remote]:

@@ -182,6 +182,24 @@ def test_worktree_that_never_used_vstore(project: Project) -> None:
     collect(project)
 
 
+def test_cache_that_moves_along(project: Project) -> None:
+    """A repository with a cache of its own may be moved, copied and deleted: no other one has to do with its cache."""
+    project.commit("begin")
+    project.git("worktree", "add", "--quiet", "--detach", "../other")
+    other = Project(project.path.parent / "other")
+    uncommitted = add_version(other, 1)
+    pointer = add_version(project, 2)
+    copy = Project(Path(shutil.copytree(project.path, project.path.with_name("copy"), symlinks=True)))
+    shutil.rmtree(copy.path / ".git/worktrees")
+    collect(copy)
+    assert holds(copy, pointer) and not holds(copy, uncommitted)
+    shutil.rmtree(copy.path)
+    moved = Project(project.path.rename(project.path.with_name("moved")))
+    moved.git("worktree", "repair", other.path)
+    collect(moved)
+    assert holds(moved, pointer) and holds(moved, uncommitted)
+
+
 def test_branch_without_vstore(pair: tuple[Project, Project]) -> None:
     """A repository that is at a commit from before vstore still keeps its data."""
     first, second = pair

@@ -30,7 +30,8 @@ class User:
 
     ``home`` is where what belongs to this work tree alone is kept: its git directory, or ``.vstore``.  ``shared`` is
     that of all worktrees of its git repository, None without git.  ``id`` is kept in ``home`` and moves along with it;
-    so does, on one file system, ``inode``, which a copy does not have.
+    so do, on one file system, the inodes of both directories, which a copy does not have.  ``owns_cache``: the cache
+    lies inside of them, and is moved and copied along with them.
     """
 
     work_tree: str
@@ -38,6 +39,8 @@ class User:
     shared: str | None
     id: str
     inode: int
+    shared_inode: int | None
+    owns_cache: bool
 
     @property
     def is_linked(self) -> bool:
@@ -54,7 +57,7 @@ class User:
         return (json.dumps({"version": USER_VERSION, **dataclasses.asdict(self)}, indent=1) + "\n").encode()
 
 
-def identify(work_tree: Path, home: Path, shared: Path | None, *, id_file: Path) -> User:
+def identify(work_tree: Path, home: Path, shared: Path | None, *, id_file: Path, owns_cache: bool) -> User:
     """Return a work tree as a user of caches, making its id if it has none yet.  Raises OSError."""
     try:
         identity = id_file.read_text("ascii")
@@ -63,8 +66,15 @@ def identify(work_tree: Path, home: Path, shared: Path | None, *, id_file: Path)
         id_file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(id_file, identity.encode())
         identity = id_file.read_text("ascii")  # another command may have been as quick
-    inode = os.stat(home).st_ino
-    return User(str(work_tree), str(home), None if shared is None else str(shared), identity, inode)
+    return User(
+        work_tree=str(work_tree),
+        home=str(home),
+        shared=None if shared is None else str(shared),
+        id=identity,
+        inode=os.stat(home).st_ino,
+        shared_inode=None if shared is None else os.stat(shared).st_ino,
+        owns_cache=owns_cache,
+    )
 
 
 def is_there(user: User, *, id_file: Path) -> bool:
@@ -116,8 +126,8 @@ def _user_from_bytes(data: bytes, path: Path) -> User:
             raise NewerFormatError(f"{path} has format version {version!r}", path=str(path), version=version)
         user = User(**values)
         texts: list[Any] = [user.work_tree, user.home, user.id, *([] if user.shared is None else [user.shared])]
-        inode: Any = user.inode
-        if not all(isinstance(text, str) and text for text in texts) or type(inode) is not int:
+        numbers: list[Any] = [user.inode, *([] if user.shared is None else [user.shared_inode])]
+        if not all(isinstance(text, str) and text for text in texts) or not all(type(n) is int for n in numbers):
             raise ValueError("a field has the wrong type")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CorruptError(f"{path} does not say which repository uses the cache", path=str(path)) from error

@@ -124,7 +124,7 @@ def gc(
     """Remove from the cache what no pointer needs that git keeps or that lies in a work tree of any repository.
 
     Waits for others to leave the cache, and keeps them out meanwhile.  Stops before anything is removed where it is
-    not sure: raises NeedsUnknownError, GitFailedError, ChangedWhileReadError, LockedError, UnavailableError.
+    not sure: raises NeedsUnknownError, GitFailedError, LockedError, UnavailableError, CorruptError.
     """
     if release.pushed or release.remote is not None:
         repo.remote_name(release.remote)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vstore.cache.writer import open_writer
-from vstore.errors import ChangedWhileReadError, CorruptError, NeedsUnknownError, VstoreError
+from vstore.errors import CorruptError, LockedError, NeedsUnknownError, VstoreError
 from vstore.git.contents import is_file
 from vstore.git.index import IndexEntry
 from vstore.git.kept import REF, REFLOG, Blobs, KeptHistory, Tips
@@ -91,8 +91,8 @@ class _View(NamedTuple):
 def find_needs(sharer: Sharer, retention: Retention, forgotten: Collection[str]) -> Needs:
     """Find out what a repository needs.  ``forgotten`` are blobs and paths of pointers that need not be read.
 
-    Raises NeedsUnknownError for pointers that cannot be read, GitFailedError, UnavailableError,
-    ChangedWhileReadError where it does not hold still.
+    Raises NeedsUnknownError for pointers that cannot be read, GitFailedError, UnavailableError, and LockedError where
+    it does not hold still.
     """
     view = _look(sharer)
     needs = Needs(sharer)
@@ -130,7 +130,7 @@ def _look(sharer: Sharer) -> _View:
         if now == before:
             return now
         before = now
-    raise ChangedWhileReadError(f"the repository {sharer.name} kept changing while it was read", path=sharer.name)
+    raise LockedError(f"the repository {sharer.name} kept changing while it was read", path=sharer.name)
 
 
 def _look_once(sharer: Sharer) -> _View:

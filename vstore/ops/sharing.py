@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ def find_sharers(repo: Repo, forgotten: Collection[str | Path] = ()) -> Sharers:
     us = repo.as_user()
     users = {user.name: user for user in list_users(repo.cache)}
     stale = _find_forgotten(repo, users.values(), forgotten)
+    if us.owns_cache:
+        # Notes that were copied, or moved, with the cache: of whoever else owns it, it is not the cache.
+        stale += [user for user in users.values() if user.owns_cache and _owner(user) != _owner(us)]
     known = [user for user in users.values() if user not in stale and user != us]
     lost = [user for user in known if not _is_there(user)]
     there = [us, *(user for user in known if user not in lost)]
@@ -91,9 +95,19 @@ def _is_there(user: User) -> bool:
 
 def _has_moved(user: User, there: Collection[User]) -> bool:
     """Tell whether a work tree that is not where it was is no more, or is known at its new place."""
-    if user.is_linked and user.shared is not None and Path(user.shared, "HEAD").is_file():
+    if user.is_linked and user.shared is not None and _find_inode(user.shared) == user.shared_inode:
         return True  # `git worktree remove` takes its git directory away, and a disk that is not there does not
     return any(other.inode == user.inode for other in there)
+
+
+def _owner(user: User) -> str:
+    return os.path.realpath(user.shared or user.home)
+
+
+def _find_inode(directory: str) -> int | None:
+    with contextlib.suppress(OSError):
+        return os.stat(directory).st_ino
+    return None
 
 
 def _add(user: User, found: dict[str, Sharer]) -> None:

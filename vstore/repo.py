@@ -65,6 +65,8 @@ class Repo:
         self.cache = Cache(config.cache_dir or self.default_cache(git, self.directory), group=config.cache_shared)
         self.state = State(self.private / "state.db")
         self._lock = FileLock(self.private / "lock")
+        self.notes_use = True
+        """Whether those who collect garbage in the cache hear of this work tree: not where it is only read by another."""
 
     @staticmethod
     def default_cache(git: GitRepo | None, directory: Path) -> Path:
@@ -172,7 +174,8 @@ class Repo:
             if not held:
                 self.reporter.warn(f"{self.cache.path} is on a file system without locks")
             try:
-                note(self.cache, self.as_user())
+                if self.notes_use:
+                    note(self.cache, self.as_user())
             except OSError as error:
                 reason = from_os_error(error, self.cache.path, "write to").message
                 self.reporter.warn(f"who collects garbage in the cache will not see what is needed here: {reason}")

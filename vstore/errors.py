@@ -158,7 +158,7 @@ class InvalidError(VstoreError, ValueError):
 
 
 class PointerInvalidError(InvalidError):
-    """A pointer file that cannot be parsed.  Fields: ``path``, ``line``."""
+    """A pointer file that cannot be parsed.  Fields: ``path``, ``line``, ``conflict`` (where git left one in it)."""
 
     code = "bad-pointer"
 

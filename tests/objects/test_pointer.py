@@ -168,7 +168,8 @@ def test_errors_name_file_and_line(text: str, line: int, says: str) -> None:
         pointer_from_bytes(text.encode(), "data/images.vstore")
     assert says in str(caught.value)
     assert str(caught.value).startswith("data/images.vstore")
-    assert caught.value.fields == {"path": "data/images.vstore", "line": line}
+    conflict = {"conflict": True} if says == "merge conflict" else {}
+    assert caught.value.fields == {"path": "data/images.vstore", "line": line, **conflict}
 
 
 def test_bytes_that_are_no_text() -> None:

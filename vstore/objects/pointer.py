@@ -23,7 +23,7 @@ POINTER_SUFFIX = ".vstore"
 POINTER_VERSION = 1
 MAX_POINTER_BYTES = 1024 * 1024
 # Not "=======", which underlines a heading in many a description.
-_CONFLICT = re.compile(rb"^(<<<<<<<|>>>>>>>|\|\|\|\|\|\|\|)( |$|\r)", re.MULTILINE)
+_CONFLICT = re.compile(rb"^(<{7,}|>{7,}|\|{7,})( |$|\r)", re.MULTILINE)
 _SIZE_LIMIT = 2**63
 _KINDS = {int: "a whole number", str: "a string", bool: "true or false", list: "a list of strings", dict: "a table"}
 
@@ -96,7 +96,8 @@ def pointer_from_bytes(data: bytes, path: str) -> Pointer:
     conflict = _CONFLICT.search(data)
     if conflict:
         line = data.count(b"\n", 0, conflict.start()) + 1
-        raise PointerInvalidError(f"{path}, line {line}: a git merge conflict is not resolved", path=path, line=line)
+        fact = f"{path}, line {line}: a git merge conflict is not resolved"
+        raise PointerInvalidError(fact, path=path, line=line, conflict=True)
     try:
         values = tomllib.loads(data.decode())
     except UnicodeDecodeError as error:
@@ -192,14 +193,15 @@ def _settings(pointer: Pointer) -> dict[str, Any]:
     return settings
 
 
-_OWNED = ("version", "kind", "digest", "size", "files", "executable", "type", "description", "remote", "labels")
+OWNED_KEYS = ("version", "kind", "digest", "size", "files", "executable", "type", "description", "remote", "labels")
+"""The keys that this version knows, besides the tables ``meta`` and ``source``."""
 
 
 def _rewrite(pointer: Pointer, old: bytes) -> bytes:
     import tomlkit  # 28 ms, and only where a pointer that exists changes
 
     document = tomlkit.parse(old)
-    _update(document, _settings(pointer), _OWNED)
+    _update(document, _settings(pointer), OWNED_KEYS)
     for name in ("meta", "source"):
         table: Mapping[str, Any] = getattr(pointer, name)
         if not table:

@@ -285,7 +285,7 @@ def test_object_missing_everywhere(project: Project) -> None:
 def test_conflict_in_a_pointer(filled: Project) -> None:
     """A pointer with conflict markers is one error with file and line; other paths go on."""
     filled.write("model.bin.vstore", b"version = 1\n<<<<<<< HEAD\n")
-    check(filled.run("add", "model.bin"), 1, "model.bin.vstore, line 2: a git merge conflict", "git checkout --ours")
+    check(filled.run("add", "model.bin"), 1, "model.bin.vstore, line 2: a git merge conflict", "vstore checkout --ours")
     (filled.path / "data/a.txt").unlink()
     outcome = filled.run("checkout")
     check(outcome, 3, "1 path could not be restored", None)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vstore.errors import CorruptError, NameRefusedError
 from vstore.objects.digest import hash_bytes
-from vstore.objects.merge import find_conflict_paths, merge_trees
+from vstore.objects.merge import find_conflict_paths, merge_trees, take_entries
 from vstore.objects.tree import EMPTY_DIRECTORY, EXECUTABLE, FILE, SYMLINK, Entry, Tree
 
 
@@ -96,6 +96,10 @@ def test_decided_trees_differ_only_in_conflicts(base: bytes, ours: bytes, theirs
     named = [conflict.path for conflict in merged.conflicts]
     for path in find_conflict_paths(left, right):
         assert any(path == name or name.startswith(path + "/") for name in named)
+    for path in find_conflict_paths(left, right):
+        # Decided one by one, in whatever order, the sides become equal.
+        right = take_entries(right, left, [path]).to_bytes()
+    assert right == left
     for tree in merged.trees:
         assert Tree.from_bytes(tree.to_bytes()).entries == tree.entries
 

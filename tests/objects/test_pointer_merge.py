@@ -17,7 +17,7 @@ from vstore.objects.pointer import Pointer, pointer_from_bytes, pointer_to_bytes
 from vstore.objects.pointer_merge import (
     Contents,
     conflict_to_bytes,
-    is_merged_apart_from_files,
+    is_merged,
     merge_pointers,
     split_conflict,
     with_contents,
@@ -144,7 +144,8 @@ def test_a_conflict_can_be_read() -> None:
     assert (
         data.decode()
         == f"""\
-# Both sides changed these files, each in its own way; all others are merged:
+# Merged by vstore, but for what differs below.
+# Files that both sides changed, each in its own way:
 #   a.txt
 #   "odd\\nname"
 version = 1
@@ -161,9 +162,12 @@ files = 2
     )
     with pytest.raises(PointerInvalidError) as raised:
         pointer_from_bytes(data, "p")
-    assert raised.value.fields == {"path": "p", "line": 6, "conflict": True}
-    assert split_conflict(data) == Sides(ours, ours, theirs) and is_merged_apart_from_files(data)
+    assert raised.value.fields == {"path": "p", "line": 7, "conflict": True}
+    assert split_conflict(data) == Sides(ours, ours, theirs) and is_merged(data)
     assert len(conflict_to_bytes(ours, theirs, [f"{n}" for n in range(10**5)])) < 2000
+    for paths, merged in (([], True), (None, False)):
+        data = conflict_to_bytes(ours, theirs, paths)
+        assert split_conflict(data) == Sides(ours, ours, theirs) and is_merged(data) == merged
 
 
 @pytest.mark.parametrize("marker_characters", [7, 9, 40])
@@ -184,7 +188,7 @@ def test_conflicts_that_git_wrote(base: bytes) -> None:
     """What git leaves where the merge driver is not installed is taken apart, too, with the ancestor or without."""
     data = b"a = 1\n<<<<<<< HEAD\ndigest = 1\n" + base + b"=======\ndigest = 2\n>>>>>>> a branch\nb = 2\n"
     sides = split_conflict(data)
-    assert sides is not None and not is_merged_apart_from_files(data)
+    assert sides is not None and not is_merged(data)
     assert sides.ours == b"a = 1\ndigest = 1\nb = 2\n" and sides.theirs == b"a = 1\ndigest = 2\nb = 2\n"
     assert sides.base == (b"a = 1\ndigest = 3\nb = 2\n" if base else sides.ours)
 

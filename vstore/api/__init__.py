@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from vstore.api.changing import add, checkout, init, mv, rm, unlock
 from vstore.api.cleaning import gc
+from vstore.api.changing import add, checkout, init, install, mv, rm, unlock
 from vstore.api.looking import (
     cat,
     diff,
@@ -49,6 +50,7 @@ from vstore.ops.fsck import Damage, FsckResult, Need, Verified, VerifiedCache
 from vstore.ops.fsck import Damage, FsckResult, Need, Verified
 from vstore.ops.gc import Collected, GcResult, Kept
 from vstore.ops.init import InitResult
+from vstore.ops.install import InstalledHook, InstallResult
 from vstore.ops.ls import Listed, LsResult
 from vstore.ops.mv import Moved, MvResult
 from vstore.ops.needs import Revision
@@ -83,6 +85,8 @@ __all__ = [
     "GcResult",
     "InitResult",
     "Kept",
+    "InstallResult",
+    "InstalledHook",
     "Labels",
     "Layer",
     "Listed",
@@ -124,6 +128,7 @@ __all__ = [
     "fsck",
     "gc",
     "init",
+    "install",
     "list_remote_names",
     "list_revisions",
     "list_tracked",

@@ -9,12 +9,15 @@ from vstore.ops import add as _add
 from vstore.ops import checkout as _checkout
 from vstore.ops import dereference as _dereference
 from vstore.ops import init as _init
+from vstore.ops import install as _install
 from vstore.ops import mv as _mv
 from vstore.ops import rm as _rm
+from vstore.ops import settle as _settle
 from vstore.ops import unlock as _unlock
 from vstore.ops.add import AddResult, Labels
 from vstore.ops.checkout import CheckoutResult
 from vstore.ops.init import InitResult
+from vstore.ops.install import InstallResult
 from vstore.ops.mv import MvResult
 from vstore.ops.rm import RmResult
 from vstore.ops.unlock import UnlockResult
@@ -65,14 +68,29 @@ def checkout(
     force: bool = False,
     relink: bool = False,
     dry_run: bool = False,
+    side: str | None = None,
     reporter: Reporter = SILENT,
 ) -> CheckoutResult:
     """Make the data at ``paths`` (all, if none) equal their pointers, or those of ``rev``.
 
     Unsaved files are neither overwritten nor deleted without ``force``; what is missing is listed in the result.
+    With ``side`` ("ours" or "theirs") what a merge left in conflict at ``paths`` is decided first, and staged.
     """
     with opened(directory, reporter) as repo:
+        if side is not None:
+            return _settle.settle(repo, paths, side, force=force, dry_run=dry_run)
         return _checkout.checkout(repo, paths, rev=rev, force=force, relink=relink, dry_run=dry_run)
+
+
+def install(
+    *, directory: Directory = None, uninstall: bool = False, dry_run: bool = False, reporter: Reporter = SILENT
+) -> InstallResult:
+    """Let git run vstore in its hooks, and to merge and compare pointers; or leave all as it was before.
+
+    Hooks that are there stay, and run first.  Raises GitRepositoryNotFoundError, GitFailedError.
+    """
+    with opened(directory, reporter) as repo:
+        return _install.install(repo, uninstall=uninstall, dry_run=dry_run)
 
 
 def rm(

@@ -90,7 +90,9 @@ def _hint_unsaved(fields: dict[str, Any]) -> str | None:
 
 def _hint_pointer(fields: dict[str, Any]) -> str | None:
     path = fields.get("path")
-    return f"take one side with `git checkout --ours -- {_quote(path)}` (or --theirs)" if path else None
+    if path and fields.get("conflict"):
+        return f"take one side with `vstore checkout --ours {_quote(path.removesuffix('.vstore'))}` (or --theirs)"
+    return f"take an older one with `git checkout HEAD -- {_quote(path)}`" if path else None
 
 
 def _hint_extra(fields: dict[str, Any]) -> str | None:

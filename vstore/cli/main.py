@@ -55,11 +55,15 @@ VERBS: dict[str, dict[str, str]] = {
     },
     "Settings": {
         "config": "Read and change settings.",
+        "install": "Let git run vstore: in its hooks, to merge and to compare.",
         "doctor": "Tell what works here, what does not, and what is slow.",
         "completion": "Print the script that makes a shell complete vstore.",
     },
 }
 """Section -> verb -> what it does, in the words with which its help begins."""
+
+HIDDEN = ("merge-driver", "diff-driver", "hook")
+"""Verbs that git runs, not people."""
 
 _SUMMARIES = {name: summary for verbs in VERBS.values() for name, summary in verbs.items()}
 _EPILOG = "`vstore VERB --help` tells more.  -q, -v and --no-progress may also stand behind the verb."
@@ -74,7 +78,7 @@ class Vstore(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a verb."""
-        if cmd_name not in _SUMMARIES:
+        if cmd_name not in _SUMMARIES and cmd_name not in HIDDEN:
             return None
         module = importlib.import_module(f"vstore.cli.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
@@ -85,7 +89,7 @@ class Vstore(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the verb that was meant; names the nearest ones if there is none."""
         name = args[0]
-        if name not in _SUMMARIES and not ctx.resilient_parsing:
+        if name not in _SUMMARIES and name not in HIDDEN and not ctx.resilient_parsing:
             near = difflib.get_close_matches(name, _SUMMARIES)
             meant = f"; did you mean {' or '.join(near)}?" if near else ""
             ctx.fail(f"there is no verb {name!r}{meant}" if not name.startswith("-") else f"no such option: {name}")

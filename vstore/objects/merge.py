@@ -101,6 +101,16 @@ def find_conflict_paths(ours: Buffer, theirs: Buffer) -> list[RelPath]:
     return sorted(known)
 
 
+def take_entries(tree: Buffer, source: Buffer, paths: Iterable[RelPath]) -> Tree:
+    """Return a tree that has at some paths, and below them, what another has there.
+
+    Raises CorruptError, NewerFormatError, NameRefusedError.
+    """
+    wanted = set(paths)
+    kept = [entry for entry in Tree.from_bytes(tree).entries if not _is_inside(entry.path, wanted)]
+    return Tree([*kept, *(entry for entry in Tree.from_bytes(source).entries if _is_inside(entry.path, wanted))])
+
+
 def _find_changes(old: Buffer, new: Buffer) -> dict[RelPath, _Change]:
     difference = diff_trees(old, new)
     changes: dict[RelPath, _Change] = {entry.path: (entry, None) for entry in difference.deleted}

@@ -24,8 +24,9 @@ MARKER_CHARACTERS = 7
 """How long git's conflict markers are, unless the attribute ``conflict-marker-size`` says otherwise."""
 
 _MARKER = re.compile(rb"([<|=>])\1{6,}(?: .*)?\r?\n?")
-_HEAD = "# Both sides changed these files, each in its own way; all others are merged:\n"
-_HEADER = re.compile(re.escape(_HEAD.encode()) + rb"(?:#   .*\n)*")
+_HEAD = "# Merged by vstore, but for what differs below.\n"
+_FILES = "# Files that both sides changed, each in its own way:\n"
+_HEADER = re.compile(re.escape(_HEAD.encode()) + rb"(?:" + re.escape(_FILES.encode()) + rb"(?:#   .*\n)*)?")
 _MOST_NAMED = 20
 _PARTS = ("meta", "source")
 _ABSENT = object()
@@ -156,16 +157,18 @@ def _iter_comments(data: bytes) -> Iterator[str]:
 
 
 def conflict_to_bytes(
-    ours: bytes, theirs: bytes, paths: Sequence[RelPath] = (), marker_characters: int = MARKER_CHARACTERS
+    ours: bytes, theirs: bytes, paths: Sequence[RelPath] | None, marker_characters: int = MARKER_CHARACTERS
 ) -> bytes:
-    """Return the file of a pointer that is in conflict; ``paths`` are the files of its tree that both sides changed.
+    """Return the file of a pointer that is in conflict.
 
-    A merged tree has such paths where contents differ; without, nothing was merged in it.
+    ``paths`` are the files of its tree that both sides changed, each in its own way; None says that nothing was merged.
     """
-    named = [json.dumps(path, ensure_ascii=False) if not path.isprintable() else path for path in paths[:_MOST_NAMED]]
-    if len(paths) > _MOST_NAMED:
-        named.append(f"... and {len(paths) - _MOST_NAMED:,} more")
-    header = _HEAD + "".join(f"#   {name}\n" for name in named) if named else ""
+    header = "" if paths is None else _HEAD
+    if paths:
+        named = [json.dumps(path) if not path.isprintable() else path for path in paths[:_MOST_NAMED]]
+        if len(paths) > _MOST_NAMED:
+            named.append(f"... and {len(paths) - _MOST_NAMED:,} more")
+        header += _FILES + "".join(f"#   {name}\n" for name in named)
     lines, others = _end_line(ours).splitlines(keepends=True), _end_line(theirs).splitlines(keepends=True)
     parts = [header.encode()]
     for tag, start, end, other_start, other_end in difflib.SequenceMatcher(None, lines, others, False).get_opcodes():
@@ -200,8 +203,8 @@ def split_conflict(data: bytes) -> Sides[bytes] | None:
     return Sides(b"".join(sides[0]) if has_base else ours, ours, theirs)
 
 
-def is_merged_apart_from_files(data: bytes) -> bool:
-    """Tell whether a pointer in conflict says so of its tree: that only some files of it are."""
+def is_merged(data: bytes) -> bool:
+    """Tell whether a pointer in conflict is merged but for what differs: then each of its sides is, too."""
     return _header_bytes(data) > 0
 
 

@@ -61,6 +61,8 @@ class CheckoutResult:
     damaged: list[tuple[RelPath, Digest]]
     failed: list[tuple[RelPath, str]]
     dry_run: bool
+    conflicts: list[RelPath] = field(default_factory=list)
+    """Artifacts of which something is still in conflict, where conflicts were to be decided."""
 
     @property
     def unsaved(self) -> list[RelPath]:

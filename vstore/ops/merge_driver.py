@@ -63,7 +63,8 @@ def merge_driver(
     if merged.sides.is_settled:
         _write(files.ours, merged.sides.ours)
         return MergeDriverResult(path, False)
-    data = conflict_to_bytes(merged.sides.ours, merged.sides.theirs, merged.files, marker_characters)
+    files_in_conflict = merged.files if merged.reason is None else None
+    data = conflict_to_bytes(merged.sides.ours, merged.sides.theirs, files_in_conflict, marker_characters)
     _write(files.ours, data)
     return MergeDriverResult(path, True, merged.files, merged.reason)
 

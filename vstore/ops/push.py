@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,6 +64,19 @@ def push(
     Raises ObjectMissingError, before anything is committed, naming paths that neither the cache nor the remote has.
     """
     versions, broken = list_versions(repo, paths, scope)
+    result = push_versions(repo, versions, remote=remote, check=check, dry_run=dry_run)
+    return dataclasses.replace(result, broken=broken)
+
+
+def push_versions(
+    repo: Repo,
+    versions: Sequence[Version],
+    *,
+    remote: str | None = None,
+    check: bool = False,
+    dry_run: bool = False,
+) -> PushResult:
+    """Push versions of artifacts, as ``push`` does."""
     done: list[Pushed] = []
     lacking: list[tuple[RelPath, str]] = []
     with repo.using_cache():
@@ -100,7 +114,7 @@ def push(
                         report.packs,
                     )
                 )
-    return PushResult(done, broken, lacking, check, dry_run)
+    return PushResult(done, [], lacking, check, dry_run)
 
 
 class _Contents(Sequence[Content]):

@@ -15,6 +15,8 @@ from vstore.cli.session import Session, pass_session
 @options.paths()
 @options.revision
 @options.force("Overwrite and delete files that are saved nowhere.")
+@click.option("--ours", "side", flag_value="ours", help="Decide what a merge left in conflict at PATH for our side.")
+@click.option("--theirs", "side", flag_value="theirs", help="The same, for theirs.")
 @click.option("--relink", is_flag=True, help="Write large files anew, with the link type of the configuration.")
 @click.option("--allow-missing", is_flag=True, help="It is no failure if contents are not in the cache.")
 @options.dry_run
@@ -25,6 +27,7 @@ def command(
     paths: tuple[str, ...],
     revision: str | None,
     force: bool,
+    side: str | None,
     relink: bool,
     allow_missing: bool,
     dry_run: bool,
@@ -32,7 +35,12 @@ def command(
     """Make files equal their pointers, or those of a revision.
 
     Only what differs is touched.  Files that are saved nowhere are kept, unless --force says otherwise.
+
+    With --ours or --theirs what a merge left in conflict is decided first: all of it at PATH, or, inside a tracked
+    directory, just that file.  What merged stays merged.
     """
+    if side is not None and (not paths or revision is not None or relink):
+        raise click.UsageError(f"--{side} takes a PATH, and neither --rev nor --relink")
     result = api.checkout(
         paths,
         directory=session.directory,
@@ -40,6 +48,7 @@ def command(
         force=force,
         relink=relink,
         dry_run=dry_run,
+        side=side,
         reporter=session.reporter,
     )
     session.show(result, lambda result: words(session, result))
@@ -60,7 +69,11 @@ def words(session: Session, result: api.CheckoutResult) -> Iterator[str]:
     kept = sum(len(done.kept) for done in result.artifacts)
     if kept:
         yield f"Kept {render.count(kept, 'file')} that no version knows; --force removes such files."
+    for conflict in result.conflicts:
+        yield f"{session.path(conflict)} is still in conflict; see what is left in {session.path(conflict + '.vstore')}"
     if result.dry_run:
         yield "Nothing was done: this was a dry run."
-    elif not rows and not (result.missing or result.damaged or result.failed or result.unsaved):
+    elif (
+        not rows and not result.conflicts and not (result.missing or result.damaged or result.failed or result.unsaved)
+    ):
         yield f"{render.count(len(result.artifacts), 'artifact')}: nothing to do."

@@ -92,7 +92,7 @@ def _files(sign: str, colour: str, paths: Sequence[str]) -> Iterator[str]:
 def _next(artifacts: Sequence[api.ArtifactStatus], remote: str | None) -> Iterator[str]:
     kinds = {artifact.data for artifact in artifacts}
     if "broken" in kinds:
-        yield "Next: mend the broken pointer, or take one side of the merge with git checkout --ours (or --theirs)"
+        yield "Next: mend the broken pointer; of a merge, take one side with vstore checkout --ours PATH (or --theirs)"
     elif any(artifact.data == "modified" and not _is_only_lost(artifact) for artifact in artifacts):
         yield "Next: vstore add -u (keep the changes) or vstore checkout --force (drop them)"
     elif any(artifact.not_in_cache for artifact in artifacts):

@@ -1,0 +1,61 @@
+"""vstore hook: what is done in git's hooks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import click
+
+from vstore import errors
+from vstore.api import driving
+from vstore.cli import failure, options, outcome, render
+from vstore.cli.commands import checkout
+from vstore.cli.session import Session, pass_session
+
+_MOST_LINES = 10
+
+
+@options.verb("hook")
+@click.argument("name", type=click.Choice(["pre-commit", "pre-push", "post-checkout", "post-merge", "post-rewrite"]))
+@click.argument("arguments", nargs=-1)
+@pass_session
+def command(session: Session, name: str, arguments: tuple[str, ...]) -> int:
+    """Do in one of git's hooks what is to be done in it.
+
+    What comes after a command of git never fails it.
+    """
+    # All that is said is a remark on what git does, whose standard output may be read by a program.
+    updates = sys.stdin.buffer.read().decode(errors="surrogateescape") if name == "pre-push" else ""
+    try:
+        result = driving.run_hook(name, arguments, updates, directory=session.directory, reporter=session.reporter)
+        session.reporter.end()
+        sys.stderr.writelines(line + "\n" for line in _words(session, result))
+        if result.checkout is not None:
+            outcome.check_checkout(result.checkout)
+    except errors.RepositoryNotFoundError:
+        return 0  # this version of the project is from before vstore
+    except Exception as failed:
+        session.reporter.end()
+        if name.startswith("pre-") and (name == "pre-push" or isinstance(failed, errors.PointerInvalidError)):
+            raise
+        failure.report(failed, sys.stderr, as_json=False, verbose=session.verbose, verb=f"hook {name}")
+    return 0
+
+
+def _words(session: Session, result: driving.HookResult) -> Iterator[str]:
+    if result.checkout is not None and not all(done.is_unchanged for done in result.checkout.artifacts):
+        yield from checkout.words(session, result.checkout)
+    if result.no_remote:
+        yield "vstore: no remote is configured, so only the commits are pushed, not their data."
+    for pushed in result.push.remotes if result.push is not None else ():
+        if pushed.roots:
+            what = f"{render.count(len(pushed.roots), 'artifact')}, {render.size(pushed.size_bytes)}"
+            yield f"vstore: pushed {what} to {pushed.remote}."
+    if result.modified:
+        yield "vstore: changed and not added, so not in this commit:"
+    for artifact in result.modified[:_MOST_LINES]:
+        changes = render.changes(len(artifact.added), len(artifact.modified), len(artifact.deleted))
+        yield f"    {session.path(artifact.path)}  {changes}".rstrip()
+    if len(result.modified) > _MOST_LINES:
+        yield f"    and {len(result.modified) - _MOST_LINES:,} more"

@@ -1,0 +1,119 @@
+"""What vstore does in git's hooks: restore what a checkout, merge or rebase brought, push what a push needs, look.
+
+None of it fails a command of git but where something would be lost: a push of commits without their data, and a
+commit of a pointer that is in conflict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from vstore.errors import GitFailedError, ObjectMissingError, PointerInvalidError, RevisionNotFoundError
+from vstore.git import GitRepo
+from vstore.git.history import find_new_commits, has_changed, iter_introduced
+from vstore.objects.pointer import POINTER_SUFFIX, Pointer
+from vstore.ops.checkout import CheckoutResult, checkout
+from vstore.ops.push import PushResult, push_versions
+from vstore.ops.resolve import Target
+from vstore.ops.status import MODIFIED, ArtifactStatus, status
+from vstore.ops.transfer import Version
+from vstore.repo import Repo
+from vstore.workspace.pointers import parse_artifact
+
+
+@dataclass(frozen=True, slots=True)
+class HookResult:
+    """What a hook did, or found; nothing where there was nothing to do."""
+
+    checkout: CheckoutResult | None = None
+    push: PushResult | None = None
+    modified: list[ArtifactStatus] = field(default_factory=list)
+    """Artifacts whose files somebody changed and did not add."""
+    no_remote: bool = False
+    """Whether data would have been pushed, had a remote been configured."""
+
+
+def run_hook(repo: Repo, name: str, arguments: Sequence[str] = (), updates: str = "") -> HookResult:
+    """Do what is to be done in one of git's hooks, given its arguments and what git tells it on standard input.
+
+    Raises what a checkout or a push raises, and PointerInvalidError for a conflict that would be committed.
+    """
+    git = repo.git
+    if git is None:
+        return HookResult()
+    if name == "pre-commit":
+        return _pre_commit(repo, git)
+    if name == "pre-push":
+        return _pre_push(repo, git, updates, arguments[0] if arguments else "")
+    if name == "post-checkout":
+        old, new, is_switch = arguments[:3]
+        return _restore(repo) if is_switch == "1" and _is_other(git, old, new) else HookResult()
+    if name == "post-merge":
+        is_squash = arguments[:1] == ["1"]
+        return _restore(repo) if is_squash or _is_other(git, "ORIG_HEAD", "HEAD") else HookResult()
+    # Amending a commit is none of ours: whatever it changed was here before.
+    return _restore(repo) if name == "post-rewrite" and arguments[:1] == ["rebase"] else HookResult()
+
+
+def _is_other(git: GitRepo, old: str, new: str) -> bool:
+    """Tell whether pointers differ between two commits; also where there is no old one, as after a clone."""
+    try:
+        return old != new and has_changed(git, git.resolve(old), git.resolve(new), POINTER_SUFFIX)
+    except (RevisionNotFoundError, GitFailedError):
+        return True
+
+
+def _restore(repo: Repo) -> HookResult:
+    return HookResult(checkout=checkout(repo))
+
+
+def _pre_commit(repo: Repo, git: GitRepo) -> HookResult:
+    for path, data in git.iter_index_files(POINTER_SUFFIX):
+        pointer = parse_artifact(path, data).pointer
+        if isinstance(pointer, PointerInvalidError) and pointer.fields.get("conflict"):
+            head = git.head()
+            if head is None or git.find_file(head, path) != data:
+                raise pointer
+    return HookResult(modified=[artifact for artifact in status(repo).artifacts if artifact.data == MODIFIED])
+
+
+def _pre_push(repo: Repo, git: GitRepo, updates: str, git_remote: str) -> HookResult:
+    """Push what new commits need.
+
+    What they brought in has to get there.  What was there before them is pushed, too, where the remote lacks it; but
+    what was lost long ago is no reason to let nobody push any more.
+    """
+    commits, ends = find_new_commits(git, updates, git_remote)
+    brought = _to_versions(iter_introduced(git, commits, POINTER_SUFFIX))
+    found = ((commit, path, data) for commit in ends for path, data in git.iter_files(commit, POINTER_SUFFIX))
+    known = set(map(_key, brought))
+    older = [version for version in _to_versions(found) if _key(version) not in known]
+    if not brought and not older:
+        return HookResult()
+    if not repo.config.remotes:
+        return HookResult(no_remote=True)
+    try:
+        return HookResult(push=push_versions(repo, [*brought, *older]))
+    except ObjectMissingError as error:
+        if not older:
+            raise
+        done = push_versions(repo, brought)
+        paths = ", ".join(error.fields.get("paths", ())[:3])
+        repo.reporter.warn(f"data of older commits is neither in the cache nor in the remote: {paths}")
+        return HookResult(push=done)
+
+
+def _to_versions(found: Iterable[tuple[str, str, bytes]]) -> list[Version]:
+    """Return the versions that pointers at some commits say, each once; what is no pointer is passed over."""
+    versions: dict[tuple[str, str], Version] = {}
+    for commit, path, data in found:
+        artifact = parse_artifact(path, data)
+        if isinstance(artifact.pointer, Pointer):
+            version = Version(Target(artifact), commit)
+            versions.setdefault(_key(version), version)
+    return list(versions.values())
+
+
+def _key(version: Version) -> tuple[str, str]:
+    return version.target.path, version.pointer.digest

@@ -54,8 +54,9 @@ def merge_driver(
     ``path`` is that of the pointer, from the top of the work tree.  What cannot be merged becomes a conflict, with
     the reason.  ``for_ancestor`` makes an ancestor for another merge: conflicts are decided as before both sides.
     """
+    path = path.removesuffix(POINTER_SUFFIX)
     versions = Sides(*map(_read, files))
-    merged = _try_to_merge(start, versions, path.removesuffix(POINTER_SUFFIX))
+    merged = _try_to_merge(start, versions, path)
     if for_ancestor:
         # Nothing, where there was no version before both, and where one cannot be read.
         _write(files.ours, merged.sides.base)

@@ -73,7 +73,5 @@ def words(session: Session, result: api.CheckoutResult) -> Iterator[str]:
         yield f"{session.path(conflict)} is still in conflict; see what is left in {session.path(conflict + '.vstore')}"
     if result.dry_run:
         yield "Nothing was done: this was a dry run."
-    elif (
-        not rows and not result.conflicts and not (result.missing or result.damaged or result.failed or result.unsaved)
-    ):
+    elif not (rows or result.missing or result.damaged or result.failed or result.unsaved or result.conflicts):
         yield f"{render.count(len(result.artifacts), 'artifact')}: nothing to do."

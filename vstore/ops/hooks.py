@@ -50,10 +50,10 @@ def run_hook(repo: Repo, name: str, arguments: Sequence[str] = (), updates: str 
         old, new, is_switch = arguments[:3]
         return _restore(repo) if is_switch == "1" and _is_other(git, old, new) else HookResult()
     if name == "post-merge":
-        is_squash = arguments[:1] == ["1"]
+        is_squash = "1" in arguments[:1]
         return _restore(repo) if is_squash or _is_other(git, "ORIG_HEAD", "HEAD") else HookResult()
     # Amending a commit is none of ours: whatever it changed was here before.
-    return _restore(repo) if name == "post-rewrite" and arguments[:1] == ["rebase"] else HookResult()
+    return _restore(repo) if name == "post-rewrite" and "rebase" in arguments[:1] else HookResult()
 
 
 def _is_other(git: GitRepo, old: str, new: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from vstore.api.changing import add, checkout, init, mv, rm, unlock
 from vstore.api.cleaning import gc
 from vstore.api.changing import add, checkout, init, install, mv, rm, unlock
+from vstore.api.driving import diff_driver, merge_driver, run_hook
 from vstore.api.looking import (
     cat,
     diff,
@@ -43,15 +44,18 @@ from vstore.ops.cat import CatResult
 from vstore.ops.checkout import CheckedOut, CheckoutResult
 from vstore.ops.config import ConfigResult, SettingShown
 from vstore.ops.diff import ArtifactDiff, DiffResult, FileDiff
+from vstore.ops.diff_driver import DiffDriverResult, Row
 from vstore.ops.doctor import DoctorResult, RemoteHealth, RepositoryHealth
 from vstore.ops.du import DuResult, Usage
 from vstore.ops.fetch import Fetched, FetchResult
 from vstore.ops.fsck import Damage, FsckResult, Need, Verified, VerifiedCache
 from vstore.ops.fsck import Damage, FsckResult, Need, Verified
 from vstore.ops.gc import Collected, GcResult, Kept
+from vstore.ops.hooks import HookResult
 from vstore.ops.init import InitResult
 from vstore.ops.install import InstalledHook, InstallResult
 from vstore.ops.ls import Listed, LsResult
+from vstore.ops.merge_driver import MergeDriverResult
 from vstore.ops.mv import Moved, MvResult
 from vstore.ops.needs import Revision
 from vstore.ops.pull import PullResult
@@ -75,6 +79,7 @@ __all__ = [
     "Collected",
     "ConfigResult",
     "Damage",
+    "DiffDriverResult",
     "DiffResult",
     "DoctorResult",
     "DuResult",
@@ -83,6 +88,7 @@ __all__ = [
     "FileDiff",
     "FsckResult",
     "GcResult",
+    "HookResult",
     "InitResult",
     "Kept",
     "InstallResult",
@@ -91,6 +97,7 @@ __all__ = [
     "Layer",
     "Listed",
     "LsResult",
+    "MergeDriverResult",
     "Moved",
     "MvResult",
     "Need",
@@ -105,6 +112,7 @@ __all__ = [
     "RepositoryHealth",
     "Revision",
     "RmResult",
+    "Row",
     "Scope",
     "SettingShown",
     "StatusResult",
@@ -121,6 +129,7 @@ __all__ = [
     "config_set",
     "config_unset",
     "diff",
+    "diff_driver",
     "doctor",
     "du",
     "fetch",
@@ -133,6 +142,7 @@ __all__ = [
     "list_revisions",
     "list_tracked",
     "ls",
+    "merge_driver",
     "mv",
     "open_repo",
     "pull",
@@ -145,6 +155,7 @@ __all__ = [
     "remote_rename",
     "remote_set",
     "rm",
+    "run_hook",
     "split_revisions",
     "status",
     "unlock",

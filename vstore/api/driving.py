@@ -10,12 +10,10 @@ from vstore.objects.merge import Sides
 from vstore.ops import diff_driver as _diff_driver
 from vstore.ops import hooks as _hooks
 from vstore.ops import merge_driver as _merge_driver
-from vstore.ops.diff_driver import DiffDriverResult, Row
+from vstore.ops.diff_driver import DiffDriverResult
 from vstore.ops.hooks import HookResult
 from vstore.ops.merge_driver import MergeDriverResult
 from vstore.progress import SILENT, Reporter
-
-__all__ = ["DiffDriverResult", "HookResult", "MergeDriverResult", "Row", "diff_driver", "merge_driver", "run_hook"]
 
 
 def merge_driver(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from vstore.api import driving
+from vstore import api
 from vstore.cli import options, render
 from vstore.cli.session import Session, pass_session
 
@@ -21,7 +21,7 @@ _MARKS = {"x": "*", "d": "/"}
 @pass_session
 def command(session: Session, file: Path) -> None:
     """Print a version of a pointer, and of a tree the files, for git to compare."""
-    result = driving.diff_driver(file, directory=session.directory)
+    result = api.diff_driver(file, directory=session.directory)
     sys.stdout.flush()
     sys.stdout.buffer.write(result.pointer)
     if result.rows and not result.pointer.endswith(b"\n"):
@@ -30,7 +30,7 @@ def command(session: Session, file: Path) -> None:
     sys.stdout.writelines(_words(result.rows))
 
 
-def _words(rows: list[driving.Row]) -> Iterator[str]:
+def _words(rows: list[api.Row]) -> Iterator[str]:
     if rows:
         yield "\n"
     for row in rows:

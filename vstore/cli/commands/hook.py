@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import click
 
-from vstore import errors
-from vstore.api import driving
+from vstore import api, errors
 from vstore.cli import failure, options, outcome, render
 from vstore.cli.commands import checkout
 from vstore.cli.session import Session, pass_session
@@ -28,7 +27,7 @@ def command(session: Session, name: str, arguments: tuple[str, ...]) -> int:
     # All that is said is a remark on what git does, whose standard output may be read by a program.
     updates = sys.stdin.buffer.read().decode(errors="surrogateescape") if name == "pre-push" else ""
     try:
-        result = driving.run_hook(name, arguments, updates, directory=session.directory, reporter=session.reporter)
+        result = api.run_hook(name, arguments, updates, directory=session.directory, reporter=session.reporter)
         session.reporter.end()
         sys.stderr.writelines(line + "\n" for line in _words(session, result))
         if result.checkout is not None:
@@ -43,7 +42,7 @@ def command(session: Session, name: str, arguments: tuple[str, ...]) -> int:
     return 0
 
 
-def _words(session: Session, result: driving.HookResult) -> Iterator[str]:
+def _words(session: Session, result: api.HookResult) -> Iterator[str]:
     if result.checkout is not None and not all(done.is_unchanged for done in result.checkout.artifacts):
         yield from checkout.words(session, result.checkout)
     if result.no_remote:

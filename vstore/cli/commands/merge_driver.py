@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from vstore.api import driving
+from vstore import api
 from vstore.cli import options, render
 from vstore.cli.session import Session, pass_session
 
@@ -27,7 +27,7 @@ def command(
     session: Session, base: Path, ours: Path, theirs: Path, marker_characters: int, path: str, ancestor: bool
 ) -> int:
     """Merge a pointer, for git: the result is in %A, and the exit code is 1 if it is in conflict."""
-    result = driving.merge_driver(
+    result = api.merge_driver(
         base,
         ours,
         theirs,

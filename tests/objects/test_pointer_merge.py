@@ -183,6 +183,15 @@ def test_conflicts_are_taken_apart(marker_characters: int, ours: Pointer, theirs
         assert sides is not None and (sides.ours, sides.theirs) == (left, right)
 
 
+def test_long_pointers_are_compared_in_no_time() -> None:
+    """However many equal lines a pointer has, and wherever they differ, its conflict costs one look at each."""
+    ours = b"#\n" * 400_000 + changed() + b"#\n" * 100_000
+    theirs = ours.replace(b"size = 5", b"#\n#\nsize = 6")
+    data = conflict_to_bytes(ours, theirs, None)
+    assert split_conflict(data) == Sides(ours, ours, theirs)
+    assert len(data) < len(ours) + 200
+
+
 @pytest.mark.parametrize("base", [b"", b"||||||| 1a2b3c\ndigest = 3\n"])
 def test_conflicts_that_git_wrote(base: bytes) -> None:
     """What git leaves where the merge driver is not installed is taken apart, too, with the ancestor or without."""

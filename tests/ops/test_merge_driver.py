@@ -444,6 +444,23 @@ def test_without_vstore_git_merges_as_ever(installed: Project, gone: str, monkey
     assert "digest = " in installed.git("log", "-p", "-1", "main")
 
 
+def test_a_driver_that_dies(installed: Project) -> None:
+    """Where the driver is killed, git gives up the merge, everything is as before, and the next attempt works."""
+    change(installed, "other", {"data/a.txt": b"other\n"})
+    change(installed, "main", {"data/sub/b.txt": b"main\n"})
+    launcher = installed.path / ".git/vstore/launch"
+    script = launcher.read_text()
+    launcher.write_text("kill -9 $$\n")
+    before = installed.read("data.vstore")
+    assert run_git(installed, "merge", "other").returncode != 0
+    run_git(installed, "merge", "--abort")
+    assert installed.read("data.vstore") == before and installed.git("status", "--porcelain") == ""
+    launcher.write_text(script)
+    installed.git("merge", "--quiet", "other")
+    installed.ok("checkout")
+    assert installed.read("data/a.txt") == b"other\n" and installed.read("data/sub/b.txt") == b"main\n"
+
+
 def test_merging_in_a_worktree(installed: Project) -> None:
     """Another worktree merges with what the first one installed, and finds its own repository and cache."""
     change(installed, "other", {"data/a.txt": b"other\n"})

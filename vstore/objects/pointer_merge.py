@@ -8,7 +8,7 @@ hand, by deleting the other, gives what ``vstore checkout --ours`` (or ``--their
 from __future__ import annotations
 
 import dataclasses
-import difflib
+import itertools
 import json
 import re
 import tomllib
@@ -170,14 +170,18 @@ def conflict_to_bytes(
             named.append(f"... and {len(paths) - _MOST_NAMED:,} more")
         header += _FILES + "".join(f"#   {name}\n" for name in named)
     lines, others = _end_line(ours).splitlines(keepends=True), _end_line(theirs).splitlines(keepends=True)
-    parts = [header.encode()]
-    for tag, start, end, other_start, other_end in difflib.SequenceMatcher(None, lines, others, False).get_opcodes():
-        if tag == "equal":
-            parts += lines[start:end]
-            continue
-        parts += [_marker("<", marker_characters, "ours"), *lines[start:end], _marker("=", marker_characters)]
-        parts += [*others[other_start:other_end], _marker(">", marker_characters, "theirs")]
-    return b"".join(parts)
+    start = _count_common(lines, others)
+    end = _count_common(lines[start:][::-1], others[start:][::-1])
+    differing, other = lines[start : len(lines) - end], others[start : len(others) - end]
+    if differing or other:
+        differing = [_marker("<", marker_characters, "ours"), *differing, _marker("=", marker_characters)]
+        differing += [*other, _marker(">", marker_characters, "theirs")]
+    return b"".join([header.encode(), *lines[:start], *differing, *lines[len(lines) - end :]])
+
+
+def _count_common(lines: Sequence[bytes], others: Sequence[bytes]) -> int:
+    """Return how many lines are the same at the beginning."""
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(lines, others, strict=False)))
 
 
 def split_conflict(data: bytes) -> Sides[bytes] | None:

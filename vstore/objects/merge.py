@@ -7,7 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from vstore.objects.digest import Buffer, Digest
 from vstore.objects.names import RelPath
-from vstore.objects.tree import EMPTY_DIRECTORY, Entry, Tree, diff_trees
+from vstore.objects.tree import EMPTY_DIRECTORY, Entry, Tree, diff_trees, paused_collector
 
 Value = TypeVar("Value")
 
@@ -59,6 +59,11 @@ def merge_trees(base: Buffer, ours: Buffer, theirs: Buffer) -> TreeMerge:
     other side changed in it.  Costs what parsing a tree costs, and little more for each change.
     Raises CorruptError, NewerFormatError, NameRefusedError.
     """
+    with paused_collector():
+        return _merge_trees(base, ours, theirs)
+
+
+def _merge_trees(base: Buffer, ours: Buffer, theirs: Buffer) -> TreeMerge:
     our, their = _find_changes(base, ours), _find_changes(base, theirs)
     _follow_moves(our, their)
     _follow_moves(their, our)

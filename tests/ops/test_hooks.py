@@ -213,6 +213,9 @@ def test_lost_data(shared: Project) -> None:
     done = run_git(shared, "push", "origin", "main")
     assert done.returncode == 0 and "data of older commits" in done.stderr and "data" in done.stderr
     assert git("rev-parse", "main", cwd=shared.path.parent / "origin.git") == shared.git("rev-parse", "HEAD")
+    git("init", "--quiet", "--bare", shared.path.parent / "mirror.git", cwd=shared.path)
+    done = run_git(shared, "push", "../mirror.git", "main")
+    assert done.returncode == 0 and "data of older commits" in done.stderr
     done = run_git(shared, "push", "origin", "other")
     assert done.returncode != 0 and "neither in the cache nor in a remote" in done.stderr
 

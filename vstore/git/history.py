@@ -24,8 +24,8 @@ class NewCommits(NamedTuple):
     ends: list[str]
 
 
-def find_new_commits(git: GitRepo, updates: str, remote: str) -> NewCommits:
-    """Return the commits that a push to a git remote brings there.
+def find_new_commits(git: GitRepo, updates: str, remote: str | None) -> NewCommits:
+    """Return the commits that a push to a git remote brings there; with None those that no remote is known to have.
 
     ``updates`` are the lines that git tells its hook: local name and commit, remote name and commit; where nothing is,
     the commit is all zeros.  Raises GitFailedError.
@@ -38,7 +38,8 @@ def find_new_commits(git: GitRepo, updates: str, remote: str) -> NewCommits:
     if not any(not name.startswith("^") for name in wanted):
         return NewCommits([], [])
     # What somebody else pushed there need not be here.
-    options = ["--parents", "--ignore-missing", "--not", f"--remotes={remote}", "--not", "--stdin"]
+    known_there = "--remotes" if remote is None else f"--remotes={remote}"
+    options = ["--parents", "--ignore-missing", "--not", known_there, "--not", "--stdin"]
     listed = run_git(git.work_tree, "rev-list", *options, stdin="".join(f"{name}\n" for name in wanted).encode())
     parents = {commit: above for commit, *above in (line.split() for line in listed.decode().splitlines())}
     known = {parent for above in parents.values() for parent in above}

@@ -6,6 +6,7 @@ commit of a pointer that is in conflict.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -81,12 +82,13 @@ def _pre_commit(repo: Repo, git: GitRepo) -> HookResult:
 def _pre_push(repo: Repo, git: GitRepo, updates: str, git_remote: str) -> HookResult:
     """Push what new commits need.
 
-    What they brought in has to get there.  What was there before them is pushed, too, where the remote lacks it; but
-    what was lost long ago is no reason to let nobody push any more.
+    What they brought in has to get there.  What was there before them, or is known to another git remote, is pushed,
+    too, where the remote lacks it; but what was lost long ago is no reason to let nobody push any more.
     """
     commits, ends = find_new_commits(git, updates, git_remote)
-    brought = _to_versions(iter_introduced(git, commits, POINTER_SUFFIX))
-    found = ((commit, path, data) for commit in ends for path, data in git.iter_files(commit, POINTER_SUFFIX))
+    brought = _to_versions(iter_introduced(git, find_new_commits(git, updates, None).commits, POINTER_SUFFIX))
+    held = ((commit, path, data) for commit in ends for path, data in git.iter_files(commit, POINTER_SUFFIX))
+    found = itertools.chain(iter_introduced(git, commits, POINTER_SUFFIX), held)
     known = set(map(_key, brought))
     older = [version for version in _to_versions(found) if _key(version) not in known]
     if not brought and not older:

@@ -24,6 +24,7 @@ from vstore.api.looking import (
     split_revisions,
     status,
 )
+from vstore.api.migrating import migrate_dvc
 from vstore.api.settings import config_get, config_list, config_set, config_unset
 from vstore.api.syncing import (
     fetch,
@@ -56,6 +57,7 @@ from vstore.ops.init import InitResult
 from vstore.ops.install import InstalledHook, InstallResult
 from vstore.ops.ls import Listed, LsResult
 from vstore.ops.merge_driver import MergeDriverResult
+from vstore.ops.migrate.result import How, MigrateResult, MovedIn, Rewritten
 from vstore.ops.mv import Moved, MvResult
 from vstore.ops.needs import Revision
 from vstore.ops.pull import PullResult
@@ -89,6 +91,7 @@ __all__ = [
     "FsckResult",
     "GcResult",
     "HookResult",
+    "How",
     "InitResult",
     "Kept",
     "InstallResult",
@@ -98,7 +101,9 @@ __all__ = [
     "Listed",
     "LsResult",
     "MergeDriverResult",
+    "MigrateResult",
     "Moved",
+    "MovedIn",
     "MvResult",
     "Need",
     "PullResult",
@@ -111,6 +116,7 @@ __all__ = [
     "Repo",
     "RepositoryHealth",
     "Revision",
+    "Rewritten",
     "RmResult",
     "Row",
     "Scope",
@@ -143,6 +149,7 @@ __all__ = [
     "list_tracked",
     "ls",
     "merge_driver",
+    "migrate_dvc",
     "mv",
     "open_repo",
     "pull",

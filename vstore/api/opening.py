@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vstore.progress import SILENT, Reporter
@@ -26,5 +26,9 @@ def opened(directory: Directory, reporter: Reporter = SILENT, *, jobs: int | Non
 
     Raises RepositoryNotFoundError, ConfigInvalidError.
     """
-    environ = None if jobs is None else {**os.environ, "VSTORE_TRANSFER_JOBS": str(jobs)}
-    return open_repo(standing(directory), environ=environ, reporter=reporter)
+    return open_repo(standing(directory), environ=environment(jobs), reporter=reporter)
+
+
+def environment(jobs: int | None) -> Mapping[str, str]:
+    """Return the environment, in which ``jobs`` overrides the setting."""
+    return os.environ if jobs is None else {**os.environ, "VSTORE_TRANSFER_JOBS": str(jobs)}

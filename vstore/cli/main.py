@@ -30,6 +30,7 @@ VERBS: dict[str, dict[str, str]] = {
     "Start": {
         "init": "Make a vstore repository of a git work tree.",
         "demo": "Show the whole story on real data, in a new directory.",
+        "migrate": "Move in from DVC or git-lfs; nothing of theirs is deleted unasked.",
     },
     "Look": {
         "status": "Show what differs between files, pointers, git, cache and remote.",

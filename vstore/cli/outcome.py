@@ -74,6 +74,14 @@ def check_pull(result: api.PullResult) -> None:
     check_checkout(result.checkout)
 
 
+def check_migrate(result: api.MigrateResult) -> None:
+    """Raise PartialError if contents could not be had, so that something did not move."""
+    if result.missing:
+        number = f"{len(result.missing):,} paths" if len(result.missing) > 1 else result.missing[0][0]
+        done = len(result.artifacts) + result.commits
+        raise errors.PartialError(f"the contents of {number} could not be had", done=done, failed=result.missing)
+
+
 def check_push(result: api.PushResult) -> None:
     """Raise PartialError if a remote lacks something, or a pointer could not be read."""
     if result.lacking:

@@ -1,0 +1,27 @@
+"""Moving in from other tools."""
+
+from __future__ import annotations
+
+from vstore.api.opening import Directory, Paths, environment, standing
+from vstore.ops.migrate import dvc as _dvc
+from vstore.ops.migrate.opening import open_or_make
+from vstore.ops.migrate.result import How, MigrateResult
+from vstore.progress import SILENT, Reporter
+
+
+def migrate_dvc(
+    paths: Paths = (),
+    *,
+    directory: Directory = None,
+    how: How = How(),  # noqa: B008  frozen
+    jobs: int | None = None,
+    reporter: Reporter = SILENT,
+) -> MigrateResult:
+    """Track what DVC tracks; contents come from its cache, the work tree or its remote, each proven by its hash.
+
+    Makes a repository where there is none.  Nothing of DVC's is deleted, unless ``how`` asks for it.
+    Raises NotTrackedError, GitRepositoryNotFoundError, RemoteExtraMissingError.
+    """
+    environ = environment(jobs)
+    with open_or_make(standing(directory), environ, dry_run=how.dry_run, reporter=reporter) as repo:
+        return _dvc.migrate_dvc(repo, environ, paths, how=how)

@@ -1,0 +1,78 @@
+"""vstore migrate: move in from DVC or git-lfs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from vstore import api
+from vstore.cli import options, outcome, render
+from vstore.cli.session import Session, pass_session
+
+_COLOURS = {"new": "green", "kept": "yellow"}
+_MOST_LINES = 10
+_allow_missing = click.option(
+    "--allow-missing", is_flag=True, help="Of a directory, leave out the files whose contents nobody has."
+)
+
+
+@click.group("migrate", cls=options.VerbGroup, no_args_is_help=False)
+def command() -> None:
+    """Move in from DVC or git-lfs; nothing of theirs is deleted unasked.
+
+    Contents are read from where they are, and each is proven by the hash that the other tool recorded.  Files of the
+    work tree stay where and as they are, and changes in them survive.
+    """
+
+
+@command.command("dvc")
+@options.paths()
+@_allow_missing
+@click.option("--remove", is_flag=True, help="Delete the .dvc files whose data has moved, and stage that.")
+@options.jobs
+@options.dry_run
+@options.json
+@pass_session
+def dvc(
+    session: Session, paths: tuple[str, ...], allow_missing: bool, remove: bool, jobs: int | None, dry_run: bool
+) -> None:
+    """Track what DVC tracks, at or below PATH or everywhere.
+
+    Contents come from DVC's cache, the work tree, or DVC's remote.  Makes a vstore repository where there is none.
+    """
+    result = api.migrate_dvc(
+        paths,
+        directory=session.directory,
+        how=api.How(allow_missing, remove, dry_run),
+        jobs=jobs,
+        reporter=session.reporter,
+    )
+    session.show(result, lambda result: _words(session, result))
+    outcome.check_migrate(result)
+
+
+def _words(session: Session, result: api.MigrateResult) -> Iterator[str]:
+    rows = []
+    for moved in result.artifacts:
+        change = render.paint(moved.change, _COLOURS.get(moved.change, "white"))
+        files = render.count(moved.files, "file") if moved.kind == "tree" else ""
+        size = render.size(moved.size_bytes) if moved.digest is not None else ""
+        relinked = f"{render.count(moved.relinked, 'link')} replaced" if moved.relinked else ""
+        rows.append((change, session.path(moved.path), files, size, relinked))
+    yield from render.columns(rows, right=(2, 3)) if rows else ()
+    for path, reason in result.skipped[:_MOST_LINES]:
+        yield f"passed over: {session.path(path)} {reason}"
+    if len(result.skipped) > _MOST_LINES:
+        yield f"passed over: {len(result.skipped) - _MOST_LINES:,} more"
+    if result.dry_run:
+        yield "Nothing was done: this was a dry run."
+        return
+    if not rows:
+        yield "Nothing was found that could move in."
+        return
+    yield f"In the cache: {render.count(result.new_objects, 'new object')}, {render.size(result.new_bytes)}.  " + (
+        session.next_commit
+    )
+    if result.superseded:
+        yield f"Not needed any more: {render.count(len(result.superseded), 'file')} of DVC; --remove deletes them."

@@ -1,0 +1,149 @@
+"""Where contents of another tool may be: in its store on this machine, in its remote, in the work tree."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import tempfile
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from vstore.durable import os_errors
+from vstore.errors import KeyNotFoundError, RemoteDeniedError, RemoteUnavailableError, VstoreError
+from vstore.objects.chunking import SMALL_BYTES
+from vstore.ops.migrate.foreign import ForeignName
+from vstore.remote.transport import Transport
+
+_RANGE_BYTES = 16 * 1024 * 1024
+# A pipe in an object's place must not stop us.
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Content(NamedTuple):
+    """A content as it was found, unverified: the bytes of a small one, an open file of a large one."""
+
+    data: bytes
+    file: BinaryIO | None
+
+
+class Place(ABC):
+    """Somewhere contents may be; used by several threads.
+
+    ``label`` names it in messages; ``is_store`` is False where a content that is not the wanted one is nobody's fault.
+    """
+
+    label: str
+    is_store = True
+
+    @abstractmethod
+    def has(self, name: ForeignName) -> bool:
+        """Tell whether something is there under this name, unread.  Raises as ``find``."""
+
+    @abstractmethod
+    def find(self, name: ForeignName) -> Content | None:
+        """Return what is there under this name; None if nothing is.
+
+        Raises RemoteUnavailableError, RemoteDeniedError, UnavailableError, PermissionDeniedError.
+        """
+
+
+class StorePlace(Place):
+    """A store on this machine: objects as files, at their keys below a directory."""
+
+    def __init__(self, directory: Path, label: str) -> None:
+        self.directory = directory
+        self.label = label
+
+    def has(self, name: ForeignName) -> bool:
+        return (self.directory / name.key).is_file()
+
+    def find(self, name: ForeignName) -> Content | None:
+        return _open(self.directory / name.key)
+
+
+class FilePlace(Place):
+    """A file of the work tree, which may hold the content, or have been changed."""
+
+    label = "the work tree"
+    is_store = False
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def has(self, name: ForeignName) -> bool:
+        return False  # that would have to be read to be known
+
+    def find(self, name: ForeignName) -> Content | None:
+        return _open(Path(self._path))
+
+
+class RemotePlace(Place):
+    """A remote of another tool, over a transport of ours; large contents are put into ``temporary`` first."""
+
+    def __init__(self, transport: Transport, label: str, temporary: Path) -> None:
+        self.label = label
+        self._transport = transport
+        self._temporary = temporary
+        self._broken: VstoreError | None = None
+
+    def has(self, name: ForeignName) -> bool:
+        return self._find_size(name) is not None
+
+    def find(self, name: ForeignName) -> Content | None:
+        size_bytes = self._find_size(name)
+        if size_bytes is None:
+            return None
+        with contextlib.suppress(KeyNotFoundError):
+            if size_bytes <= SMALL_BYTES:
+                return Content(self._transport.read(name.key), None)
+            return Content(b"", self._download(name.key, size_bytes))
+        return None
+
+    def _find_size(self, name: ForeignName) -> int | None:
+        # One that cannot be reached would be waited for again for every single object.
+        if self._broken is not None:
+            raise self._broken
+        try:
+            return self._transport.find_size(name.key)
+        except (RemoteUnavailableError, RemoteDeniedError) as error:
+            self._broken = error
+            raise
+
+    def _download(self, key: str, size_bytes: int) -> BinaryIO:
+        with os_errors(self._temporary, "write to"):
+            file = tempfile.TemporaryFile(dir=self._temporary, buffering=0)  # noqa: SIM115 - handed out
+            try:
+                for start in range(0, size_bytes, _RANGE_BYTES):
+                    piece = self._transport.read_range(key, start, min(_RANGE_BYTES, size_bytes - start))
+                    view = memoryview(piece)
+                    while view:
+                        view = view[file.write(view) :]
+                file.seek(0)
+            except BaseException:
+                file.close()
+                raise
+        return file
+
+
+def _open(path: Path) -> Content | None:
+    try:
+        descriptor = os.open(path, _READ_FLAGS)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link into a store, where it is looked for anyway
+            return None
+        with os_errors(path, "read"):
+            raise error
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        return None
+    file = open(descriptor, "rb", buffering=0)  # noqa: SIM115 - handed out
+    if found.st_size > SMALL_BYTES:
+        return Content(b"", file)
+    with file, os_errors(path, "read"):
+        return Content(file.read(SMALL_BYTES + 1), None)

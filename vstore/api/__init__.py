@@ -24,7 +24,7 @@ from vstore.api.looking import (
     split_revisions,
     status,
 )
-from vstore.api.migrating import migrate_dvc
+from vstore.api.migrating import migrate_dvc, migrate_lfs
 from vstore.api.settings import config_get, config_list, config_set, config_unset
 from vstore.api.syncing import (
     fetch,
@@ -150,6 +150,7 @@ __all__ = [
     "ls",
     "merge_driver",
     "migrate_dvc",
+    "migrate_lfs",
     "mv",
     "open_repo",
     "pull",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vstore.api.opening import Directory, Paths, environment, standing
 from vstore.ops.migrate import dvc as _dvc
+from vstore.ops.migrate import lfs as _lfs
 from vstore.ops.migrate.opening import open_or_make
 from vstore.ops.migrate.result import How, MigrateResult
 from vstore.progress import SILENT, Reporter
@@ -25,3 +26,21 @@ def migrate_dvc(
     environ = environment(jobs)
     with open_or_make(standing(directory), environ, dry_run=how.dry_run, reporter=reporter) as repo:
         return _dvc.migrate_dvc(repo, environ, paths, how=how)
+
+
+def migrate_lfs(
+    paths: Paths = (),
+    *,
+    directory: Directory = None,
+    as_tree: Paths = (),
+    how: How = How(),  # noqa: B008  frozen
+    jobs: int | None = None,
+    reporter: Reporter = SILENT,
+) -> MigrateResult:
+    """Track the files that git-lfs keeps; they leave git's index, and stay in the work tree.
+
+    Files below a directory ``as_tree`` become one artifact, every other one by itself.  Makes a repository where there
+    is none.  Raises NotTrackedError, InvalidError, GitRepositoryNotFoundError.
+    """
+    with open_or_make(standing(directory), environment(jobs), dry_run=how.dry_run, reporter=reporter) as repo:
+        return _lfs.migrate_lfs(repo, paths, as_tree=as_tree, how=how)

@@ -52,6 +52,37 @@ def dvc(
     outcome.check_migrate(result)
 
 
+@command.command("lfs")
+@options.paths()
+@click.option(
+    "--as-tree",
+    "as_tree",
+    metavar="DIR",
+    multiple=True,
+    help="Make all files in DIR one artifact; may stand several times.",
+)
+@options.jobs
+@options.dry_run
+@options.json
+@pass_session
+def lfs(session: Session, paths: tuple[str, ...], as_tree: tuple[str, ...], jobs: int | None, dry_run: bool) -> None:
+    """Track what git-lfs keeps, at or below PATH or everywhere.
+
+    The files leave git's index and stay in the work tree.  What the store of git-lfs lacks is fetched by `git lfs
+    fetch`, if that is installed.  Makes a vstore repository where there is none.
+    """
+    result = api.migrate_lfs(
+        paths,
+        directory=session.directory,
+        as_tree=as_tree,
+        how=api.How(dry_run=dry_run),
+        jobs=jobs,
+        reporter=session.reporter,
+    )
+    session.show(result, lambda result: _words(session, result))
+    outcome.check_migrate(result)
+
+
 def _words(session: Session, result: api.MigrateResult) -> Iterator[str]:
     rows = []
     for moved in result.artifacts:

@@ -1,0 +1,200 @@
+"""``migrate lfs``: files that git-lfs keeps become artifacts, and leave git."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from vstore.durable import flush_directory, os_errors, write_atomic
+from vstore.errors import GitRepositoryNotFoundError, InvalidError
+from vstore.git import GitRepo
+from vstore.git.program import run_git
+from vstore.objects.names import RelPath
+from vstore.objects.tree import EXECUTABLE, FILE, Entry, Tree
+from vstore.ops.migrate.foreign import ForeignArtifact, ForeignName
+from vstore.ops.migrate.lfs_files import MAX_POINTER_BYTES, parse_lfs_pointer, with_exceptions, without_lfs
+from vstore.ops.migrate.lfs_survey import LfsFile, fetch, find_store, group, survey_index
+from vstore.ops.migrate.moving import Mover, choose_paths, is_chosen
+from vstore.ops.migrate.places import FilePlace, Place
+from vstore.ops.migrate.result import KEPT, How, MigrateResult
+from vstore.ops.migrate.takeover import Taken, find_obstacle, write_files
+from vstore.repo import Repo
+
+_ATTRIBUTES = ".gitattributes"
+
+
+def migrate_lfs(
+    repo: Repo,
+    paths: Sequence[str | Path] = (),
+    *,
+    as_tree: Sequence[str | Path] = (),
+    how: How = How(),  # noqa: B008  frozen
+) -> MigrateResult:
+    """Track the files that git-lfs keeps at or below ``paths`` (everywhere, if none), as git's index has them.
+
+    Each becomes an artifact, those below a directory ``as_tree`` together one.  They leave the index, but not the work
+    tree; where only pointers of git-lfs are there, the contents take their place.  Contents come from the store of
+    git-lfs, the work tree or, where git-lfs is installed, from its remote, and are proven by their SHA-256.  What
+    hands files to git-lfs leaves ``.gitattributes`` when no such file is left.
+    After a crash the same call goes on.  Raises NotTrackedError, InvalidError, GitFailedError.
+    """
+    if repo.git is None:
+        raise GitRepositoryNotFoundError("git-lfs keeps files of git repositories only", path=str(repo.work_tree))
+    migration = _Migration(repo, repo.git, how)
+    if how.dry_run:
+        return migration.plan(paths, as_tree)
+    with repo.writing():
+        return migration.run(paths, as_tree)
+
+
+class _Migration:
+    def __init__(self, repo: Repo, git: GitRepo, how: How) -> None:
+        self._repo = repo
+        self._git = git
+        self._store = find_store(git)
+        self._mover = Mover(repo, "lfs", how)
+        self._files: list[LfsFile] = []
+
+    def plan(self, paths: Sequence[str | Path], as_tree: Sequence[str | Path]) -> MigrateResult:
+        artifacts = self._choose(paths, as_tree)
+        self._mover.plan(artifacts, self._find_places(artifacts), self._note_fetch)
+        return self._mover.result
+
+    def run(self, paths: Sequence[str | Path], as_tree: Sequence[str | Path]) -> MigrateResult:
+        mover = self._mover
+        artifacts = self._choose(paths, as_tree)
+        brought = mover.bring(self._find_places(artifacts), self._fetch)
+        taken = mover.take(mover.choose_whole(artifacts, brought.missing), brought.held)
+        # Every object is durable now, so the pointers may name them.
+        staged: list[RelPath] = []
+        leaving: list[RelPath] = []
+        for each in taken:
+            self._smudge(each)
+            staged += mover.publish(each, [self._store.directory])
+            if mover.result.artifacts[-1].change != KEPT:
+                root = each.artifact.path
+                leaving += [f"{root}/{file.path}".rstrip("/") for file in each.artifact.files or ()]
+        if leaving:
+            self._leave_git(leaving, staged)
+        return dataclasses.replace(mover.result, new_objects=brought.new_objects, new_bytes=brought.new_bytes)
+
+    # which artifacts
+
+    def _choose(self, paths: Sequence[str | Path], as_tree: Sequence[str | Path]) -> list[ForeignArtifact]:
+        self._files = survey_index(self._repo.work_tree)
+        directories = [self._repo.relative(named) for named in as_tree]
+        if "" in directories:
+            raise InvalidError("the whole repository cannot be one tree: it holds the pointers", path="")
+        artifacts = group(self._files, directories)
+        chosen = choose_paths(self._repo, artifacts, paths)
+        leaving = {file.path for file in self._files}
+        good = []
+        for artifact in artifacts:
+            if not is_chosen(artifact.path, chosen):
+                continue
+            obstacle = find_obstacle(self._repo, artifact.path, leaving)
+            if obstacle is None:
+                good.append(artifact)
+            else:
+                self._mover.result.skipped.append((artifact.path, obstacle))
+        return good
+
+    # contents
+
+    def _find_places(self, artifacts: Iterable[ForeignArtifact]) -> dict[ForeignName, list[Place]]:
+        places: dict[ForeignName, list[Place]] = {}
+        for artifact in artifacts:
+            for file in artifact.files or ():
+                here = FilePlace(os.path.join(self._repo.work_tree, artifact.path, file.path))
+                places.setdefault(file.name, [self._store]).append(here)
+        return places
+
+    def _note_fetch(self, missing: Iterable[ForeignName]) -> dict[ForeignName, list[Place]]:
+        number = len(list(missing))
+        self._repo.reporter.note(f"git-lfs would be asked to fetch {number:,} of the contents")
+        return {}  # whether it can is known only when it tries
+
+    def _fetch(self, missing: Iterable[ForeignName]) -> dict[ForeignName, list[Place]]:
+        fetch(self._repo, self._git.work_tree)
+        return {name: [self._store] for name in missing}
+
+    # files
+
+    def _smudge(self, taken: Taken) -> None:
+        """Write contents where the work tree holds only their pointers of git-lfs."""
+        names = {file.path: file.name for file in taken.artifact.files or ()}
+        root = self._repo.work_tree / taken.artifact.path
+        write = [entry for entry in _entries(taken) if _read_pointer(root / entry.path) == names.get(entry.path)]
+        if write:
+            write_files(self._repo, taken, write)
+
+    # git
+
+    def _leave_git(self, leaving: Sequence[RelPath], staged: list[RelPath]) -> None:
+        """Take files out of the index, and put in their pointers instead; the files of the work tree stay."""
+        work_tree = self._repo.work_tree
+        gone = set(leaving)
+        is_last = all(file.path in gone for file in self._files)
+        if is_last:
+            staged += self._clean_attributes()
+        else:
+            staged += self._except_ours(staged)
+        self._git.stage(list(dict.fromkeys(staged)), self._repo.config.lock_wait_s)
+        names = b"".join(os.fsencode(path) + b"\0" for path in leaving)
+        run_git(work_tree, "update-index", "--force-remove", "-z", "--stdin", stdin=names)
+
+    def _clean_attributes(self) -> list[RelPath]:
+        """Take out of all ``.gitattributes`` what hands files to git-lfs; returns those that changed."""
+        changed = []
+        command = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", f"*{_ATTRIBUTES}")
+        for name in sorted(set(run_git(self._repo.work_tree, *command).split(b"\0"))):
+            path = os.fsdecode(name)
+            file = self._repo.work_tree / path
+            if path.rpartition("/")[2] != _ATTRIBUTES or file.is_symlink() or not file.is_file():
+                continue
+            with os_errors(file, "change"):
+                before = file.read_bytes()
+                after = without_lfs(before)
+                if after == before:
+                    continue
+                if after:
+                    write_atomic(file, after)
+                else:
+                    file.unlink()
+                    flush_directory(file.parent)
+            changed.append(path)
+        return changed
+
+    def _except_ours(self, staged: Sequence[RelPath]) -> list[RelPath]:
+        """Keep our own files from git-lfs, where a pattern that has to stay takes them for data."""
+        asked = b"".join(os.fsencode(path) + b"\0" for path in staged)
+        answers = run_git(self._repo.work_tree, "check-attr", "-z", "--stdin", "filter", stdin=asked).split(b"\0")
+        caught = {
+            os.fsdecode(path) for path, value in zip(answers[0::3], answers[2::3], strict=False) if value == b"lfs"
+        }
+        changed = []
+        for directory in {path.rpartition("/")[0] for path in caught}:
+            file = self._repo.work_tree / directory / _ATTRIBUTES
+            with os_errors(file, "change"):
+                write_atomic(file, with_exceptions(file.read_bytes() if file.exists() else b""))
+            changed.append(f"{directory}/{_ATTRIBUTES}".lstrip("/"))
+        return sorted(changed)
+
+
+def _entries(taken: Taken) -> list[Entry]:
+    pointer = taken.pointer
+    if taken.tree is not None:
+        return [entry for entry in Tree.from_bytes(taken.tree).entries if entry.is_file]
+    return [Entry("", EXECUTABLE if pointer.executable else FILE, pointer.size_bytes, pointer.digest)]
+
+
+def _read_pointer(path: Path) -> ForeignName | None:
+    """Return the content that a file of the work tree stands for, if it is a pointer of git-lfs."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with open(descriptor, "rb") as file:
+        return parse_lfs_pointer(file.read(MAX_POINTER_BYTES + 1))

@@ -1,0 +1,63 @@
+"""What git-lfs keeps in git: pointers in the place of files, and the attributes that say which files those are."""
+
+from __future__ import annotations
+
+import re
+
+from vstore.errors import InvalidError
+from vstore.ops.migrate.foreign import SHA256, ForeignName, parse_name
+
+MAX_POINTER_BYTES = 1024
+"""By the specification of git-lfs: what is larger is no pointer."""
+
+_VERSIONS = (
+    b"version https://git-lfs.github.com/spec/v1",
+    b"version https://hawser.github.com/spec/v1",
+    b"version http://git-media.io/v/2",
+)
+_LINE = re.compile(rb"""(?P<pattern>\s*(?:"(?:[^"\\]|\\.)*"|\S+))(?P<rest>.*?)(?P<end>\r?\n?)""", re.DOTALL)
+_OF_LFS = {b"filter=lfs", b"diff=lfs", b"merge=lfs", b"-text", b"lockable"}
+_EXCEPTIONS = b"*.vstore !filter !diff !merge !text\n.gitattributes !filter !diff !merge !text\n"
+_EXCEPTIONS += b".gitignore !filter !diff !merge !text\n"
+
+
+def parse_lfs_pointer(data: bytes) -> ForeignName | None:
+    """Return what content a pointer of git-lfs stands for; None for what is none.
+
+    Neither is one that says how an extension changed the content, for that cannot be undone here.
+    """
+    if len(data) > MAX_POINTER_BYTES or not data.startswith(_VERSIONS):
+        return None
+    lines = data.decode(errors="replace").splitlines()
+    fields = dict(line.split(" ", 1) for line in lines if " " in line)
+    if any(key.startswith("ext-") for key in fields):
+        return None
+    kind, _, text = fields.get("oid", "").partition(":")
+    try:
+        return parse_name(SHA256, text) if kind == SHA256 else None
+    except InvalidError:
+        return None
+
+
+def without_lfs(attributes: bytes) -> bytes:
+    """Return the content of a ``.gitattributes`` without what hands files to git-lfs; other lines stay as they are."""
+    kept = []
+    for line in attributes.splitlines(keepends=True):
+        if line in _EXCEPTIONS.splitlines(keepends=True):
+            continue
+        match = _LINE.fullmatch(line)
+        words = match["rest"].split() if match is not None else []
+        if match is None or b"filter=lfs" not in words or match["pattern"].lstrip().startswith(b"#"):
+            kept.append(line)
+            continue
+        others = [word for word in words if word not in _OF_LFS]
+        if others:
+            kept.append(b" ".join([match["pattern"], *others]) + match["end"])
+    return b"".join(kept)
+
+
+def with_exceptions(attributes: bytes) -> bytes:
+    """Return the content of a ``.gitattributes`` that keeps our own files from git-lfs, whatever it says above."""
+    if attributes.endswith(_EXCEPTIONS):
+        return attributes
+    return attributes + b"\n" * bool(attributes and not attributes.endswith(b"\n")) + _EXCEPTIONS

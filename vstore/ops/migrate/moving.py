@@ -1,0 +1,146 @@
+"""The steps that all tools share: contents into the cache, artifacts out of them, pointers beside the files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from vstore.cache.writer import CacheWriter, open_writer
+from vstore.errors import NameRefusedError, NotTrackedError
+from vstore.objects.names import RelPath
+from vstore.objects.pointer import Pointer
+from vstore.ops.migrate import intake
+from vstore.ops.migrate.foreign import ForeignArtifact, ForeignName
+from vstore.ops.migrate.intake import Brought, Missing, Wanted
+from vstore.ops.migrate.memory import Held, Memory
+from vstore.ops.migrate.result import KEPT, NEW, UNCHANGED, How, MigrateResult, MovedIn
+from vstore.ops.migrate.takeover import Taken, add_what_is_here, free_links, make_taken, publish, remember
+from vstore.ops.resolve import is_inside
+from vstore.repo import Repo
+from vstore.workspace.pointers import find_artifact
+
+_MEMORY_FILE = "migrated"
+
+Farther = Callable[[Iterable[ForeignName]], Wanted]
+"""Returns where contents may be that are not on this machine; asked only for those."""
+
+
+class Mover:
+    """Moves artifacts of one tool into a repository, and keeps the account: ``result``, whose lists grow."""
+
+    def __init__(self, repo: Repo, tool: str, how: How) -> None:
+        self.repo = repo
+        self.how = how
+        self.result = MigrateResult(tool, [], [], [], dry_run=how.dry_run)
+        # Below what all work trees of a git repository share.
+        self.memory = Memory(repo.shared / _MEMORY_FILE, repo.algorithm)
+
+    def bring(self, near: Wanted, farther: Farther) -> Brought:
+        """Bring contents from this machine first, and only what it lacks from elsewhere."""
+        first = intake.bring(self.repo, near, self.memory)
+        if not first.missing:
+            return first
+        second = intake.bring(self.repo, farther(first.missing), self.memory)
+        return Brought(
+            first.held | second.held,
+            second.missing,
+            first.new_objects + second.new_objects,
+            first.new_bytes + second.new_bytes,
+        )
+
+    def plan(self, artifacts: Sequence[ForeignArtifact], near: Wanted, farther: Farther) -> None:
+        """Account for what moving artifacts would do, without reading their contents."""
+        missing = intake.find_missing(near, workers=self.repo.jobs)
+        missing = intake.find_missing(farther(missing), workers=self.repo.jobs) if missing else missing
+        for artifact in self.choose_whole(artifacts, missing):
+            change = NEW if find_artifact(self.repo.work_tree, artifact.path) is None else UNCHANGED
+            files = len(artifact.files or ())
+            moved = MovedIn(artifact.path, change, artifact.kind, None, 0, files, artifact.written_in)
+            self.result.artifacts.append(moved)
+
+    def choose_whole(
+        self, artifacts: Sequence[ForeignArtifact], missing: Mapping[ForeignName, Missing]
+    ) -> list[ForeignArtifact]:
+        """Return the artifacts that can move; files that are missing are accounted for."""
+        able = []
+        for artifact in artifacts:
+            lacking = [file for file in artifact.files or () if file.name in missing]
+            self.result.missing.extend(
+                (f"{artifact.path}/{file.path}".rstrip("/"), missing[file.name].reason) for file in lacking
+            )
+            if not lacking or (self.how.allow_missing and artifact.kind == "tree"):
+                able.append(artifact)
+        return able
+
+    def take(
+        self,
+        artifacts: Sequence[ForeignArtifact],
+        held: Mapping[ForeignName, Held],
+        add_more: Callable[[CacheWriter], object] = lambda writer: None,
+    ) -> list[Taken]:
+        """Return artifacts as they are recorded and lie in the work tree; their trees are durable in the cache.
+
+        ``add_more`` adds to the same cache.  Artifacts with names that are refused are passed over.
+        """
+        taken = [each for artifact in artifacts if (each := self._take_one(artifact, held)) is not None]
+        with open_writer(self.repo.cache, self.repo.warn_of_damage) as writer:
+            for each in taken:
+                if each.tree is not None:
+                    writer.add_bytes(each.tree, self.repo.algorithm)
+            add_more(writer)
+        return taken
+
+    def _take_one(self, artifact: ForeignArtifact, held: Mapping[ForeignName, Held]) -> Taken | None:
+        repo, path = self.repo, artifact.path
+        try:
+            taken = make_taken(artifact, held, repo.algorithm)
+            snapshot = repo.snapshotter().take(repo.work_tree / path, path)
+            return add_what_is_here(taken, snapshot, repo.algorithm)
+        except NameRefusedError as error:
+            self.result.skipped.append((path, error.message))
+            return None
+
+    def publish(self, taken: Taken, stores: Sequence[Path]) -> list[RelPath]:
+        """Write the pointer, unless one of ours is there, and make the files independent of the tool's ``stores``.
+
+        Returns what is to be staged.
+        """
+        artifact, pointer = taken.artifact, taken.pointer
+        there = find_artifact(self.repo.work_tree, artifact.path)
+        is_same = there is not None and isinstance(there.pointer, Pointer) and there.pointer.digest == pointer.digest
+        change = NEW if there is None else UNCHANGED if is_same else KEPT
+        staged = [] if change == KEPT else publish(self.repo, taken)
+        relinked = free_links(self.repo, taken, stores)
+        if change != KEPT:
+            remember(self.repo, taken)
+        self.result.artifacts.append(
+            MovedIn(
+                artifact.path,
+                change,
+                pointer.kind,
+                pointer.digest,
+                pointer.size_bytes,
+                pointer.files,
+                artifact.written_in,
+                relinked,
+            )
+        )
+        return staged
+
+
+def choose_paths(repo: Repo, artifacts: Sequence[ForeignArtifact], paths: Sequence[str | Path]) -> list[RelPath] | None:
+    """Return the paths that a user named; None for all.  Raises NotTrackedError where nothing is tracked."""
+    if not paths:
+        return None
+    chosen = []
+    for named in paths:
+        path = repo.relative(named).removesuffix(".dvc")
+        if path and not any(is_inside(artifact.path, [path]) for artifact in artifacts):
+            raise NotTrackedError(f"the other tool tracks nothing at {named}", path=str(named))
+        chosen.append(path)
+    return None if "" in chosen else chosen
+
+
+def is_chosen(path: RelPath, chosen: Sequence[RelPath] | None) -> bool:
+    """Tell whether a path is at or below one that was named."""
+    return chosen is None or is_inside(path, chosen)

@@ -7,6 +7,7 @@ from vstore.ops.migrate import dvc as _dvc
 from vstore.ops.migrate import lfs as _lfs
 from vstore.ops.migrate.opening import open_or_make
 from vstore.ops.migrate.result import How, MigrateResult
+from vstore.ops.transfer import Scope
 from vstore.progress import SILENT, Reporter
 
 
@@ -14,18 +15,20 @@ def migrate_dvc(
     paths: Paths = (),
     *,
     directory: Directory = None,
-    how: How = How(),  # noqa: B008  frozen
+    scope: Scope = Scope(),  # noqa: B008  frozen
+    how: How = How(),  # noqa: B008
     jobs: int | None = None,
     reporter: Reporter = SILENT,
 ) -> MigrateResult:
     """Track what DVC tracks; contents come from its cache, the work tree or its remote, each proven by its hash.
 
-    Makes a repository where there is none.  Nothing of DVC's is deleted, unless ``how`` asks for it.
+    Makes a repository where there is none.  Nothing of DVC's is deleted, unless ``how`` asks for it.  With a ``scope``
+    of many commits these are written anew, in branches and tags below ``vstore/``.
     Raises NotTrackedError, GitRepositoryNotFoundError, RemoteExtraMissingError.
     """
     environ = environment(jobs)
     with open_or_make(standing(directory), environ, dry_run=how.dry_run, reporter=reporter) as repo:
-        return _dvc.migrate_dvc(repo, environ, paths, how=how)
+        return _dvc.migrate_dvc(repo, environ, paths, scope=scope, how=how)
 
 
 def migrate_lfs(
@@ -33,14 +36,16 @@ def migrate_lfs(
     *,
     directory: Directory = None,
     as_tree: Paths = (),
-    how: How = How(),  # noqa: B008  frozen
+    scope: Scope = Scope(),  # noqa: B008  frozen
+    how: How = How(),  # noqa: B008
     jobs: int | None = None,
     reporter: Reporter = SILENT,
 ) -> MigrateResult:
     """Track the files that git-lfs keeps; they leave git's index, and stay in the work tree.
 
     Files below a directory ``as_tree`` become one artifact, every other one by itself.  Makes a repository where there
-    is none.  Raises NotTrackedError, InvalidError, GitRepositoryNotFoundError.
+    is none.  With a ``scope`` of many commits these are written anew, in branches and tags below ``vstore/``.
+    Raises NotTrackedError, InvalidError, GitRepositoryNotFoundError.
     """
     with open_or_make(standing(directory), environment(jobs), dry_run=how.dry_run, reporter=reporter) as repo:
-        return _lfs.migrate_lfs(repo, paths, as_tree=as_tree, how=how)
+        return _lfs.migrate_lfs(repo, paths, as_tree=as_tree, scope=scope, how=how)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import click
 
@@ -15,6 +17,24 @@ _MOST_LINES = 10
 _allow_missing = click.option(
     "--allow-missing", is_flag=True, help="Of a directory, leave out the files whose contents nobody has."
 )
+_HISTORY = (
+    click.option("--all-branches", is_flag=True, help="Write the commits of every branch anew, as branches vstore/..."),
+    click.option("--all-tags", is_flag=True, help="Write the commits of every tag anew, as tags vstore/..."),
+    click.option("--all-commits", is_flag=True, help="Both."),
+)
+
+
+def _history(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that say which old versions move, too; the verb gets them as one ``scope``."""
+
+    @functools.wraps(function)
+    def with_scope(*args: Any, all_branches: bool, all_tags: bool, all_commits: bool, **others: Any) -> None:
+        function(*args, scope=api.Scope(None, all_branches, all_tags, all_commits), **others)
+
+    wrapped: Callable[..., None] = with_scope
+    for option in reversed(_HISTORY):
+        wrapped = option(wrapped)
+    return wrapped
 
 
 @click.group("migrate", cls=options.VerbGroup, no_args_is_help=False)
@@ -31,19 +51,28 @@ def command() -> None:
 @_allow_missing
 @click.option("--remove", is_flag=True, help="Delete the .dvc files whose data has moved, and stage that.")
 @options.jobs
+@_history
 @options.dry_run
 @options.json
 @pass_session
 def dvc(
-    session: Session, paths: tuple[str, ...], allow_missing: bool, remove: bool, jobs: int | None, dry_run: bool
+    session: Session,
+    paths: tuple[str, ...],
+    allow_missing: bool,
+    remove: bool,
+    jobs: int | None,
+    scope: api.Scope,
+    dry_run: bool,
 ) -> None:
     """Track what DVC tracks, at or below PATH or everywhere.
 
     Contents come from DVC's cache, the work tree, or DVC's remote.  Makes a vstore repository where there is none.
+    With --all-... old versions move in a history of its own, and the branch you stand on stays as it is.
     """
     result = api.migrate_dvc(
         paths,
         directory=session.directory,
+        scope=scope,
         how=api.How(allow_missing, remove, dry_run),
         jobs=jobs,
         reporter=session.reporter,
@@ -62,18 +91,28 @@ def dvc(
     help="Make all files in DIR one artifact; may stand several times.",
 )
 @options.jobs
+@_history
 @options.dry_run
 @options.json
 @pass_session
-def lfs(session: Session, paths: tuple[str, ...], as_tree: tuple[str, ...], jobs: int | None, dry_run: bool) -> None:
+def lfs(
+    session: Session,
+    paths: tuple[str, ...],
+    as_tree: tuple[str, ...],
+    jobs: int | None,
+    scope: api.Scope,
+    dry_run: bool,
+) -> None:
     """Track what git-lfs keeps, at or below PATH or everywhere.
 
     The files leave git's index and stay in the work tree.  What the store of git-lfs lacks is fetched by `git lfs
     fetch`, if that is installed.  Makes a vstore repository where there is none.
+    With --all-... old versions move in a history of its own, and the branch you stand on stays as it is.
     """
     result = api.migrate_lfs(
         paths,
         directory=session.directory,
+        scope=scope,
         as_tree=as_tree,
         how=api.How(dry_run=dry_run),
         jobs=jobs,
@@ -96,14 +135,26 @@ def _words(session: Session, result: api.MigrateResult) -> Iterator[str]:
         yield f"passed over: {session.path(path)} {reason}"
     if len(result.skipped) > _MOST_LINES:
         yield f"passed over: {len(result.skipped) - _MOST_LINES:,} more"
+    for rewritten in result.history:
+        names = f"{_short(rewritten.old)} -> {_short(rewritten.new)}"
+        yield f"{names}  {rewritten.commit[:10]}".rstrip()
     if result.dry_run:
         yield "Nothing was done: this was a dry run."
         return
-    if not rows:
+    if not rows and not result.history:
         yield "Nothing was found that could move in."
         return
-    yield f"In the cache: {render.count(result.new_objects, 'new object')}, {render.size(result.new_bytes)}.  " + (
-        session.next_commit
-    )
+    grown = f"{render.count(result.new_objects, 'new object')}, {render.size(result.new_bytes)}"
+    if result.history:
+        branch = next((_short(each.new) for each in result.history), "")
+        yield f"Written anew: {render.count(result.commits, 'commit')}; the old ones stay as they are."
+        yield f"In the cache: {grown}.  Next: git switch {branch}, then vstore checkout"
+        return
+    yield f"In the cache: {grown}.  {session.next_commit}".rstrip()
     if result.superseded:
         yield f"Not needed any more: {render.count(len(result.superseded), 'file')} of DVC; --remove deletes them."
+
+
+def _short(name: str) -> str:
+    """Return a branch or tag as people call it."""
+    return name.removeprefix("refs/").partition("/")[2]

@@ -59,7 +59,7 @@ def survey_work_tree(work_tree: Path) -> Survey:
         except InvalidError as error:
             survey.skipped.append((path, error.message))
             continue
-        home = _find_home(work_tree, path)
+        home = find_home(work_tree, path)
         if home is None:
             survey.skipped.append((path, "is in no project of DVC: there is no .dvc directory at or above it"))
             continue
@@ -117,8 +117,8 @@ def _read(file: Path) -> bytes | None:
             return opened.read(MAX_FILE_BYTES + 1) if not os.path.isdir(file) else None
 
 
-def _find_home(work_tree: Path, path: RelPath) -> RelPath | None:
-    """Return the nearest directory above a file that has settings of DVC."""
+def find_home(work_tree: Path, path: RelPath) -> RelPath | None:
+    """Return the nearest directory above a file that has settings of DVC, or None."""
     while path:
         path = path.rpartition("/")[0]
         if (work_tree / path / ".dvc").is_dir():

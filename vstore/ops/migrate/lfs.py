@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vstore.durable import flush_directory, os_errors, write_atomic
-from vstore.errors import GitRepositoryNotFoundError, InvalidError
+from vstore.errors import InvalidError
 from vstore.git import GitRepo
 from vstore.git.program import run_git
 from vstore.objects.names import RelPath
 from vstore.objects.tree import EXECUTABLE, FILE, Entry, Tree
 from vstore.ops.migrate.foreign import ForeignArtifact, ForeignName
+from vstore.ops.migrate.history import migrate_history
 from vstore.ops.migrate.lfs_files import MAX_POINTER_BYTES, parse_lfs_pointer, with_exceptions, without_lfs
+from vstore.ops.migrate.lfs_history import LfsHistory
 from vstore.ops.migrate.lfs_survey import LfsFile, fetch, find_store, group, survey_index
 from vstore.ops.migrate.moving import Mover, choose_paths, is_chosen
 from vstore.ops.migrate.places import FilePlace, Place
 from vstore.ops.migrate.result import KEPT, How, MigrateResult
 from vstore.ops.migrate.takeover import Taken, find_obstacle, write_files
+from vstore.ops.resolve import get_git
+from vstore.ops.transfer import Scope
 from vstore.repo import Repo
 
 _ATTRIBUTES = ".gitattributes"
@@ -30,7 +35,8 @@ def migrate_lfs(
     paths: Sequence[str | Path] = (),
     *,
     as_tree: Sequence[str | Path] = (),
-    how: How = How(),  # noqa: B008  frozen
+    scope: Scope = Scope(),  # noqa: B008  frozen
+    how: How = How(),  # noqa: B008
 ) -> MigrateResult:
     """Track the files that git-lfs keeps at or below ``paths`` (everywhere, if none), as git's index has them.
 
@@ -38,15 +44,17 @@ def migrate_lfs(
     tree; where only pointers of git-lfs are there, the contents take their place.  Contents come from the store of
     git-lfs, the work tree or, where git-lfs is installed, from its remote, and are proven by their SHA-256.  What
     hands files to git-lfs leaves ``.gitattributes`` when no such file is left.
-    After a crash the same call goes on.  Raises NotTrackedError, InvalidError, GitFailedError.
+    A ``scope`` of many commits is written anew, in branches and tags below ``vstore/``; index and work tree stay.
+    After a crash the same call goes on.  Raises NotTrackedError, InvalidError, ConflictError, GitFailedError.
     """
-    if repo.git is None:
-        raise GitRepositoryNotFoundError("git-lfs keeps files of git repositories only", path=str(repo.work_tree))
-    migration = _Migration(repo, repo.git, how)
-    if how.dry_run:
+    git = get_git(repo)
+    if scope.is_history and as_tree:
+        raise InvalidError("in old versions each file becomes an artifact by itself: no directory can be one tree")
+    migration = _Migration(repo, git, how)
+    if how.dry_run and not scope.is_history:
         return migration.plan(paths, as_tree)
-    with repo.writing():
-        return migration.run(paths, as_tree)
+    with contextlib.nullcontext() if how.dry_run else repo.writing():
+        return migration.run_history(paths, scope) if scope.is_history else migration.run(paths, as_tree)
 
 
 class _Migration:
@@ -79,6 +87,21 @@ class _Migration:
         if leaving:
             self._leave_git(leaving, staged)
         return dataclasses.replace(mover.result, new_objects=brought.new_objects, new_bytes=brought.new_bytes)
+
+    def run_history(self, paths: Sequence[str | Path], scope: Scope) -> MigrateResult:
+        mover = self._mover
+        chosen = [self._repo.relative(path) for path in paths] or None
+        tools: list[LfsHistory] = []
+
+        def make_tool(tips: Sequence[str]) -> LfsHistory:
+            tools.append(LfsHistory(mover, self._store, tips, chosen))
+            return tools[0]
+
+        commits = migrate_history(self._git, mover, scope, make_tool)
+        brought = tools[0].brought
+        return dataclasses.replace(
+            mover.result, commits=commits, new_objects=brought.new_objects, new_bytes=brought.new_bytes
+        )
 
     # which artifacts
 

@@ -32,6 +32,7 @@ class Mover:
         self.repo = repo
         self.how = how
         self.result = MigrateResult(tool, [], [], [], dry_run=how.dry_run)
+        self._missed: set[tuple[RelPath, ForeignName | None]] = set()
         # Below what all work trees of a git repository share.
         self.memory = Memory(repo.shared / _MEMORY_FILE, repo.algorithm)
 
@@ -59,18 +60,23 @@ class Mover:
             self.result.artifacts.append(moved)
 
     def choose_whole(
-        self, artifacts: Sequence[ForeignArtifact], missing: Mapping[ForeignName, Missing]
+        self, artifacts: Sequence[ForeignArtifact], missing: Mapping[ForeignName, Missing], *, when: str = ""
     ) -> list[ForeignArtifact]:
-        """Return the artifacts that can move; files that are missing are accounted for."""
+        """Return the artifacts that can move; files that are missing are accounted for, once for each content."""
         able = []
         for artifact in artifacts:
             lacking = [file for file in artifact.files or () if file.name in missing]
-            self.result.missing.extend(
-                (f"{artifact.path}/{file.path}".rstrip("/"), missing[file.name].reason) for file in lacking
-            )
+            for file in lacking:
+                self.note_missing(f"{artifact.path}/{file.path}".rstrip("/"), file.name, missing[file.name], when=when)
             if not lacking or (self.how.allow_missing and artifact.kind == "tree"):
                 able.append(artifact)
         return able
+
+    def note_missing(self, path: RelPath, name: ForeignName | None, missing: Missing, *, when: str = "") -> None:
+        """Account for a content that could not be had, unless that was done; ``when`` is said behind the reason."""
+        if (path, name) not in self._missed:
+            self._missed.add((path, name))
+            self.result.missing.append((path, missing.reason + when))
 
     def take(
         self,

@@ -76,10 +76,10 @@ def make_taken(artifact: ForeignArtifact, held: Mapping[ForeignName, Held], algo
     return _make(artifact, entries, algorithm)
 
 
-def add_what_is_here(taken: Taken, snapshot: Snapshot, algorithm: str) -> Taken:
+def add_what_is_here(taken: Taken, snapshot: Snapshot, algorithm: str, *, is_present: bool = True) -> Taken:
     """Return an artifact with what the other tool could not record, as it is in the work tree.
 
-    These are the executable bits of unchanged files, and empty directories.
+    These are the executable bits of files with the same content and, if this is the present version, empty directories.
     """
     taken = taken._replace(snapshot=snapshot)
     if not taken.pointer.is_tree or taken.tree is None or snapshot.tree is None:
@@ -95,7 +95,10 @@ def add_what_is_here(taken: Taken, snapshot: Snapshot, algorithm: str) -> Taken:
     entries += [
         entry
         for entry in here
-        if entry.kind == EMPTY_DIRECTORY and entry.path not in taken_paths and files.isdisjoint(_parents(entry.path))
+        if is_present
+        and entry.kind == EMPTY_DIRECTORY
+        and entry.path not in taken_paths
+        and files.isdisjoint(_parents(entry.path))
     ]
     return _make(taken.artifact, entries, algorithm)._replace(snapshot=snapshot)
 

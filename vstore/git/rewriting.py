@@ -169,3 +169,8 @@ def list_checked_out(directory: Path) -> set[str]:
     """Return the branches that are checked out in a work tree, by full name."""
     lines = os.fsdecode(run_git(directory, "worktree", "list", "--porcelain")).splitlines()
     return {line.removeprefix("branch ") for line in lines if line.startswith("branch ")}
+
+
+def current_branch(directory: Path) -> str:
+    """Return the name of the branch that is checked out; "" for none."""
+    return os.fsdecode(run_git(directory, "branch", "--show-current")).rstrip("\n")

@@ -17,6 +17,7 @@ from vstore.git.rewriting import (
     OldCommit,
     Ref,
     copy_tag,
+    current_branch,
     is_ancestor,
     list_checked_out,
     list_commits,
@@ -110,6 +111,8 @@ def _plan(directory: Path, scope: Scope) -> _Plan:
         refs += [(ref, _TAGS + PREFIX + ref.name.removeprefix(_TAGS)) for ref in _list_own(directory, _TAGS)]
     if not refs:
         raise InvalidError("there is no commit yet whose data could move in")
+    # First the one that people stand on.
+    refs.sort(key=lambda pair: pair[0].name != _HEADS + current_branch(directory))
     return _Plan(refs, list_commits(directory, [ref.commit for ref, _ in refs]))
 
 

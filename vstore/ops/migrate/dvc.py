@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vstore.durable import flush_directory, os_errors
-from vstore.objects.names import RelPath
+from vstore.git.program import run_git
 from vstore.ops.add import stage
 from vstore.ops.migrate.dvc_contents import Lister, find_places, find_remotes
 from vstore.ops.migrate.dvc_history import DvcHistory
@@ -71,8 +72,8 @@ class _Migration:
         self._lister.remember()
         # Every object is durable now, so the pointers may name them.
         staged = [path for each in taken for path in mover.publish(each, self._stores.directories)]
-        staged += self._supersede(survey)
         stage(self._repo, list(dict.fromkeys(staged)))
+        self._supersede(survey)
         if any(each.artifact.written_in.endswith("dvc.lock") for each in taken):
             self._repo.reporter.note("pipelines stay with DVC: only what their stages made is tracked")
         return dataclasses.replace(mover.result, new_objects=brought.new_objects, new_bytes=brought.new_bytes)
@@ -116,19 +117,23 @@ class _Migration:
         places = find_places(self._repo.work_tree, self._stores, artifacts)
         return places, lambda missing: find_remotes(self._stores, artifacts, places, missing)
 
-    def _supersede(self, survey: Survey) -> list[RelPath]:
-        """Note, or remove, the files of DVC all of whose data has moved; returns what is to be staged."""
-        result = self._mover.result
+    def _supersede(self, survey: Survey) -> None:
+        """Note, or remove, the files of DVC all of whose data has moved."""
+        repo, result = self._repo, self._mover.result
         moved = {artifact.path for artifact in result.artifacts}
-        for path, named in survey.files.items():
-            if not path.endswith(".dvc") or not named or not moved.issuperset(named):
-                continue
-            if not self._mover.how.remove:
-                result.superseded.append(path)
-                continue
-            file = self._repo.work_tree / path
+        done = [
+            path for path, named in survey.files.items() if path.endswith(".dvc") and named and moved.issuperset(named)
+        ]
+        if not self._mover.how.remove:
+            result.superseded.extend(done)
+            return
+        if repo.config.autostage and done:
+            # They leave the index first: as long as one is in the work tree, the same call finds it again.
+            names = b"".join(os.fsencode(path) + b"\0" for path in done)
+            run_git(repo.work_tree, "update-index", "--force-remove", "-z", "--stdin", stdin=names)
+        for path in done:
+            file = repo.work_tree / path
             with os_errors(file, "delete"):
                 file.unlink(missing_ok=True)
                 flush_directory(file.parent)
-            result.removed.append(path)
-        return result.removed
+        result.removed.extend(done)

@@ -110,7 +110,8 @@ def translate(settings: DvcSettings, name: str) -> RemotePlace:
             raise InvalidError(f"the remote {name} of DVC is described by itself")
         seen.add(parts.netloc)
         above = dict(settings.remotes.get(parts.netloc, {}))
-        url = above.pop("url", "").rstrip("/") + parts.path
+        base = above.pop("url", "")
+        url = base and base.rstrip("/") + parts.path
         options = {**above, **options}
     if not url:
         raise InvalidError(f"DVC has no remote {name!r}")

@@ -1,0 +1,51 @@
+"""The other tools whose repositories data moves in from: the real ones, where they are installed.
+
+DVC is found by an environment variable or on the PATH; it lives in an environment of its own, for it asks for other
+versions of what we use.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests.servers.running import ServerMissingError
+
+_HOW = "python3 -m venv ENV && ENV/bin/pip install '{}', then set {}=ENV/bin/dvc"
+
+
+def find_dvc() -> Path:
+    """Return the program of DVC 3.  Raises ServerMissingError."""
+    found = os.environ.get("DVC_TEST_PROGRAM") or shutil.which("dvc")
+    if found is None:
+        how = _HOW.format("dvc>=3", "DVC_TEST_PROGRAM")
+        raise ServerMissingError("DVC 3", lost="moving in from it", how=how)
+    return Path(found)
+
+
+def find_dvc_2() -> Path:
+    """Return the program of DVC 2, which hashes and stores otherwise.  Raises ServerMissingError."""
+    found = os.environ.get("DVC2_TEST_PROGRAM")
+    if found is None:
+        how = _HOW.format("dvc<3' 'dulwich<0.22' 'pathspec<0.13", "DVC2_TEST_PROGRAM")
+        raise ServerMissingError("DVC 2", lost="moving in from it", how=how)
+    return Path(found)
+
+
+def check_git_lfs() -> None:
+    """Raise ServerMissingError unless git-lfs is installed."""
+    if shutil.which("git-lfs") is None:
+        raise ServerMissingError("git-lfs", lost="moving in from it", how="apt-get install git-lfs")
+
+
+def run_dvc(program: Path, *args: str | Path, cwd: Path) -> str:
+    """Run DVC, which must succeed, and return what it printed; it tells nobody, and keeps nothing outside ``cwd``."""
+    environ = {**os.environ, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(cwd.parent / "dvc-site")}
+    environ.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [program, *args], cwd=cwd, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    assert done.returncode == 0, f"dvc {args}: {os.fsdecode(done.stdout + done.stderr)}"
+    return os.fsdecode(done.stdout)

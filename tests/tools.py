@@ -6,38 +6,55 @@ versions of what we use.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.servers.running import ServerMissingError
 
-_HOW = "python3 -m venv ENV && ENV/bin/pip install '{}', then set {}=ENV/bin/dvc"
+_HOW = "python3 -m venv ENV && ENV/bin/pip install {}, then set {}=ENV/bin/dvc"
 
 
-def find_dvc() -> Path:
-    """Return the program of DVC 3.  Raises ServerMissingError."""
+class Tool(NamedTuple):
+    """A program, and what it calls itself."""
+
+    program: Path
+    label: str
+
+
+def find_dvc() -> Tool:
+    """Return DVC 3.  Raises ServerMissingError."""
     found = os.environ.get("DVC_TEST_PROGRAM") or shutil.which("dvc")
     if found is None:
-        how = _HOW.format("dvc>=3", "DVC_TEST_PROGRAM")
+        how = _HOW.format("'dvc>=3'", "DVC_TEST_PROGRAM")
         raise ServerMissingError("DVC 3", lost="moving in from it", how=how)
-    return Path(found)
+    return Tool(Path(found), f"DVC {_say_version(found)}")
 
 
-def find_dvc_2() -> Path:
-    """Return the program of DVC 2, which hashes and stores otherwise.  Raises ServerMissingError."""
+def find_dvc_2() -> Tool:
+    """Return DVC 2, which hashes and stores otherwise.  Raises ServerMissingError."""
     found = os.environ.get("DVC2_TEST_PROGRAM")
     if found is None:
-        how = _HOW.format("dvc<3' 'dulwich<0.22' 'pathspec<0.13", "DVC2_TEST_PROGRAM")
+        how = _HOW.format("'dvc<3' 'dulwich<0.22' 'pathspec<0.13'", "DVC2_TEST_PROGRAM")
         raise ServerMissingError("DVC 2", lost="moving in from it", how=how)
-    return Path(found)
+    return Tool(Path(found), f"DVC {_say_version(found)}")
 
 
-def check_git_lfs() -> None:
-    """Raise ServerMissingError unless git-lfs is installed."""
-    if shutil.which("git-lfs") is None:
+def find_git_lfs() -> Tool:
+    """Return git-lfs.  Raises ServerMissingError."""
+    found = shutil.which("git-lfs")
+    if found is None:
         raise ServerMissingError("git-lfs", lost="moving in from it", how="apt-get install git-lfs")
+    return Tool(Path(found), _say_version(found).split()[0].replace("/", " "))
+
+
+@functools.cache
+def _say_version(program: str) -> str:
+    done = subprocess.run([program, "--version"], capture_output=True, check=True)
+    return os.fsdecode(done.stdout).strip()
 
 
 def run_dvc(program: Path, *args: str | Path, cwd: Path) -> str:

@@ -277,7 +277,10 @@ class RemoteHostKeyError(RemoteUnavailableError):
 
 
 class RemoteExtraMissingError(UnavailableError):
-    """The package that speaks a remote's protocol is not installed.  Fields: ``url``, ``extra``."""
+    """A package that an extra brings is not installed: to speak to a remote (``url``), or to read files of DVC.
+
+    Fields: ``url``, ``extra``.
+    """
 
     code = "missing-extra"
 

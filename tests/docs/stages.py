@@ -1,4 +1,4 @@
-"""Stages: the servers that pages about remotes need.
+"""Stages: the servers that pages about remotes need, and the other tools that pages about moving in need.
 
 A page shows addresses that its reader would have; on its stage others stand for them.  ``STAGES`` has a stage for each
 page that needs one, which is made in the home directory of the page before its first command.
@@ -23,6 +23,7 @@ from tests.servers.s3 import running_moto
 from tests.servers.sftp import SftpServer, running_asyncssh, start_openssh
 from tests.servers.web import running_site, running_wsgidav
 from tests.servers.webhdfs import running_webhdfs
+from tests.tools import find_dvc, find_git_lfs
 
 _NOTHING: Mapping[str, str] = {}
 
@@ -143,7 +144,23 @@ def azure_stage(home: Path) -> Iterator[Stage]:
         yield Stage(real, {"AZURE_STORAGE_CONNECTION_STRING": server.connection_string()})
 
 
+@contextlib.contextmanager
+def dvc_stage(home: Path) -> Iterator[Stage]:
+    """DVC as a program that the page finds."""
+    (home.parent / "bin/dvc").symlink_to(find_dvc().program)
+    yield Stage(environ={"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(home.parent / "dvc-site")})
+
+
+@contextlib.contextmanager
+def lfs_stage(_home: Path) -> Iterator[Stage]:
+    """Make sure that git-lfs is installed."""
+    find_git_lfs()
+    yield Stage()
+
+
 STAGES: Mapping[str, Callable[[Path], AbstractContextManager[Stage]]] = {
+    "docs/guides/from-dvc.md": dvc_stage,
+    "docs/guides/from-git-lfs.md": lfs_stage,
     "docs/guides/remote-azure.md": azure_stage,
     "docs/guides/remote-gcs.md": gcs_stage,
     "docs/guides/remote-hdfs.md": hdfs_stage,

@@ -1,4 +1,4 @@
-"""Which servers the tests of a run really used, told at its end.
+"""Which servers, and other tools, the tests of a run really used, told at its end.
 
 A test's own report carries it there, since reports are all that comes from the workers.
 """
@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-_NAMES = ("moto", "Ceph RGW", "OpenStack Swift", "Azurite", "OpenSSH", "nginx", "HDFS")
+_NAMES = ("moto", "Ceph RGW", "OpenStack Swift", "Azurite", "OpenSSH", "nginx", "HDFS", "DVC 3", "DVC 2", "git-lfs")
 """What a full run is expected to test; labels and reasons begin with these."""
 _USED, _MISSED = "server", "server-missed"
 _NOTES = pytest.StashKey[dict[str, list[tuple[str, object]]]]()
@@ -40,7 +40,7 @@ def summarize(reporter: pytest.TerminalReporter, reasons: Counter[str]) -> None:
     used = _count(reporter, _USED)
     if not used and not any(reason.startswith(_NAMES) for reason in reasons):
         return
-    reporter.section("tested on these servers")
+    reporter.section("tested on these servers and tools")
     for label, count in sorted(used.items()):
         reporter.line(f"{label}: {count} test{'s' if count > 1 else ''}")
     unasked = [name for name in _NAMES if not any(text.startswith(name) for text in (*used, *reasons))]

@@ -9,27 +9,30 @@ from pathlib import Path
 import pytest
 
 from tests.ops.migrate.places import DvcProject, LfsProject, make_dvc_project, make_lfs_project
+from tests.servers import report
 from tests.servers.running import ServerMissingError
-from tests.tools import check_git_lfs, find_dvc, find_dvc_2
+from tests.tools import Tool, find_dvc, find_dvc_2, find_git_lfs
 
 
-def _find(find: Callable[[], Path]) -> Path:
+def _find(request: pytest.FixtureRequest, find: Callable[[], Tool]) -> Path:
     try:
-        return find()
+        tool = find()
     except ServerMissingError as missing:
         pytest.skip(str(missing))
+    report.note(request, tool.label, [])
+    return tool.program
 
 
 @pytest.fixture(scope="session")
-def dvc_program() -> Path:
+def dvc_program(request: pytest.FixtureRequest) -> Path:
     """The program of DVC 3."""
-    return _find(find_dvc)
+    return _find(request, find_dvc)
 
 
 @pytest.fixture(scope="session")
-def dvc_2_program() -> Path:
+def dvc_2_program(request: pytest.FixtureRequest) -> Path:
     """The program of DVC 2."""
-    return _find(find_dvc_2)
+    return _find(request, find_dvc_2)
 
 
 _made: dict[Path, DvcProject] = {}
@@ -64,10 +67,7 @@ def empty_dvc(dvc_program: Path, git_repo: Path) -> DvcProject:
 
 
 @pytest.fixture
-def lfs(tmp_path: Path) -> LfsProject:
+def lfs(request: pytest.FixtureRequest, tmp_path: Path) -> LfsProject:
     """A repository made by git-lfs."""
-    try:
-        check_git_lfs()
-    except ServerMissingError as missing:
-        pytest.skip(str(missing))
+    _find(request, find_git_lfs)
     return make_lfs_project(tmp_path / "place/project")

@@ -206,10 +206,11 @@ def test_missing_contents(dvc: DvcProject) -> None:
 
 def test_only_some_paths(dvc: DvcProject) -> None:
     """Only what was named moves, be it by the path of the data, of DVC's file, or of a directory above."""
-    dvc.ok("migrate", "dvc", "data.dvc")
+    outcome = dvc.ok("migrate", "dvc", "--remove", "data.dvc")
     assert dvc.has("data.vstore") and not dvc.has("models/tool.vstore")
-    dvc.ok("migrate", "dvc", "models")
-    assert dvc.has("models/tool.vstore")
+    assert "rm -rf" not in outcome.stdout
+    outcome = dvc.ok("migrate", "dvc", "--remove", "models")
+    assert dvc.has("models/tool.vstore") and "rm -rf .dvc" in outcome.stdout
     assert dvc.run("migrate", "dvc", "nowhere").exit_code == 1
 
 
@@ -249,6 +250,7 @@ def test_pipelines(empty_dvc: DvcProject) -> None:
     assert [moved["path"] for moved in outcome.json()["artifacts"]] == ["sub/out"]
     assert "pipelines stay with DVC" in outcome.stderr
     assert empty_dvc.ok("cat", "sub/out/x").stdout == "in\n" and empty_dvc.has("dvc.lock")
+    assert "rm -rf" not in empty_dvc.ok("migrate", "dvc", "--remove").stdout
 
 
 def test_imports_tell_their_source(empty_dvc: DvcProject, tmp_path: Path) -> None:

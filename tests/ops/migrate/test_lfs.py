@@ -139,7 +139,7 @@ def test_trees_that_cannot_be(lfs: LfsProject) -> None:
 
 def test_only_some_paths(lfs: LfsProject) -> None:
     """Only what was named moves, and the pointers of it are safe from the pattern that stays."""
-    lfs.ok("migrate", "lfs", "img")
+    assert "rm -rf" not in lfs.ok("migrate", "lfs", "img").stdout
     assert "model.bin" in listed(lfs) and "img/1.png" not in listed(lfs)
     lfs.write("img/3.png", b"three\n")
     lfs.ok("add", "img/3.png")
@@ -161,6 +161,7 @@ def test_nothing_to_do(lfs: LfsProject) -> None:
     """When everything has moved there is nothing to do."""
     lfs.ok("migrate", "lfs")
     assert "Nothing was found" in lfs.ok("migrate", "lfs").stdout
+    assert lfs.ok("migrate", "lfs", "--json").json()["left"] == 0
 
 
 def test_death_at_every_step(lfs: LfsProject) -> None:

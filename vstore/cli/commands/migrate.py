@@ -14,6 +14,11 @@ from vstore.cli.session import Session, pass_session
 
 _COLOURS = {"new": "green", "kept": "yellow"}
 _MOST_LINES = 10
+_LAST = {
+    "dvc": "git rm -rq .dvc .dvcignore && rm -rf .dvc",
+    "lfs": "git lfs uninstall --local && rm -rf .git/lfs",
+}
+"""What removes the other tool for good, with the contents that only old commits need."""
 _allow_missing = click.option(
     "--allow-missing", is_flag=True, help="Of a directory, leave out the files whose contents nobody has."
 )
@@ -152,7 +157,9 @@ def _words(session: Session, result: api.MigrateResult) -> Iterator[str]:
         return
     yield f"In the cache: {grown}.  {session.next_commit}".rstrip()
     if result.superseded:
-        yield f"Not needed any more: {render.count(len(result.superseded), 'file')} of DVC; --remove deletes them."
+        yield f"Not needed any more: {render.count(len(result.superseded), '.dvc file')}; --remove deletes them."
+    elif not result.left and not result.missing:
+        yield f"When no old version is needed any more: {_LAST[result.tool]}"
 
 
 def _short(name: str) -> str:

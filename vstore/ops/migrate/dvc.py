@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -76,16 +75,13 @@ class _Migration:
         self._supersede(survey)
         if any(each.artifact.written_in.endswith("dvc.lock") for each in taken):
             self._repo.reporter.note("pipelines stay with DVC: only what their stages made is tracked")
-        return dataclasses.replace(mover.result, new_objects=brought.new_objects, new_bytes=brought.new_bytes)
+        return mover.finish()
 
     def run_history(self, paths: Sequence[str | Path], scope: Scope) -> MigrateResult:
         git = get_git(self._repo)
         chosen = [self._repo.relative(path).removesuffix(".dvc") for path in paths] or None
         tool = DvcHistory(self._mover, self._stores, self._lister, chosen)
-        commits = migrate_history(git, self._mover, scope, lambda tips: tool)
-        return dataclasses.replace(
-            self._mover.result, commits=commits, new_objects=tool.new_objects, new_bytes=tool.new_bytes
-        )
+        return self._mover.finish(commits=migrate_history(git, self._mover, scope, lambda tips: tool))
 
     def _choose(self, survey: Survey, paths: Sequence[str | Path]) -> list[ForeignArtifact]:
         skipped = self._mover.result.skipped
@@ -124,6 +120,7 @@ class _Migration:
         done = [
             path for path, named in survey.files.items() if path.endswith(".dvc") and named and moved.issuperset(named)
         ]
+        self._mover.left = len(survey.files) - len(done)
         if not self._mover.how.remove:
             result.superseded.extend(done)
             return

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from vstore.cache.writer import open_writer
 from vstore.errors import InvalidError, NameRefusedError
 from vstore.git.folders import GitFile
 from vstore.git.objects import iter_objects
@@ -52,8 +51,6 @@ class DvcHistory:
         """By the identity of artifacts, all of which ``_named`` holds."""
         self._snapshots: dict[RelPath, Snapshot] = {}
         self._present: dict[RelPath, ForeignArtifact] = {}
-        self.new_objects = 0
-        self.new_bytes = 0
 
     def is_wanted(self, name: str, oid: str) -> bool:
         """Tell whether a file names data of DVC, or is one of ours."""
@@ -125,10 +122,8 @@ class DvcHistory:
             self._plan(batch)
             return
         brought = self._mover.bring(near, lambda missing: find_remotes(self._stores, listed, near, missing))
-        self.new_objects += brought.new_objects
-        self.new_bytes += brought.new_bytes
         present: list[Taken] = []
-        with open_writer(self._repo.cache, self._repo.warn_of_damage) as writer:
+        with self._mover.open_writer() as writer:
             for found, artifact, commit in batch:
                 for whole in self._mover.choose_whole([artifact], brought.missing, when=_when(commit)):
                     try:

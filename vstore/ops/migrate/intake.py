@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from vstore.cache.writer import CacheWriter, LargeCopy, open_writer
+from vstore.cache.writer import CacheWriter, LargeCopy
 from vstore.errors import NoSpaceError, VstoreError
 from vstore.objects.digest import hash_bytes
 from vstore.ops.migrate.foreign import PIECE_BYTES, ForeignName, is_content
@@ -31,15 +31,13 @@ class Missing(NamedTuple):
 
 
 class Brought(NamedTuple):
-    """What the cache holds now, what it could not get, and how much it grew."""
+    """What the cache holds now, and what it could not get."""
 
     held: dict[ForeignName, Held]
     missing: dict[ForeignName, Missing]
-    new_objects: int = 0
-    new_bytes: int = 0
 
 
-def bring(repo: Repo, wanted: Wanted, memory: Memory) -> Brought:
+def bring(repo: Repo, wanted: Wanted, memory: Memory, writer: CacheWriter) -> Brought:
     """Put contents into the cache, from the first place that has each undamaged; those it holds are not read again.
 
     Durable when this returns; what an interruption leaves is whole, and found again.
@@ -50,12 +48,10 @@ def bring(repo: Repo, wanted: Wanted, memory: Memory) -> Brought:
     todo = [(name, places) for name, places in wanted.items() if name not in brought.held]
     repo.reporter.begin("moving in", total=len(todo), unit="objects")
     try:
-        with open_writer(repo.cache, repo.warn_of_damage) as writer:
-            _Intake(repo, memory, writer).run(todo, brought)
-            new_objects, new_bytes = writer.added, writer.added_bytes
+        _Intake(repo, memory, writer).run(todo, brought)
     finally:
         repo.reporter.end()
-    return brought._replace(new_objects=new_objects, new_bytes=new_bytes)
+    return brought
 
 
 def read(name: ForeignName, places: Sequence[Place], *, limit_bytes: int) -> bytes | Missing:

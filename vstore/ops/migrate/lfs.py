@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -84,24 +83,16 @@ class _Migration:
             if mover.result.artifacts[-1].change != KEPT:
                 root = each.artifact.path
                 leaving += [f"{root}/{file.path}".rstrip("/") for file in each.artifact.files or ()]
+        mover.left = len(self._files) - len(leaving)
         if leaving:
             self._leave_git(leaving, staged)
-        return dataclasses.replace(mover.result, new_objects=brought.new_objects, new_bytes=brought.new_bytes)
+        return mover.finish()
 
     def run_history(self, paths: Sequence[str | Path], scope: Scope) -> MigrateResult:
         mover = self._mover
         chosen = [self._repo.relative(path) for path in paths] or None
-        tools: list[LfsHistory] = []
-
-        def make_tool(tips: Sequence[str]) -> LfsHistory:
-            tools.append(LfsHistory(mover, self._store, tips, chosen))
-            return tools[0]
-
-        commits = migrate_history(self._git, mover, scope, make_tool)
-        brought = tools[0].brought
-        return dataclasses.replace(
-            mover.result, commits=commits, new_objects=brought.new_objects, new_bytes=brought.new_bytes
-        )
+        commits = migrate_history(self._git, mover, scope, lambda tips: LfsHistory(mover, self._store, tips, chosen))
+        return mover.finish(commits=commits)
 
     # which artifacts
 

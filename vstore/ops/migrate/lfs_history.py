@@ -39,7 +39,7 @@ class LfsHistory:
         listed = run_git(self._directory, "rev-list", "--objects", "--stdin", stdin=names)
         self._names = find_pointers(self._directory, (line.split()[0].decode() for line in listed.splitlines()))
         self._contents: dict[str, bytes] = {}
-        self.brought = Brought({}, {})
+        self._brought = Brought({}, {})
 
     def is_wanted(self, name: str, oid: str) -> bool:
         """Tell whether a file is a pointer of git-lfs, says how git treats files, or is one of ours."""
@@ -56,15 +56,15 @@ class LfsHistory:
                     commits.setdefault(file, commit)
         self._contents = {found.oid: found.data for found in iter_objects(self._directory, sorted(rules))}
         if self._mover.how.dry_run:  # whether contents can be had is not looked for
-            self.brought = Brought({self._names[file.oid]: _UNREAD for file in commits}, {})
+            self._brought = Brought({self._names[file.oid]: _UNREAD for file in commits}, {})
             return
         near = {self._names[file.oid]: [self._store] for file in commits}
-        self.brought = self._mover.bring(near, self._fetch)
+        self._brought = self._mover.bring(near, self._fetch)
         for file, commit in commits.items():
             name = self._names[file.oid]
-            if name in self.brought.missing:
+            if name in self._brought.missing:
                 when = f" (commit {commit[:10]})"
-                self._mover.note_missing(file.path, name, self.brought.missing[name], when=when)
+                self._mover.note_missing(file.path, name, self._brought.missing[name], when=when)
 
     def _fetch(self, missing: Iterable[ForeignName]) -> dict[ForeignName, list[StorePlace]]:
         fetch(self._mover.repo, self._directory, "--all")
@@ -77,7 +77,7 @@ class LfsHistory:
         """Return what a commit with these files has in the place of those whose data has moved."""
         pointers: dict[RelPath, Pointer] = {}
         for file in files:
-            held = self.brought.held.get(self._names[file.oid]) if self._is_movable(file) else None
+            held = self._brought.held.get(self._names[file.oid]) if self._is_movable(file) else None
             if held is not None:
                 is_executable = file.mode == EXECUTABLE_MODE
                 pointers[file.path] = Pointer("file", held.digest, held.size_bytes, executable=is_executable)

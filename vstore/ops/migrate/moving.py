@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vstore.cache.writer import CacheWriter, open_writer
@@ -32,21 +34,42 @@ class Mover:
         self.repo = repo
         self.how = how
         self.result = MigrateResult(tool, [], [], [], dry_run=how.dry_run)
+        self.left = 0
+        self._new_objects = 0
+        self._new_bytes = 0
         self._missed: set[tuple[RelPath, ForeignName | None]] = set()
         # Below what all work trees of a git repository share.
         self.memory = Memory(repo.shared / _MEMORY_FILE, repo.algorithm)
 
     def bring(self, near: Wanted, farther: Farther) -> Brought:
         """Bring contents from this machine first, and only what it lacks from elsewhere."""
-        first = intake.bring(self.repo, near, self.memory)
+        first = self._bring(near)
         if not first.missing:
             return first
-        second = intake.bring(self.repo, farther(first.missing), self.memory)
-        return Brought(
-            first.held | second.held,
-            second.missing,
-            first.new_objects + second.new_objects,
-            first.new_bytes + second.new_bytes,
+        second = self._bring(farther(first.missing))
+        return Brought(first.held | second.held, second.missing)
+
+    def _bring(self, wanted: Wanted) -> Brought:
+        with self.open_writer() as writer:
+            return intake.bring(self.repo, wanted, self.memory, writer)
+
+    @contextlib.contextmanager
+    def open_writer(self) -> Iterator[CacheWriter]:
+        """Open a writer to the cache, and account for what it adds."""
+        with open_writer(self.repo.cache, self.repo.warn_of_damage) as writer:
+            yield writer
+            writer.commit()
+            self._new_objects += writer.added
+            self._new_bytes += writer.added_bytes
+
+    def finish(self, *, commits: int = 0) -> MigrateResult:
+        """Return the result, with how much the cache grew."""
+        return dataclasses.replace(
+            self.result,
+            new_objects=self._new_objects,
+            new_bytes=self._new_bytes,
+            left=self.left,
+            commits=commits,
         )
 
     def plan(self, artifacts: Sequence[ForeignArtifact], near: Wanted, farther: Farther) -> None:
@@ -89,7 +112,7 @@ class Mover:
         ``add_more`` adds to the same cache.  Artifacts with names that are refused are passed over.
         """
         taken = [each for artifact in artifacts if (each := self._take_one(artifact, held)) is not None]
-        with open_writer(self.repo.cache, self.repo.warn_of_damage) as writer:
+        with self.open_writer() as writer:
             for each in taken:
                 if each.tree is not None:
                     writer.add_bytes(each.tree, self.repo.algorithm)

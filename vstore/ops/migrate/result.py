@@ -66,6 +66,8 @@ class MigrateResult:
     """The other tool's files that are not needed any more, and are still there."""
     removed: list[RelPath] = field(default_factory=list)
     """Those that this call removed."""
+    left: int = 0
+    """How many files in git still name data that stays with the other tool, of all, whatever paths were asked for."""
     commits: int = 0
     """How many commits were written anew."""
     history: list[Rewritten] = field(default_factory=list)

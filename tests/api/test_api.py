@@ -15,7 +15,7 @@ from vstore.cli.render import to_plain
 from vstore.errors import NotTrackedError, RepositoryNotFoundError
 
 _ONLY_WORDS = {"demo", "completion"}
-_GROUPS = {"config", "remote"}
+_GROUPS = {"config", "migrate", "remote"}
 
 
 @pytest.fixture

@@ -75,11 +75,12 @@ def check_pull(result: api.PullResult) -> None:
 
 
 def check_migrate(result: api.MigrateResult) -> None:
-    """Raise PartialError if contents could not be had, so that something did not move."""
-    if result.missing:
-        number = f"{len(result.missing):,} paths" if len(result.missing) > 1 else result.missing[0][0]
+    """Raise PartialError if something that was to move did not."""
+    failed = [*result.refused, *result.missing]
+    if failed:
+        number = f"{len(failed):,} paths" if len(failed) > 1 else failed[0][0]
         done = len(result.artifacts) + result.commits
-        raise errors.PartialError(f"the contents of {number} could not be had", done=done, failed=result.missing)
+        raise errors.PartialError(f"{number} could not move", done=done, failed=failed)
 
 
 def check_push(result: api.PushResult) -> None:

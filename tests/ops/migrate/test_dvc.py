@@ -32,7 +32,7 @@ def test_everything_moves(dvc: DvcProject) -> None:
         ("models/model 1.bin", "new", 1),
         ("models/tool", "new", 1),
     ]
-    assert result["superseded"] == POINTERS and not result["missing"] and not result["skipped"]
+    assert result["superseded"] == POINTERS and not result["missing"] and not result["refused"]
     assert (shape(dvc.path / "data"), shape(dvc.path / "models/tool")) == before
     assert os.stat(dvc.path / "data/a.txt").st_ino == inode
     status = dvc.ok("status", "--json", "--check").json()

@@ -71,7 +71,7 @@ def test_names_stay_names(name: str) -> None:
 def test_paths_that_lead_out(path: str) -> None:
     """A path outside the repository, or inside what git or vstore keep, is passed over."""
     found = parse(f"outs:\n- md5: {A}\n  path: {path}\n")
-    assert not found.artifacts and "outside the repository" in found.skipped[0][1]
+    assert not found.artifacts and "outside the repository" in found.refused[0][1]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_paths_that_lead_out(path: str) -> None:
 def test_hashes_that_are_none(md5: str) -> None:
     """What is no hash is never made a path of."""
     found = parse(f"outs:\n- md5: {md5}\n  path: x\n")
-    assert not found.artifacts and "hash" in found.skipped[0][1]
+    assert not found.artifacts and "hash" in found.refused[0][1]
 
 
 @pytest.mark.parametrize("more", ["cache: false", "etag: abc", "md5: null", "md5: ''"])
@@ -115,19 +115,30 @@ def test_deep_and_wide() -> None:
         parse("a: " + "[" * 100_000)
     bomb = "a0: &a0 [x]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12))
     found = parse(bomb + f"outs:\n- md5: {A}\n  path: x\n  meta: {{m: *a11}}\n")
-    assert not found.artifacts and found.skipped
+    assert not found.artifacts and found.refused
 
 
 def test_sources() -> None:
     """Where an import came from is told in the words of our pointers."""
     found = parse(f"frozen: true\ndeps:\n- path: https://e.org/x.csv\n  etag: '\"e\"'\nouts:\n- md5: {A}\n  path: x\n")
-    assert found.artifacts[0].source == {"url": "https://e.org/x.csv", "etag": '"e"'}
+    assert found.artifacts[0].source == {"url": "https://e.org/x.csv"}
     found = parse(
         f"frozen: true\ndeps:\n- path: data/x\n  repo:\n    url: https://e.org/r\n    rev: main\n    rev_lock: {A}\n"
         f"outs:\n- md5: {A}\n  path: x\n"
     )
     assert found.artifacts[0].source == {"repo": "https://e.org/r", "path": "data/x", "rev": "main", "commit": A}
     assert not parse(f"deps:\n- path: code.py\nouts:\n- md5: {A}\n  path: x\n").artifacts[0].source
+
+
+@pytest.mark.parametrize(
+    "place", ["https://u:secret@e.org/x", "https://e.org/x?sig=secret", "remote://r/x", "../beside", "s3://b/x#y"]
+)
+def test_sources_that_are_not_told(place: str) -> None:
+    """A place that is secret, or means something only to DVC or to one machine, does not get into the pointer."""
+    text = f"frozen: true\ndeps:\n- path: '{place}'\nouts:\n- md5: {A}\n  path: x\n"
+    assert parse(text).artifacts[0].source == {}
+    text = text.replace(f"- path: '{place}'", f"- path: x\n  repo: {{url: '{place}'}}")
+    assert parse(text).artifacts[0].source == {}
 
 
 def test_lock_files() -> None:

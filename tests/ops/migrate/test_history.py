@@ -52,7 +52,7 @@ def test_every_version_can_be_had(versions: DvcProject) -> None:
         ("refs/tags/plain", "refs/tags/vstore/plain"),
         ("refs/tags/v1", "refs/tags/vstore/v1"),
     ]
-    assert result["commits"] == 4 and not result["missing"] and not result["skipped"]
+    assert result["commits"] == 4 and not result["missing"] and not result["refused"]
     assert refs(versions, "refs")["refs/heads/main"] == before[0]["refs/heads/main"]
     assert refs(versions, "refs") == before[0]
     shutil.rmtree(versions.path / ".dvc/cache")
@@ -106,8 +106,12 @@ def test_again_goes_on(versions: DvcProject) -> None:
         "update-ref", "refs/heads/vstore/main", versions.git("commit-tree", "-m", "mine", "-p", tip, f"{tip}^{{tree}}")
     )
     mine = versions.git("rev-parse", "vstore/main")
-    result = versions.ok("migrate", "dvc", "--all-branches", "--json").json()
-    assert result["skipped"][0][0] == "refs/heads/vstore/main" and versions.git("rev-parse", "vstore/main") == mine
+    outcome = versions.run("migrate", "dvc", "--all-branches", "--json")
+    assert (
+        outcome.exit_code == 3
+        and outcome.json()["refused"][0][0] == "refs/heads/vstore/main"
+        and versions.git("rev-parse", "vstore/main") == mine
+    )
 
 
 def test_a_branch_that_is_checked_out_stays(versions: DvcProject) -> None:
@@ -118,8 +122,9 @@ def test_a_branch_that_is_checked_out_stays(versions: DvcProject) -> None:
     versions.save("third")
     versions.git("checkout", "--quiet", "vstore/main")
     tip = versions.git("rev-parse", "HEAD")
-    result = versions.ok("migrate", "dvc", "--all-branches", "--json").json()
-    assert [path for path, _ in result["skipped"]] == ["refs/heads/vstore/main"]
+    outcome = versions.run("migrate", "dvc", "--all-branches", "--json")
+    assert outcome.exit_code == 3
+    assert [path for path, _ in outcome.json()["refused"]] == ["refs/heads/vstore/main"]
     assert versions.git("rev-parse", "HEAD") == tip and versions.git("status", "--short") == ""
 
 

@@ -2,56 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.ops.migrate.hand_made import HandMade, md5
 from tests.project import LARGE, Project
-
-
-def md5(data: bytes) -> str:
-    """Return the hash that DVC 3 names a content by."""
-    return hashlib.md5(data, usedforsecurity=False).hexdigest()
-
-
-class HandMade(Project):
-    """A git repository with a cache and files of DVC, written without it."""
-
-    def keep(self, data: bytes, suffix: str = "") -> str:
-        """Put an object into the cache; returns its name."""
-        name = md5(data) + suffix
-        self.write(f".dvc/cache/files/md5/{name[:2]}/{name[2:]}", data)
-        return name
-
-    def keep_list(self, rows: list[Mapping[str, object]]) -> str:
-        """Put a list of files into the cache; returns its name."""
-        return self.keep(json.dumps(rows).encode(), ".dir")
-
-    def point(self, name: str, path: str, file: str = "", more: str = "") -> None:
-        """Write a file of DVC."""
-        content = f"outs:\n- md5: {name}\n  hash: md5\n  path: {path}\n{more}"
-        self.write(f"{file or path}.dvc", content.encode())
-
-    def migrate(self, exit_code: int = 0) -> dict[str, list[list[str]]]:
-        """Move in; returns what was said."""
-        outcome = self.run("migrate", "dvc", "--json")
-        assert outcome.exit_code == exit_code, outcome.stderr
-        assert "Traceback" not in outcome.stderr
-        result: dict[str, list[list[str]]] = outcome.json()
-        return result
 
 
 @pytest.fixture
 def made(git_repo: Path) -> HandMade:
     """A repository with settings of DVC and nothing else."""
-    project = HandMade(git_repo)
-    project.write(".dvc/config", b"")
-    project.write(".dvc/.gitignore", b"/cache\n")
-    return project
+    return HandMade(git_repo)
 
 
 @pytest.mark.parametrize("relpath", ["../evil", "/evil", "a/../../evil", ".git/hooks/evil", "a//b", "a\\b", ".", "a/"])
@@ -59,8 +22,8 @@ def test_lists_that_lead_out(made: HandMade, relpath: str) -> None:
     """A list of files that names one outside, or in .git, is refused as a whole, and nothing is written."""
     good = made.keep(b"good\n")
     made.point(made.keep_list([{"md5": good, "relpath": relpath}, {"md5": good, "relpath": "fine"}]), "data")
-    result = made.migrate()
-    assert [path for path, _ in result["skipped"]] == ["data"] and not made.has("data.vstore") and not made.has("evil")
+    result = made.migrate(3)
+    assert [path for path, _ in result["refused"]] == ["data"] and not made.has("data.vstore") and not made.has("evil")
 
 
 def test_lists_that_contradict_themselves(made: HandMade) -> None:
@@ -68,8 +31,8 @@ def test_lists_that_contradict_themselves(made: HandMade) -> None:
     one, two = made.keep(b"1"), made.keep(b"2")
     made.point(made.keep_list([{"md5": one, "relpath": "x"}, {"md5": two, "relpath": "x"}]), "twice")
     made.point(made.keep_list([{"md5": one, "relpath": "x"}, {"md5": two, "relpath": "x/y"}]), "below")
-    result = made.migrate()
-    assert sorted(path for path, _ in result["skipped"]) == ["below", "twice"] and not result["artifacts"]
+    result = made.migrate(3)
+    assert sorted(path for path, _ in result["refused"]) == ["below", "twice"] and not result["artifacts"]
 
 
 def test_what_is_tracked_twice(made: HandMade) -> None:
@@ -79,10 +42,10 @@ def test_what_is_tracked_twice(made: HandMade) -> None:
     made.point(made.keep(b"2"), "x", "b")
     made.point(made.keep_list([{"md5": name, "relpath": "in"}]), "d")
     made.point(name, "d/in", "c")
-    result = made.migrate()
-    assert [moved["path"] for moved in result["artifacts"]] == ["d", "x"]  # type: ignore[call-overload]
+    result = made.migrate(3)
+    assert [moved["path"] for moved in result["artifacts"]] == ["d", "x"]
     assert made.ok("cat", "x").stdout == "1"
-    assert {path for path, _ in result["skipped"]} == {"x", "d/in"}
+    assert {path for path, _ in result["refused"]} == {"x", "d/in"}
 
 
 def test_a_link_in_the_way(made: HandMade, tmp_path: Path) -> None:
@@ -91,7 +54,7 @@ def test_a_link_in_the_way(made: HandMade, tmp_path: Path) -> None:
     outside.mkdir()
     (made.path / "link").symlink_to(outside)
     made.point(made.keep(b"1"), "link/x", "a")
-    assert "symlink" in made.migrate()["skipped"][0][1]
+    assert "symlink" in made.migrate(3)["refused"][0][1]
     assert not any(outside.iterdir())
 
 
@@ -99,7 +62,7 @@ def test_files_of_dvc_that_are_links(made: HandMade, tmp_path: Path) -> None:
     """A link in the place of a file of DVC is not followed."""
     (tmp_path / "secret").write_text("outs: 3")
     (made.path / "x.dvc").symlink_to(tmp_path / "secret")
-    assert made.migrate()["skipped"] == []
+    assert made.migrate()["refused"] == []
 
 
 def test_objects_that_are_none(made: HandMade) -> None:
@@ -107,7 +70,7 @@ def test_objects_that_are_none(made: HandMade) -> None:
     for number in range(3):
         name = md5(b"%d" % number)
         made.point(name, f"x{number}")
-        place = made.path / f".dvc/cache/files/md5/{name[:2]}/{name[2:]}"
+        place = made.object_path(name)
         place.parent.mkdir(parents=True)
         (os.mkfifo, os.mkdir, lambda path: os.symlink("/etc/passwd", path))[number](place)
     result = made.migrate(3)
@@ -118,7 +81,7 @@ def test_sizes_that_lie(made: HandMade) -> None:
     """What DVC says about sizes and numbers is not believed: what is there is counted."""
     made.point(made.keep(LARGE), "x", more="  size: 99999999999999\n  nfiles: -1\n")
     (moved,) = made.migrate()["artifacts"]
-    assert moved["size_bytes"] == len(LARGE)  # type: ignore[call-overload]
+    assert moved["size_bytes"] == len(LARGE)
 
 
 def test_what_git_keeps_stays_gits(made: HandMade) -> None:
@@ -128,15 +91,15 @@ def test_what_git_keeps_stays_gits(made: HandMade) -> None:
     made.git("add", "x", "d/readme")
     made.point(made.keep(b"1"), "x")
     made.point(made.keep_list([{"md5": md5(b"1"), "relpath": "in"}]), "d")
-    assert {path for path, _ in made.migrate()["skipped"]} == {"x", "d"}
+    assert {path for path, _ in made.migrate(3)["refused"]} == {"x", "d"}
 
 
 def test_one_broken_file_stops_nobody(made: HandMade) -> None:
     """What cannot be understood is named, and everything else moves."""
     made.write("broken.dvc", b"outs: [")
     made.point(made.keep(b"1"), "x")
-    result = made.migrate()
-    assert result["skipped"][0][0] == "broken.dvc" and made.ok("cat", "x").stdout == "1"
+    result = made.migrate(3)
+    assert result["refused"][0][0] == "broken.dvc" and made.ok("cat", "x").stdout == "1"
 
 
 def test_a_remote_that_cannot_be_reached(made: HandMade) -> None:

@@ -131,8 +131,10 @@ def test_trees_that_cannot_be(lfs: LfsProject) -> None:
     with (lfs.path / ".gitattributes").open("ab") as attributes:
         attributes.write(b"*.md !filter\n")
     lfs.git("add", "img/readme.md")
-    result = lfs.ok("migrate", "lfs", "--as-tree", "img", "--json").json()
-    assert result["skipped"] == [["img", "holds img/readme.md, which git keeps itself"]]
+    outcome = lfs.run("migrate", "lfs", "--as-tree", "img", "--json")
+    assert outcome.exit_code == 3 and outcome.json()["refused"] == [
+        ["img", "holds img/readme.md, which git keeps itself"]
+    ]
     assert lfs.run("migrate", "lfs", "--as-tree", "nowhere").exit_code == 1
     assert lfs.run("migrate", "lfs", "--as-tree", ".").exit_code == 1
 

@@ -84,10 +84,11 @@ class _Migration:
         return self._mover.finish(commits=migrate_history(git, self._mover, scope, lambda tips: tool))
 
     def _choose(self, survey: Survey, paths: Sequence[str | Path]) -> list[ForeignArtifact]:
-        skipped = self._mover.result.skipped
+        result = self._mover.result
         chosen = choose_paths(self._repo, survey.artifacts, paths)
         artifacts, refused = split_overlapping(survey.artifacts)
-        skipped.extend(each for each in [*survey.skipped, *refused] if is_chosen(each[0], chosen))
+        result.skipped.extend(each for each in survey.skipped if is_chosen(each[0], chosen))
+        result.refused.extend(each for each in [*survey.refused, *refused] if is_chosen(each[0], chosen))
         good = []
         for artifact in artifacts:
             if not is_chosen(artifact.path, chosen):
@@ -96,7 +97,9 @@ class _Migration:
             if obstacle is None:
                 good.append(artifact)
             else:
-                skipped.append((artifact.path, obstacle))
+                # What a stage made, and git keeps, is where it belongs.
+                is_of_stage = artifact.written_in.endswith("dvc.lock")
+                (result.skipped if is_of_stage else result.refused).append((artifact.path, obstacle))
         return good
 
     def _list(self, artifacts: Sequence[ForeignArtifact]) -> list[ForeignArtifact]:

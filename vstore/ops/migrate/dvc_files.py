@@ -18,6 +18,7 @@ from vstore.errors import CorruptError, InvalidError, RemoteExtraMissingError
 from vstore.objects.names import RelPath, find_refusal
 from vstore.ops.add import Labels
 from vstore.ops.migrate.foreign import MD5, MD5_OF_TEXT, ForeignArtifact, ForeignFile, parse_name
+from vstore.remote.transport import public_url
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """More is no file of DVC's that git would keep; one that lists the files of a versioned bucket is about 5 MB."""
@@ -36,10 +37,11 @@ _WORDS: Mapping[str, tuple[str, Iterable[str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a file of DVC's names: artifacts, and paths that are passed over with the reason."""
+    """What a file of DVC's names: artifacts, and with the reason paths at which nothing is, or that cannot move."""
 
     artifacts: list[ForeignArtifact] = field(default_factory=list)
     skipped: list[tuple[RelPath, str]] = field(default_factory=list)
+    refused: list[tuple[RelPath, str]] = field(default_factory=list)
 
 
 def is_dvc_file(path: RelPath) -> bool:
@@ -108,7 +110,7 @@ def _add(found: Found, out: Mapping[str, Any], *, folder: str, written_in: RelPa
     named = out.get("path")
     path = resolve(folder, named)
     if path is None:
-        found.skipped.append((str(named), "is outside the repository"))
+        found.refused.append((str(named), "is outside the repository"))
         return
     if out.get("cache") is False:
         found.skipped.append((path, "is kept by git itself, not by DVC"))
@@ -116,7 +118,7 @@ def _add(found: Found, out: Mapping[str, Any], *, folder: str, written_in: RelPa
     try:
         artifact = _artifact(out, path, written_in)
     except (InvalidError, KeyError, TypeError, AttributeError):
-        found.skipped.append((path, f"has no hash that makes sense in {written_in}"))
+        found.refused.append((path, f"has no hash that makes sense in {written_in}"))
         return
     if artifact is None:
         found.skipped.append((path, "was never downloaded or computed: it has no hash"))
@@ -195,11 +197,23 @@ def _source(document: Mapping[str, Any]) -> Mapping[str, Any]:
     path, repo = dep.get("path"), dep.get("repo")
     if not isinstance(path, str) or not document.get("frozen"):
         return {}
-    if isinstance(repo, dict) and isinstance(repo.get("url"), str):
-        found = {"repo": repo["url"], "path": path, "rev": repo.get("rev"), "commit": repo.get("rev_lock")}
+    if isinstance(repo, dict):
+        found = {"repo": repo.get("url"), "path": path, "rev": repo.get("rev"), "commit": repo.get("rev_lock")}
+        location = found["repo"]
     else:
-        found = {"url": path, "etag": dep.get("etag")}
-    return {key: value for key, value in found.items() if isinstance(value, str)}
+        # Which version that was is said in other words here.
+        location = re.sub(r"^azure://", "az://", path)
+        found = {"url": location}
+    return {key: value for key, value in found.items() if isinstance(value, str)} if _is_place(location) else {}
+
+
+def _is_place(location: object) -> bool:
+    """Tell whether a location means the same to everybody, and holds nothing secret."""
+    if not isinstance(location, str) or location.startswith("remote://"):
+        return False
+    if "://" in location:
+        return public_url(location) == location
+    return location.startswith("/") or re.match(r"[\w.@-]+:", location) is not None
 
 
 def _definition(stages: Any, name: str) -> Mapping[str, Any]:

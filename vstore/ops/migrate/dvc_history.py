@@ -106,10 +106,10 @@ class DvcHistory:
         try:
             found = parse(file.path, self._contents[file.oid], lambda path: self._contents.get(pipeline))
         except InvalidError as error:
-            self._mover.result.skipped.append((file.path, error.message + _when(commit)))
+            self._mover.result.refused.append((file.path, error.message + _when(commit)))
             return _Named([], [])
         home = find_home(self._repo.work_tree, file.path) or ""
-        paths = [artifact.path for artifact in found.artifacts] + [path for path, _ in found.skipped]
+        paths = [artifact.path for artifact in found.artifacts] + [path for path, _ in [*found.skipped, *found.refused]]
         return _Named([dataclasses.replace(artifact, home=home) for artifact in found.artifacts], paths)
 
     # contents
@@ -129,7 +129,7 @@ class DvcHistory:
                     try:
                         taken = self._complete(make_taken(whole, brought.held, self._repo.algorithm), found)
                     except NameRefusedError as error:
-                        self._mover.result.skipped.append((whole.path, error.message + _when(commit)))
+                        self._mover.result.refused.append((whole.path, error.message + _when(commit)))
                         continue
                     if taken.tree is not None:
                         writer.add_bytes(taken.tree, self._repo.algorithm)

@@ -36,6 +36,7 @@ class Survey(NamedTuple):
 
     artifacts: list[ForeignArtifact]
     skipped: list[tuple[RelPath, str]]
+    refused: list[tuple[RelPath, str]]
     files: dict[RelPath, list[RelPath]]
 
 
@@ -47,7 +48,7 @@ def survey_work_tree(work_tree: Path) -> Survey:
     names = run_git(work_tree, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *_PATTERNS).split(
         b"\0"
     )
-    survey = Survey([], [], {})
+    survey = Survey([], [], [], {})
     for path in sorted({os.fsdecode(name) for name in names if name}):
         if not is_dvc_file(path):
             continue
@@ -57,11 +58,11 @@ def survey_work_tree(work_tree: Path) -> Survey:
         try:
             found = parse(path, data, lambda path: _read(work_tree / path))
         except InvalidError as error:
-            survey.skipped.append((path, error.message))
+            survey.refused.append((path, error.message))
             continue
         home = find_home(work_tree, path)
         if home is None:
-            survey.skipped.append((path, "is in no project of DVC: there is no .dvc directory at or above it"))
+            survey.refused.append((path, "is in no project of DVC: there is no .dvc directory at or above it"))
             continue
         note(survey, path, found, home)
     return survey
@@ -76,9 +77,10 @@ def parse(path: RelPath, data: bytes, read: Callable[[RelPath], bytes | None]) -
 
 def note(survey: Survey, path: RelPath, found: Found, home: RelPath) -> None:
     """Add what one file names."""
-    named = [artifact.path for artifact in found.artifacts] + [path for path, _ in found.skipped]
+    named = [artifact.path for artifact in found.artifacts] + [path for path, _ in [*found.skipped, *found.refused]]
     survey.files[path] = named
     survey.skipped.extend(found.skipped)
+    survey.refused.extend(found.refused)
     survey.artifacts.extend(dataclasses.replace(artifact, home=home) for artifact in found.artifacts)
 
 

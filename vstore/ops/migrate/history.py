@@ -90,7 +90,7 @@ def migrate_history(git: GitRepo, mover: Mover, scope: Scope, make_tool: Callabl
         if reason is None:
             result.history.append(Rewritten(ref.name, name, tip))
         else:
-            result.skipped.append((name, reason))
+            result.refused.append((name, reason))
     return sum(old != oid for old, oid in new.items())
 
 

@@ -112,7 +112,7 @@ class _Migration:
             if obstacle is None:
                 good.append(artifact)
             else:
-                self._mover.result.skipped.append((artifact.path, obstacle))
+                self._mover.result.refused.append((artifact.path, obstacle))
         return good
 
     # contents

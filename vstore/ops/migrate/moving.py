@@ -33,7 +33,7 @@ class Mover:
     def __init__(self, repo: Repo, tool: str, how: How) -> None:
         self.repo = repo
         self.how = how
-        self.result = MigrateResult(tool, [], [], [], dry_run=how.dry_run)
+        self.result = MigrateResult(tool, [], [], [], [], dry_run=how.dry_run)
         self.left = 0
         self._new_objects = 0
         self._new_bytes = 0
@@ -126,7 +126,7 @@ class Mover:
             snapshot = repo.snapshotter().take(repo.work_tree / path, path)
             return add_what_is_here(taken, snapshot, repo.algorithm)
         except NameRefusedError as error:
-            self.result.skipped.append((path, error.message))
+            self.result.refused.append((path, error.message))
             return None
 
     def publish(self, taken: Taken, stores: Sequence[Path]) -> list[RelPath]:

@@ -57,7 +57,9 @@ class MigrateResult:
     """"dvc" or "lfs"."""
     artifacts: list[MovedIn]
     skipped: list[tuple[RelPath, str]]
-    """Paths that are passed over, with the reason."""
+    """Paths that are passed over because nothing is to be moved there, with the reason."""
+    refused: list[tuple[RelPath, str]]
+    """Paths, and branches and tags, that stay as they are though they were to be moved, with the reason."""
     missing: list[tuple[RelPath, str]]
     """Files whose contents could not be had, with the reason."""
     new_objects: int = 0

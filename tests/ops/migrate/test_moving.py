@@ -46,6 +46,15 @@ def test_what_our_cache_lost_is_read_again(made: HandMade) -> None:
     assert made.ok("cat", "data/large").stdout_bytes == LARGE
 
 
+def test_what_was_said_of_a_pointer_stays(made: HandMade) -> None:
+    """A second run does not undo what somebody said of the data since, with vstore."""
+    made.migrate()
+    made.ok("checkout")
+    made.ok("add", "data", "--desc", "ours")
+    made.migrate()
+    assert 'description = "ours"' in made.read("data.vstore").decode()
+
+
 def test_another_hash(made: HandMade) -> None:
     """In a repository with another hash its digests are used, whatever was moved before."""
     made.migrate()

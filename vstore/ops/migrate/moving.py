@@ -136,24 +136,16 @@ class Mover:
         """
         artifact, pointer = taken.artifact, taken.pointer
         there = find_artifact(self.repo.work_tree, artifact.path)
-        is_same = there is not None and isinstance(there.pointer, Pointer) and there.pointer.digest == pointer.digest
-        change = NEW if there is None else UNCHANGED if is_same else KEPT
-        staged = [] if change == KEPT else publish(self.repo, taken)
+        change = NEW if there is None else KEPT
+        if there is not None and isinstance(there.pointer, Pointer):
+            change = UNCHANGED if there.pointer.digest == pointer.digest else KEPT
+            pointer = there.pointer
+        staged = [] if change == KEPT else publish(self.repo, taken._replace(pointer=pointer))
         relinked = free_links(self.repo, taken, stores)
         if change != KEPT:
             remember(self.repo, taken)
-        self.result.artifacts.append(
-            MovedIn(
-                artifact.path,
-                change,
-                pointer.kind,
-                pointer.digest,
-                pointer.size_bytes,
-                pointer.files,
-                artifact.written_in,
-                relinked,
-            )
-        )
+        facts = pointer.kind, pointer.digest, pointer.size_bytes, pointer.files
+        self.result.artifacts.append(MovedIn(artifact.path, change, *facts, artifact.written_in, relinked))
         return staged
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.command import git
 from tests.ops.migrate.hand_made import HandMade, md5
 from tests.project import LARGE
 from tests.stateful.test_death import die_everywhere, pointers_are_good
@@ -118,6 +119,36 @@ def test_history_survives_death(made: HandMade) -> None:
             assert made.git("for-each-ref", "refs/vstore") == ""
 
     assert die_everywhere(made, ["migrate", "dvc", "--all-branches"], check, step=8) > 20
+
+
+def test_long_object_ids(tmp_path: Path) -> None:
+    """In a repository whose objects have SHA-256 names history is written just so."""
+    path = tmp_path / "long"
+    path.mkdir()
+    git("init", "--quiet", "--object-format=sha256", cwd=path)
+    made = HandMade(path)
+    made.track("data", {"deep/a": b"a\n"})
+    made.git("add", "--all")
+    made.commit("first")
+    (rewritten,) = made.migrate(0, "--all-commits")["history"]
+    assert len(rewritten["commit"]) == 64
+    assert made.ok("cat", "--rev", "vstore/main", "data/deep/a").stdout == "a\n"
+    made.migrate()
+    assert made.git("status", "--short").endswith("A  data.vstore")
+
+
+def test_odd_names_in_history(git_repo: Path) -> None:
+    """Names with quotes, newlines and letters of every kind come through, and so do messages that are no text."""
+    made = HandMade(git_repo)
+    made.point(made.keep(b"1"), "'a \"quoted\" größe'", 'dir/a "quoted" größe')
+    made.write('other "x"\n\ty', b"git's\n")
+    made.git("add", "--all")
+    message = made.write("message", b"\xff\n\n\ndata 5\n")
+    made.git("commit", "--quiet", "--cleanup=verbatim", "-F", message)
+    made.migrate(0, "--all-commits")
+    names = made.git("-c", "core.quotePath=false", "ls-tree", "-r", "-z", "--name-only", "vstore/main").split("\0")
+    assert 'dir/a "quoted" größe.vstore' in names and 'other "x"\n\ty' in names
+    assert made.git("cat-file", "commit", "vstore/main").endswith("\n\n\ndata 5")
 
 
 def test_memory(tmp_path: Path) -> None:

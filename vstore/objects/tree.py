@@ -94,7 +94,7 @@ class Tree:
     def from_bytes(cls, data: Buffer) -> Tree:
         """Parse and check a tree; 1.5 us an entry.  Raises CorruptError, NewerFormatError, NameRefusedError."""
         with paused_collector():
-            entries = _parse(_check_frame(data))
+            entries = _parse(check_frame(data))
             paths = [entry[0] for entry in entries]
             if not all(map(operator.lt, paths, itertools.islice(paths, 1, None))):
                 raise CorruptError("a tree is not sorted")
@@ -115,13 +115,26 @@ class TreeDiff(NamedTuple):
     modified: list[tuple[Entry, Entry]]
 
 
+def parse_entries(lines: bytes) -> list[Entry]:
+    """Parse and check some whole lines of an encoded tree; 2 us an entry.  Raises CorruptError, NameRefusedError.
+
+    What only the whole tree shows, such as its order, is not checked.
+    """
+    entries = _parse_block(lines)
+    refused = find_refused_names([entry.path for entry in entries])
+    refused += [(e.path, reason) for e in entries if e.kind == SYMLINK and (reason := find_target_refusal(e))]
+    if refused:
+        raise NameRefusedError(f"{refused[0][0]!r} {refused[0][1]}", names=refused)
+    return entries
+
+
 def diff_trees(old: Buffer, new: Buffer) -> TreeDiff:
     """Compare the encodings of two trees by their lines; only those that differ are parsed.
 
     Raises CorruptError, NewerFormatError.  Names are not checked: what acts on a stranger's tree reads it
     whole, by ``Tree.from_bytes``.
     """
-    old_lines, new_lines = _check_frame(old).split(b"\n")[1:-1], _check_frame(new).split(b"\n")[1:-1]
+    old_lines, new_lines = check_frame(old).split(b"\n")[1:-1], check_frame(new).split(b"\n")[1:-1]
     old_only, new_only = set(old_lines).difference(new_lines), set(new_lines).difference(old_lines)
     before = {entry.path: entry for entry in _parse_lines(old_lines, old_only)}
     after = {entry.path: entry for entry in _parse_lines(new_lines, new_only)}
@@ -137,7 +150,7 @@ def find_contents(tree: Buffer) -> list[tuple[Digest, int]]:
 
     0.6 us each.  Raises CorruptError, NewerFormatError.
     """
-    found: list[tuple[bytes, bytes]] = _CONTENT.findall(_check_frame(tree))
+    found: list[tuple[bytes, bytes]] = _CONTENT.findall(check_frame(tree))
     digests = b"\n".join([digest for _, digest in found]).decode().split("\n") if found else []
     return list(zip(map(Digest, digests), [int(size) for size, _ in found], strict=True))
 
@@ -147,7 +160,7 @@ def find_digests(tree: Buffer) -> list[Digest]:
 
     Raises CorruptError, NewerFormatError.
     """
-    found: list[bytes] = _DIGEST_OF_FILE.findall(_check_frame(tree))
+    found: list[bytes] = _DIGEST_OF_FILE.findall(check_frame(tree))
     # Decoding them together is four times as fast as one by one.
     return [Digest(text) for text in b"\n".join(found).decode().split("\n")] if found else []
 
@@ -169,7 +182,8 @@ def paused_collector() -> Iterator[None]:
             gc.enable()
 
 
-def _check_frame(data: Buffer) -> bytes:
+def check_frame(data: Buffer) -> bytes:
+    """Return the bytes of an encoded tree, if it begins and ends as one.  Raises CorruptError, NewerFormatError."""
     whole = bytes(data)
     if not whole.startswith(TREE_HEADER.encode()):
         version = re.match(rb"vstore-tree ([1-9][0-9]{0,8})\n", whole)
@@ -191,15 +205,16 @@ def _parse(data: bytes) -> list[Entry]:
     start = len(TREE_HEADER)
     while start < len(data):
         end = data.find(b"\n", start + _BLOCK_BYTES) + 1 or len(data)
-        try:
-            entries += _parse_block(data[start:end].decode())
-        except UnicodeDecodeError as error:
-            raise CorruptError("a tree is not UTF-8") from error
+        entries += _parse_block(data[start:end])
         start = end
     return entries
 
 
-def _parse_block(text: str) -> list[Entry]:
+def _parse_block(data: bytes) -> list[Entry]:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise CorruptError("a tree is not UTF-8") from error
     lines = text.count("\n")
     # Entry._make, without its Python frame.
     make_entry: Callable[[tuple[str, str, int, str, str]], Entry] = functools.partial(tuple.__new__, Entry)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,20 +71,22 @@ class Verified(NamedTuple):
 
 
 class State:
-    """The state of one work tree.  Not thread-safe; opened on first use.
+    """The state of one work tree, opened on first use.  Thread-safe: one call at a time reaches the file.
 
     Reads return nothing and writes do nothing where the file cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._turn = threading.RLock()
         self._connection: sqlite3.Connection | None = None
 
     def close(self) -> None:
         """Close the file."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        with self._turn:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     # files
 
@@ -93,6 +96,12 @@ class State:
             "SELECT * FROM directories WHERE path = ? OR path >= ? AND path < ?", root, root + "/", root + "0"
         )
         return {row[0]: DirectoryRecord(*row) for row in rows}
+
+    def find_directory(self, path: str) -> DirectoryRecord | None:
+        """Return the record of one directory of an artifact, or of a file that is one."""
+        for row in self._read("SELECT * FROM directories WHERE path = ?", path):
+            return DirectoryRecord(*row)
+        return None
 
     def find_root(self, root: str) -> RootRecord | None:
         """Return what is known of an artifact."""
@@ -203,7 +212,7 @@ class State:
 
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None)
+        connection = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
         try:
             # No WAL: it does not work on network file systems.  No flush: after a power cut the worst is a damaged
             # file, which is thrown away.
@@ -228,7 +237,7 @@ class State:
     @contextlib.contextmanager
     def _hints(self) -> Iterator[None]:
         """Do without what cannot be read or written, and make a damaged file anew."""
-        with contextlib.suppress(sqlite3.Error, OSError, UnicodeError):
+        with self._turn, contextlib.suppress(sqlite3.Error, OSError, UnicodeError):
             try:
                 yield
             except sqlite3.OperationalError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import TypeVar
@@ -28,6 +29,7 @@ class Reader:
 
     It looks first into the packs that the roots are pinned to and, for what is not good there, into all packs
     of the project's commits and trash; for digests that prove what they name, into other projects' as well.
+    What it learned about the remote it keeps.  Thread-safe.
     """
 
     def __init__(self, site: Site, roots: Collection[Digest], reporter: Reporter) -> None:
@@ -37,6 +39,7 @@ class Reader:
         self._reporter = reporter
         self._ledger = Ledger(site, reporter)
         self._roots = roots
+        self._learning = threading.RLock()
         self._catalog: Catalog | None = None
         self._wide = False
         self._tried: dict[tuple[int, Digest], set[tuple[Key, int]]] = {}
@@ -45,9 +48,10 @@ class Reader:
     @property
     def catalog(self) -> Catalog:
         """What the packs looked into so far hold."""
-        if self._catalog is None:
-            self._catalog = self._open(self._iter_pinning())
-        return self._catalog
+        with self._learning:
+            if self._catalog is None:
+                self._catalog = self._open(self._iter_pinning())
+            return self._catalog
 
     def _iter_pinning(self) -> Iterator[tuple[str, PackRef]]:
         """Yield the packs of the newest commit (or trash entry) of each root, with the session that pins them."""
@@ -83,20 +87,22 @@ class Reader:
         self._ledger.learn(catalog, sessions)
         return catalog
 
-    def _widen(self) -> bool:
-        """Look into everything there is; False if that was done before."""
-        if self._wide:
-            return False
-        self._wide = True
-        self._ledger.refuse_newer()  # what we do not find may be there in a newer format: that is an error of its own
-        self._catalog = self._open(self._iter_all())
-        # An index may have been wrong about a pack; its own end is not.
-        failed = {pack for tried in self._tried.values() for pack, _ in tried}
-        for pack in [self._catalog.packs[key] for key in sorted(failed & self._catalog.packs.keys())]:
-            end = self._ledger.read_end(pack)
-            if end is not None:
-                self._catalog.add(end)
-        return True
+    def _widen(self, known: Catalog) -> bool:
+        """Look into everything there is; False if ``known`` is all there is."""
+        with self._learning:
+            if self._wide:
+                return self._catalog is not known  # another thread has looked meanwhile
+            # What we do not find may be there in a newer format: that is an error of its own.
+            self._ledger.refuse_newer()
+            catalog = self._open(self._iter_all())
+            # An index may have been wrong about a pack; its own end is not.
+            failed = {pack for tried in list(self._tried.values()) for pack, _ in tuple(tried)}
+            for pack in [catalog.packs[key] for key in sorted(failed & catalog.packs.keys())]:
+                end = self._ledger.read_end(pack)
+                if end is not None:
+                    catalog.add(end)
+            self._catalog, self._wide = catalog, True
+            return True
 
     def read(
         self, kind: int, digests: Iterable[Digest], take: Take[Result]
@@ -113,8 +119,9 @@ class Reader:
         """Yield the same as ``read``, as many records at once as were read together."""
         wanted = dict.fromkeys(digests)
         while wanted:
+            catalog = self.catalog
             fresh = [digest for digest in wanted if (kind, digest) not in self._tried]
-            found = self.catalog.locate(kind, fresh)
+            found = catalog.locate(kind, fresh)
             places = [found[digest] for digest in fresh if digest in found]  # in the order that was asked
             places += [place for digest in wanted if (place := self._next_place(kind, digest))]
             while places:
@@ -135,7 +142,7 @@ class Reader:
                 for pack, count in failures.items():
                     self._reporter.warn(f"{count} records in {pack} are damaged or gone")
                 places = [place for digest in retry if (place := self._next_place(kind, digest))]
-            if not wanted or not self._widen():
+            if not wanted or not self._widen(catalog):
                 return
 
     def _next_place(self, kind: int, digest: Digest) -> Place | None:
@@ -155,7 +162,7 @@ class Reader:
         for _, content in self.read(BLOB, [digest], take_content):
             return content
         for _, chunks in self.read_chunks([digest]):
-            blobs = self._read_blobs([chunk.digest for chunk in chunks])
+            blobs = self.read_blobs([chunk.digest for chunk in chunks])
             content = b"".join([blobs.get(chunk.digest, b"") for chunk in chunks])
             if hash_bytes(content, algorithm_of(digest).name) == digest:
                 return content
@@ -165,11 +172,12 @@ class Reader:
         """Yield the chunks of each large content whose recipe is good, in the order of the content."""
         recipes = {location.digest: recipe for location, recipe in self.read(RECIPE, contents, take_content)}
         for digest, recipe in recipes.items():
-            chunks = find_chunks(recipe, self._read_blobs)
+            chunks = find_chunks(recipe, self.read_blobs)
             if chunks is None:
                 self._reporter.warn(f"the recipe of {digest} is of no use: a part of it is damaged or gone")
             else:
                 yield digest, chunks
 
-    def _read_blobs(self, digests: list[Digest]) -> dict[Digest, bytes]:
+    def read_blobs(self, digests: Iterable[Digest]) -> dict[Digest, bytes]:
+        """Return the verified contents of those blobs that are good somewhere."""
         return {location.digest: content for location, content in self.read(BLOB, digests, take_content)}

@@ -32,7 +32,7 @@ _NO_BASES: Mapping[Digest, Digest] = {}
 class Remote:
     """A remote as one project sees it.
 
-    Every method but ``read_blob`` asks the remote anew.  All of them raise RemoteUnavailableError,
+    Every method but ``read_blob`` asks the remote anew; so does each reader, once.  All of them raise RemoteUnavailableError,
     RemoteDeniedError and, where a newer vstore wrote the remote, NewerFormatError.
     """
 
@@ -89,6 +89,13 @@ class Remote:
         if self._reader is None or not self._reader.covers(roots or {digest}):
             self._reader = Reader(self._site, roots or {digest}, SILENT)
         return self._reader.read_content(digest)
+
+    def open_reader(self, roots: Collection[Digest], *, reporter: Reporter = SILENT) -> Reader:
+        """Return what reads recipes and single chunks of the contents that belong to ``roots``, from several threads.
+
+        Every chunk is verified.  Only who reads all of a large content can know that together they have its digest.
+        """
+        return Reader(self._site, roots, reporter)
 
     def check(self, roots: Sequence[Root], *, reporter: Reporter = SILENT) -> list[Lack]:
         """Return what the remote lacks of some roots, judged by what is there now and never from memory."""

@@ -281,8 +281,8 @@ class _Answer:
             bucket.check(name, self._query)
             del bucket.objects[name]
             return self._web.Response(status=204)
+        bucket.check(name, self._query)
         if self._query.get("alt") != "media":
-            bucket.check(name, self._query)
             return self._json(found.facts)
         sums = ",".join(f"{kind.removesuffix('Hash')}={found.facts[kind]}" for kind in _checksums(b""))
         headers = {

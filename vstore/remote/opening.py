@@ -10,11 +10,13 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from vstore.errors import InvalidError
+from vstore.remote.directory_origin import DirectoryOrigin
 from vstore.remote.directory_transport import DirectoryTransport
-from vstore.remote.fsspec_transport import check_protocol, is_known_protocol, open_fsspec
+from vstore.remote.fsspec_transport import check_protocol, is_known_protocol, open_fsspec, open_fsspec_origin
 from vstore.remote.layout import check_project
 from vstore.remote.ledger import Site
 from vstore.remote.mirror import Mirror
+from vstore.remote.origin import Origin
 from vstore.remote.remote import Remote
 from vstore.remote.transport import Transport
 
@@ -40,6 +42,13 @@ def open_transport(url: str, options: Mapping[str, str], *, root: Path, timeout_
         option = min(options)
         raise InvalidError(f"the directory {url} knows no option {option}", url=url, option=option)
     return DirectoryTransport(_directory(url, root))
+
+
+def open_origin(url: str, options: Mapping[str, str], *, root: Path, timeout_s: float = TIMEOUT_S) -> Origin:
+    """Open a URL, or a path, to read what is there; see ``open_transport``."""
+    if _is_store(url):
+        return open_fsspec_origin(url, options, timeout_s=timeout_s)
+    return DirectoryOrigin(_directory(url, root))
 
 
 def check_url(url: str, options: Mapping[str, str], *, root: Path) -> Path | None:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-import random
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from vstore.errors import Cause, RemoteDeniedError, UnavailableError
+from vstore.errors import Cause, RemoteDeniedError
 from vstore.parallel import pause
+from vstore.remote.patience import Patience
 from vstore.remote.transport import Buffer, Key, Listed, Transport
 
 Result = TypeVar("Result")
-
-_LONGEST_PAUSE_S = 30.0
-_LONGEST_WISH_S = 300.0
-"""A server that asks to be left alone for longer is asked again after this."""
-_WORTH_TELLING_S = 3.0
 
 
 class Wrapper(Transport):
@@ -63,13 +56,7 @@ class Wrapper(Transport):
 
 
 class RetryingTransport(Wrapper):
-    """Tries again, up to ``attempts`` times in all, what failed and is ``retryable``; the rest fails at once.
-
-    A place that never answered is tried only ``first_attempts`` times: its address may be wrong.  The pause doubles
-    from ``pause_s`` up to 30 seconds, and each is shortened at random by up to a half, so that many clients do not
-    come back at the same moment; a server that asks for a longer one (``retry_after_s``) gets it.  ``tell`` hears of
-    attempts and pauses that a watcher would notice.  A listing is read whole before it is handed on.
-    """
+    """Tries again, with ``Patience``, what failed and may work later; listings are read whole, then handed on."""
 
     def __init__(
         self,
@@ -82,19 +69,17 @@ class RetryingTransport(Wrapper):
         tell: Callable[[str], None] = lambda message: None,
     ) -> None:
         super().__init__(inner)
-        self._attempts = attempts
-        self._first_attempts = first_attempts
-        self._pause_s = pause_s
-        self._sleep = sleep
-        self._tell = tell
-        self._has_answered = False
+        self._patience = Patience(
+            attempts=attempts, first_attempts=first_attempts, pause_s=pause_s, sleep=sleep, tell=tell
+        )
+        self._try = self._patience.call
 
     def has_place(self) -> bool:
-        has_answered = self._has_answered
+        has_answered = self._patience.has_answered
         try:
             return self._try(self.inner.has_place)
         finally:
-            self._has_answered = has_answered  # a store need not be asked for this
+            self._patience.has_answered = has_answered  # a store need not be asked for this
 
     def list(self, prefix: str) -> Iterator[Listed]:
         return iter(self._try(lambda: tuple(self.inner.list(prefix))))
@@ -127,27 +112,6 @@ class RetryingTransport(Wrapper):
 
     def names(self) -> Sequence[str]:
         return self._try(self.inner.names)
-
-    def _try(self, call: Callable[[], Result]) -> Result:
-        pause_s = self._pause_s
-        for attempt in itertools.count(1):
-            began_s = time.monotonic()
-            try:
-                result = call()
-            except UnavailableError as error:
-                if not error.retryable or attempt >= (self._attempts if self._has_answered else self._first_attempts):
-                    raise
-                wish_s = min(error.fields.get("retry_after_s") or 0.0, _LONGEST_WISH_S)
-                chosen_s = max(pause_s * random.uniform(0.5, 1.0), wish_s)
-                if time.monotonic() - began_s + chosen_s >= _WORTH_TELLING_S:
-                    self._tell(f"{error.message}; trying again in {chosen_s:.0f} s")
-                if self._sleep(chosen_s) is False:  # somebody else failed, or the user gave up
-                    raise
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            else:
-                self._has_answered = True
-                return result
-        raise AssertionError
 
 
 class ReadOnlyTransport(Wrapper):

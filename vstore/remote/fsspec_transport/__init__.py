@@ -5,6 +5,6 @@ way, if need be without fsspec (``http``); ``drivers`` knows which URL is whose;
 all drivers into ours.  No driver is imported before it is asked for.
 """
 
-from vstore.remote.fsspec_transport.drivers import check_protocol, is_known_protocol, open_fsspec
+from vstore.remote.fsspec_transport.drivers import check_protocol, is_known_protocol, open_fsspec, open_fsspec_origin
 
-__all__ = ["check_protocol", "is_known_protocol", "open_fsspec"]
+__all__ = ["check_protocol", "is_known_protocol", "open_fsspec", "open_fsspec_origin"]

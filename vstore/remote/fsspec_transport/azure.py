@@ -17,8 +17,8 @@ from xml.etree import ElementTree
 
 from vstore.errors import InvalidError, RemoteUnavailableError
 from vstore.remote.fsspec_transport.driver import Driver, Place, find_filesystem, keep_quiet, make_filesystem
-from vstore.remote.fsspec_transport.flat import CONNECT_S, Body, Content, FlatTransport, Page, read_all
-from vstore.remote.transport import Key, Listed
+from vstore.remote.fsspec_transport.flat import CONNECT_S, Body, Content, FlatTransport, Page, Stored, read_all
+from vstore.remote.transport import Key
 
 _OPTIONS = {
     "access_tier": "the access tier of packs, as Cool",
@@ -61,18 +61,25 @@ class AzureTransport(FlatTransport):
             told = ElementTree.fromstring(await read_all(answer.iter_raw(), _MOST_ANSWER_BYTES))
         return Page(list(_iter_blobs(told)), told.findtext("NextMarker") or None)
 
-    async def _get_size(self, name: str) -> int:
+    async def _look(self, name: str) -> Stored:
         async with self._exchange("HEAD", name) as answer:
             _check_blob(answer)
-            return int(answer.headers["Content-Length"])
+            told = answer.headers
+            modified_s = email.utils.parsedate_to_datetime(told["Last-Modified"]).timestamp()
+            return Stored(
+                name, int(told["Content-Length"]), modified_s, _lock(told["ETag"]), told.get("Content-MD5", "")
+            )
 
     @contextlib.asynccontextmanager
-    async def _open(self, name: str, wanted: str | None) -> AsyncIterator[Content]:
-        async with self._exchange("GET", name, headers={"x-ms-range": wanted} if wanted else {}) as answer:
+    async def _open(self, name: str, wanted: str | None, lock: str = "") -> AsyncIterator[Content]:
+        headers = {"x-ms-range": wanted} if wanted else {}
+        if lock:
+            headers["If-Match"] = lock.removeprefix("etag:")
+        async with self._exchange("GET", name, headers=headers) as answer:
             _check_blob(answer)
-            yield Content(
-                int(answer.headers["Content-Length"]), answer.iter_raw(), answer.headers.get("Content-MD5", "")
-            )
+            told = answer.headers
+            version = _lock(told["ETag"]) if lock else ""
+            yield Content(int(told["Content-Length"]), answer.iter_raw(), told.get("Content-MD5", ""), version)
 
     async def _put(self, key: Key, body: Body, checksum: str) -> str:
         headers = {
@@ -118,13 +125,20 @@ class AzureTransport(FlatTransport):
             await answer.close()
 
 
-def _iter_blobs(told: ElementTree.Element) -> Iterator[Listed]:
+def _lock(tag: str) -> str:
+    """Return the lock of a version; in listings its tag stands without quotes."""
+    quoted = tag if tag.startswith('"') else f'"{tag}"'
+    return f"etag:{quoted}"
+
+
+def _iter_blobs(told: ElementTree.Element) -> Iterator[Stored]:
     for blob in told.iterfind("Blobs/Blob"):
         marks = [blob.findtext("Properties/ResourceType", ""), blob.findtext("Metadata/hdi_isfolder", "")]
         if "directory" not in marks and "true" not in marks:
             modified = email.utils.parsedate_to_datetime(blob.findtext("Properties/Last-Modified", ""))
             size_bytes = int(blob.findtext("Properties/Content-Length", ""))
-            yield Listed(blob.findtext("Name", ""), size_bytes, modified.timestamp())
+            lock, md5 = _lock(blob.findtext("Properties/Etag", "")), blob.findtext("Properties/Content-MD5", "")
+            yield Stored(blob.findtext("Name", ""), size_bytes, modified.timestamp(), lock, md5)
 
 
 def _check_blob(answer: Any) -> None:

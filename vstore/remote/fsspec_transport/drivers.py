@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from vstore.errors import InvalidError, RemoteExtraMissingError
 from vstore.remote.fsspec_transport.driver import Driver, Place, find_filesystem
+from vstore.remote.origin import Origin
 from vstore.remote.transport import Transport
 
 _SLASHED_PASSWORD = re.compile(r"[^:/]+://[^/@]*:[^/@]*[^/@0-9][^/@]*/[^?#]*@")
@@ -31,6 +32,15 @@ ROOMS: Mapping[str, str] = {
     "webdavs": "http.webdav",
 }
 """The drivers that are tested: protocol in a URL → module below this room, which has a ``DRIVER``."""
+
+
+ORIGINS: Mapping[str, str] = {
+    **dict.fromkeys(("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"), "buckets.BucketOrigin"),
+    **dict.fromkeys(("sftp", "ssh"), "files.SftpOrigin"),
+    **dict.fromkeys(("hdfs", "webhdfs", "swebhdfs"), "files.HadoopOrigin"),
+    **dict.fromkeys(("webdav", "webdavs"), "web.WebdavOrigin"),
+}
+"""How what is not ours is read by a transport of a protocol: module below ``origins``, and class."""
 
 
 def find_driver(scheme: str) -> Driver | None:
@@ -57,6 +67,23 @@ def open_fsspec(url: str, options: Mapping[str, str], *, timeout_s: float) -> Tr
     else:
         _check_options(place, driver)
     return driver.open(place)
+
+
+def open_fsspec_origin(url: str, options: Mapping[str, str], *, timeout_s: float) -> Origin:
+    """Open a URL to read what is there, whatever it is called; see ``open_fsspec``."""
+    scheme = url.partition("://")[0].lower()
+    if scheme in ("http", "https"):
+        _check_form(url)
+        place = Place(url, dict(options), timeout_s)
+        driver = find_driver(scheme)
+        assert driver is not None
+        _check_options(place, driver)
+        origin: Origin = importlib.import_module(f"{__package__}.origins.web").open_web(place)
+        return origin
+    transport = open_fsspec(url, options, timeout_s=timeout_s)
+    room, _, name = ORIGINS.get(scheme, "files.FsspecOrigin").partition(".")
+    kind: Callable[[Transport], Origin] = getattr(importlib.import_module(f"{__package__}.origins.{room}"), name)
+    return kind(transport)
 
 
 def check_protocol(url: str, options: Mapping[str, str]) -> None:

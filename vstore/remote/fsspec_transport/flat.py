@@ -20,7 +20,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from fsspec.asyn import sync
 
-from vstore.errors import Cause, CorruptError, KeyNotFoundError, RemoteUnavailableError
+from vstore.errors import Cause, ChangedWhileReadError, CorruptError, KeyNotFoundError, RemoteUnavailableError
+from vstore.remote.fsspec_transport.causes import find_answer
 from vstore.remote.fsspec_transport.failures import is_passing, no_place
 from vstore.remote.fsspec_transport.transport import SLOWEST_BYTES_PER_S, FsspecTransport
 from vstore.remote.transport import Buffer, Key, Listed, check_key, check_prefix, is_key
@@ -36,24 +37,39 @@ _WORTH_GOING_ON_BYTES = 64 * 1024
 """A read that broke after less than this begins again, after a pause, as every request that failed."""
 _MOST_WHOLE_BYTES = 512 * 1024 * 1024
 """Nothing that is read whole is longer; a server that says so is not believed."""
+_PRECONDITION_FAILED = 412
+
+
+class Stored(NamedTuple):
+    """An object by its name in the bucket.
+
+    ``lock`` names its version, and ``md5`` is that of its content, in base64; "" where the server does not tell.
+    """
+
+    name: str
+    size_bytes: int
+    modified_s: float
+    lock: str = ""
+    md5: str = ""
 
 
 class Page(NamedTuple):
-    """A part of a listing: objects by their names in the bucket, and where the next page begins, None at the end."""
+    """A part of a listing, and where the next page begins, None at the end."""
 
-    objects: Iterable[Listed]
+    objects: Iterable[Stored]
     following: str | None
 
 
 class Content(NamedTuple):
     """An object, or a range of one, on its way: its length as the server tells it, then its bytes.
 
-    ``md5`` is that of the whole object, in base64; "" where the server does not tell it.
+    ``md5`` is that of the whole object, in base64, ``lock`` its version; "" where the server does not tell it.
     """
 
     size_bytes: int
     pieces: AsyncIterable[bytes]
     md5: str = ""
+    lock: str = ""
 
 
 class FlatTransport(FsspecTransport):
@@ -74,12 +90,12 @@ class FlatTransport(FsspecTransport):
         """List what begins with a prefix, without regard to folders."""
 
     @abstractmethod
-    async def _get_size(self, name: str) -> int:
-        """Return the size of an object."""
+    async def _look(self, name: str) -> Stored:
+        """Return what an object is."""
 
     @abstractmethod
-    def _open(self, name: str, wanted: str | None) -> AbstractAsyncContextManager[Content]:
-        """Ask for an object, or for the ``wanted`` range of it, as HTTP words it."""
+    def _open(self, name: str, wanted: str | None, lock: str = "") -> AbstractAsyncContextManager[Content]:
+        """Ask for an object, or for the ``wanted`` range of it, as HTTP words it; with ``lock`` only if it is that."""
 
     @abstractmethod
     async def _put(self, key: Key, body: Body, checksum: str) -> str:
@@ -91,33 +107,57 @@ class FlatTransport(FsspecTransport):
 
     def list(self, prefix: str) -> Iterator[Listed]:
         check_prefix(prefix)
-        start = self._folder + prefix
+        for stored in self.iter_stored(self._folder + prefix):
+            key = stored.name.removeprefix(self._folder)
+            if is_key(key):
+                yield Listed(key, stored.size_bytes, stored.modified_s)
+
+    def iter_stored(self, start: str) -> Iterator[Stored]:
+        """Yield the objects whose names in the bucket begin so, whatever they are called."""
         page: str | None = None
+        shown = start.removeprefix(self._folder)
         while True:
             try:
-                with self._foreign_errors(f"list {prefix or 'everything'}", prefix):
+                with self._foreign_errors(f"list {shown or 'everything'}", shown):
                     objects, following = self._wait(self._get_page, start, page)
             except KeyNotFoundError as error:
                 # A bucket that is not there is no empty one, in whatever words a server says so.
                 raise no_place(self.url) from error
-            for each in objects:
-                key = each.key.removeprefix(self._folder)
-                if each.key.startswith(start) and is_key(key):
-                    yield each._replace(key=key)
+            yield from (stored for stored in objects if stored.name.startswith(start))
             if following is None:
                 return
             if following in ("", page):
-                message = f"{self.url} does not end its listing of {prefix}"
+                message = f"{self.url} does not end its listing of {shown}"
                 raise RemoteUnavailableError(message, cause=Cause.STRANGE_ANSWER, url=self.url)
             page = following
 
-    def find_size(self, key: Key) -> int | None:
-        check_key(key)
+    def find_stored(self, name: str) -> Stored | None:
+        """Return an object by its name in the bucket, or None where it is absent."""
         try:
-            with self._foreign_errors(f"look for {key}", key):
-                return self._wait(self._get_size, self._folder + key)
+            with self._foreign_errors(f"look for {name}", name):
+                return self._wait(self._look, name)
         except KeyNotFoundError:
             return None
+
+    def read_stored(self, stored: Stored, start: int, length: int) -> bytes:
+        """Return a range of one version of an object.  Raises KeyNotFoundError, ChangedWhileReadError."""
+        with self._foreign_errors(f"read {stored.name}", stored.name):
+            try:
+                return self._wait(self._receive, stored.name, start, length, stored.lock)
+            except Exception as error:
+                if find_answer(error).status == _PRECONDITION_FAILED:
+                    raise _changed(self.url, stored.name) from error
+                raise
+
+    @property
+    def folder(self) -> str:
+        """The name in the bucket that the URL names, with a slash behind it; "" for the bucket itself."""
+        return self._folder
+
+    def find_size(self, key: Key) -> int | None:
+        check_key(key)
+        stored = self.find_stored(self._folder + key)
+        return None if stored is None else stored.size_bytes
 
     def delete(self, key: Key) -> None:
         check_key(key)
@@ -127,20 +167,21 @@ class FlatTransport(FsspecTransport):
     def names(self) -> Sequence[str]:
         with self._foreign_errors("list everything", ""):
             found = self._wait(self._get_page, self._folder, None)[0]
-        return sorted({each.key.removeprefix(self._folder).partition("/")[0] for each in found})
+        return sorted({each.name.removeprefix(self._folder).partition("/")[0] for each in found})
 
     def _wait(self, call: Callable[..., Coroutine[Any, Any, Result]], *arguments: Any) -> Result:
         result: Result = sync(self._filesystem.loop, call, *arguments)
         return result
 
     def _read(self, key: Key) -> bytes:
-        return self._wait(self._receive, key, 0, None)
+        return self._wait(self._receive, self._folder + key, 0, None)
 
     def _read_range(self, key: Key, start: int, length: int) -> bytes:
-        return self._wait(self._receive, key, start, length)
+        return self._wait(self._receive, self._folder + key, start, length)
 
-    async def _receive(self, key: Key, start: int, length: int | None) -> bytes:
+    async def _receive(self, name: str, start: int, length: int | None, lock: str = "") -> bytes:
         """Read a range, or all if ``length`` is None; what arrived before a connection broke is not asked for again."""
+        key = name.removeprefix(self._folder)
         pieces: list[bytes] = []
         got = 0
         md5 = ""
@@ -148,7 +189,9 @@ class FlatTransport(FsspecTransport):
             before, began_s = got, time.monotonic()
             wanted = None if length is None else f"bytes={start + got}-{start + length - 1}"
             try:
-                async with self._open(self._folder + key, wanted) as content:
+                async with self._open(name, wanted, lock) as content:
+                    if lock and content.lock not in ("", lock):
+                        raise _changed(self.url, key)
                     if length is None:
                         md5 = content.md5
                     length = self._check_length(key, content, got, length)
@@ -204,6 +247,10 @@ class FlatTransport(FsspecTransport):
             return writing.result()
         finally:
             writing.cancel()
+
+
+def _changed(url: str, name: str) -> ChangedWhileReadError:
+    return ChangedWhileReadError(f"{name} at {url} changed while it was read", path=name, url=url)
 
 
 class Body:

@@ -27,8 +27,8 @@ from vstore.remote.fsspec_transport.driver import (
     keep_quiet,
     make_filesystem,
 )
-from vstore.remote.fsspec_transport.flat import CONNECT_S, Body, Content, FlatTransport, Page, read_all
-from vstore.remote.transport import Key, Listed
+from vstore.remote.fsspec_transport.flat import CONNECT_S, Body, Content, FlatTransport, Page, Stored, read_all
+from vstore.remote.transport import Key
 
 _OPTIONS = {
     "anon": "true to send no credentials",
@@ -41,6 +41,8 @@ _OPTIONS = {
 _SOURCES = {"anon", "cache", "cloud", "google_default"}
 _PIECE_BYTES = 256 * 1024
 _MOST_ANSWER_BYTES = 64 * 1024 * 1024
+_FACTS = "name,size,updated,generation,md5Hash"
+_GENERATION = "generation:"
 _TOO_OFTEN = {"rateLimitExceeded", "userRateLimitExceeded"}
 """What Google also answers with 403, and means as 429."""
 
@@ -60,24 +62,21 @@ class GcsTransport(FlatTransport):
             self._wait(self._filesystem._session.close)
 
     async def _get_page(self, prefix: str, page: str | None) -> Page:
-        query = {"prefix": prefix, "fields": "nextPageToken,items(name,size,updated)"}
+        query = {"prefix": prefix, "fields": f"nextPageToken,items({_FACTS})"}
         more = {} if page is None else {"pageToken": page}
         async with self._request("GET", self._objects(), query={**query, **more}) as answer:
             told = json.loads(await read_all(_pieces(answer), _MOST_ANSWER_BYTES))
-        objects = [
-            Listed(each["name"], int(each["size"]), datetime.datetime.fromisoformat(each["updated"]).timestamp())
-            for each in told.get("items", ())
-        ]
-        return Page(objects, told.get("nextPageToken"))
+        return Page([_stored(each) for each in told.get("items", ())], told.get("nextPageToken"))
 
-    async def _get_size(self, name: str) -> int:
-        async with self._request("GET", self._objects(name), query={"fields": "size"}) as answer:
-            return int(json.loads(await read_all(_pieces(answer), _MOST_ANSWER_BYTES))["size"])
+    async def _look(self, name: str) -> Stored:
+        async with self._request("GET", self._objects(name), query={"fields": _FACTS}) as answer:
+            return _stored(json.loads(await read_all(_pieces(answer), _MOST_ANSWER_BYTES)))
 
     @contextlib.asynccontextmanager
-    async def _open(self, name: str, wanted: str | None) -> AsyncIterator[Content]:
+    async def _open(self, name: str, wanted: str | None, lock: str = "") -> AsyncIterator[Content]:
         headers = {"Accept-Encoding": "identity", **({"Range": wanted} if wanted else {})}
-        async with self._request("GET", self._objects(name), query={"alt": "media"}, headers=headers) as answer:
+        query = {"alt": "media", **({"ifGenerationMatch": lock.removeprefix(_GENERATION)} if lock else {})}
+        async with self._request("GET", self._objects(name), query=query, headers=headers) as answer:
             sums = dict(each.strip().split("=", 1) for each in answer.headers.get("X-Goog-Hash", "").split(",") if each)
             yield Content(int(answer.headers["Content-Length"]), _pieces(answer), sums.get("md5", ""))
 
@@ -140,6 +139,12 @@ class GcsTransport(FlatTransport):
                 raise ConnectionError from error
             raise
         return signed
+
+
+def _stored(facts: dict[str, Any]) -> Stored:
+    modified_s = datetime.datetime.fromisoformat(facts["updated"]).timestamp()
+    lock = f"{_GENERATION}{facts['generation']}" if "generation" in facts else ""
+    return Stored(facts["name"], int(facts["size"]), modified_s, lock, facts.get("md5Hash", ""))
 
 
 def _timeout(timeout_s: float, held_s: float) -> Any:

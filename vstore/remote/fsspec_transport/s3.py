@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import datetime
 import importlib
+import re
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from vstore.errors import Cause, RemoteUnavailableError, UnavailableError
 from vstore.remote.fsspec_transport.driver import Driver, Place, find_filesystem, get_bucket, make_filesystem
-from vstore.remote.fsspec_transport.flat import CONNECT_S, Body, Content, FlatTransport, Page
-from vstore.remote.transport import Buffer, Key, Listed, public_url
+from vstore.remote.fsspec_transport.flat import CONNECT_S, Body, Content, FlatTransport, Page, Stored
+from vstore.remote.transport import Buffer, Key, public_url
 
 _OPTIONS = {
     "addressing_style": "path, virtual or auto: whether the bucket is part of the path or of the host name",
@@ -87,19 +89,29 @@ class S3Transport(FlatTransport):
             message = f"what answers at {self.url} is no S3 server"
             raise RemoteUnavailableError(message, cause=Cause.STRANGE_ANSWER, url=self.url)
         objects = [
-            Listed(entry["Key"], int(entry["Size"]), entry["LastModified"].timestamp())
+            _stored(entry["Key"], int(entry["Size"]), entry["LastModified"], entry.get("ETag", ""))
             for entry in answer.get("Contents", ())
         ]
         return Page(objects, answer.get("NextContinuationToken", "") if answer.get("IsTruncated") else None)
 
-    async def _get_size(self, name: str) -> int:
-        return int((await self._request("head_object", Key=name))["ContentLength"])
+    async def _look(self, name: str) -> Stored:
+        answer = await self._request("head_object", Key=name)
+        found = _stored(name, int(answer["ContentLength"]), answer["LastModified"], answer.get("ETag", ""))
+        encryption = str(answer.get("ServerSideEncryption", ""))
+        # With keys that others manage the tag is that of what is stored.
+        is_sum = "SSECustomerAlgorithm" not in answer and not encryption.startswith("aws:kms")
+        return found if is_sum else found._replace(md5="")
 
     @contextlib.asynccontextmanager
-    async def _open(self, name: str, wanted: str | None) -> AsyncIterator[Content]:
-        answer = await self._request("get_object", Key=name, **({"Range": wanted} if wanted else {}))
+    async def _open(self, name: str, wanted: str | None, lock: str = "") -> AsyncIterator[Content]:
+        more = {"Range": wanted} if wanted else {}
+        if tag := lock.removeprefix("etag:"):
+            more["IfMatch"] = tag
+        answer = await self._request("get_object", Key=name, **more)
         with contextlib.closing(answer["Body"]) as body:
-            yield Content(answer["ContentLength"], body.iter_chunks(_PIECE_BYTES))
+            tag = answer.get("ETag", "")
+            pieces = body.iter_chunks(_PIECE_BYTES)
+            yield Content(answer["ContentLength"], pieces, lock=f"etag:{tag}" if tag and lock else "")
 
     def _checksum(self, data: Buffer) -> str:
         return base64.b64encode(zlib.crc32(data).to_bytes(4)).decode()
@@ -112,6 +124,13 @@ class S3Transport(FlatTransport):
 
     async def _remove(self, name: str) -> None:
         await self._request("delete_object", Key=name)
+
+
+def _stored(name: str, size_bytes: int, modified: datetime.datetime, tag: str) -> Stored:
+    """Return what an object is.  Of one that was not uploaded in parts, nor encrypted by a key, the tag is its MD5."""
+    found = re.fullmatch('"?([0-9a-f]{32})"?', tag)
+    md5 = base64.b64encode(bytes.fromhex(found[1])).decode() if found else ""
+    return Stored(name, size_bytes, modified.timestamp(), f"etag:{tag}" if tag else "", md5)
 
 
 def open_s3(place: Place) -> S3Transport:

@@ -61,7 +61,7 @@ class FsspecTransport(Transport):
                 if entry["type"] == "directory":
                     folders.append(key + "/")
                 elif entry["type"] == "file":
-                    yield Listed(key, int(entry["size"]), _modified_s(entry))
+                    yield Listed(key, int(entry["size"]), modified_s(entry))
 
     def find_size(self, key: Key) -> int | None:
         check_key(key)
@@ -182,7 +182,8 @@ def _same(name: str, path: str) -> bool:
     return name.strip("/") == path.strip("/")
 
 
-def _modified_s(entry: Mapping[str, Any]) -> float:
+def modified_s(entry: Mapping[str, Any]) -> float:
+    """Return the store's date of what a driver lists, in seconds since 1970; infinity where there is none."""
     for name in _DATES:
         value = entry.get(name)
         if isinstance(value, str):

@@ -130,7 +130,7 @@ class HttpTransport(Transport):
         headers = {"Range": f"bytes={start}-{end}"} if start or length is not None else {}
         with self._ask("GET", key, headers, action=f"read {key}", expected=(416,)) as answer:
             if answer.status == 206 or answer.status == 416:
-                first, last, total = _parse_range(answer.headers.get("Content-Range", ""))
+                first, last, total = parse_range(answer.headers.get("Content-Range", ""))
                 if length is not None and total is not None:
                     check_covers(key, total, start, length)
                 wanted = length if length is not None else None if total is None else total - start
@@ -155,7 +155,7 @@ class HttpTransport(Transport):
     def _probe_size(self, key: Key) -> int:
         """Return how long an object is, by asking for its first byte."""
         with self._ask("GET", key, {"Range": "bytes=0-0"}, action=f"look for {key}", expected=(416,)) as answer:
-            total = _parse_range(answer.headers.get("Content-Range", ""))[2]
+            total = parse_range(answer.headers.get("Content-Range", ""))[2]
             size_bytes = answer.size_bytes if answer.status == 200 else total
         if size_bytes is None:
             raise RemoteUnavailableError(f"{self.url} does not tell how long {key} is", url=self.url)
@@ -172,7 +172,7 @@ class HttpTransport(Transport):
         check_covers(key, size_bytes, start, length)
 
 
-def _parse_range(text: str) -> tuple[int | None, int | None, int | None]:
+def parse_range(text: str) -> tuple[int | None, int | None, int | None]:
     """Return the first and the last byte, and the length of the whole, as far as a server tells."""
     match = _CONTENT_RANGE.fullmatch(text.strip())
     if match is None:

@@ -1,0 +1,193 @@
+"""A file of a web server as an origin: any URL that answers GET, with a query or without."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import email.utils
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from vstore.errors import Cause, InvalidError, KeyNotFoundError, RemoteUnavailableError, VstoreError
+from vstore.remote.fsspec_transport.driver import Place, import_driver
+from vstore.remote.fsspec_transport.failures import from_foreign
+from vstore.remote.fsspec_transport.http.address import Address, find_address
+from vstore.remote.fsspec_transport.http.pages import parse_date
+from vstore.remote.fsspec_transport.http.static import CONNECTIONS
+from vstore.remote.fsspec_transport.http.transport import parse_range
+from vstore.remote.fsspec_transport.http.webdav import WebdavTransport
+from vstore.remote.origin import Item, Origin, dated_lock
+
+if TYPE_CHECKING:
+    from vstore.remote.fsspec_transport.http.connections import Answer, Connections
+
+_FIRST_BYTE = {"Range": "bytes=0-0"}
+_WORTH_GOING_ON_BYTES = 64 * 1024
+_MOST_AT_ONCE = 4
+"""Web servers are often simple ones, or count who comes how often."""
+
+
+class _FileAddress(Address):
+    """The address of one file: nothing lies below it."""
+
+    __slots__ = ()
+
+    def url_of(self, path: str) -> str:
+        return self.url
+
+
+class WebOrigin(Origin):
+    """One file.  A web server has no folders that all would list in the same way.
+
+    A part is asked for with ``If-Range``, which a server answers with the whole where the file changed.
+    """
+
+    is_watchful = True
+    most_at_once = _MOST_AT_ONCE
+
+    def __init__(self, connections: Connections) -> None:
+        self.url = connections.address.shown
+        self._connections = connections
+
+    def look(self, path: str) -> Item | None:
+        try:
+            with self._ask(_FIRST_BYTE, expected=(416,)) as answer:
+                if answer.status == 206 or answer.status == 416:
+                    size_bytes = parse_range(answer.headers.get("Content-Range", ""))[2]
+                else:
+                    size_bytes = answer.size_bytes
+                lock = _find_lock(answer.headers, size_bytes)
+                has_ranges = answer.status == 206 and size_bytes is not None
+                md5 = answer.headers.get("Content-MD5", "") if answer.status == 200 else ""
+                return Item("", size_bytes, lock, md5, has_ranges=has_ranges)
+        except KeyNotFoundError:
+            return None
+
+    def list(self) -> Iterator[Item]:
+        yield from ()
+
+    def read(self, item: Item, start: int, length: int) -> bytes:
+        data = bytearray()
+        while len(data) < length:
+            before = len(data)
+            try:
+                self._read_into(data, item, start, length)
+            except RemoteUnavailableError as error:
+                if len(data) - before < _WORTH_GOING_ON_BYTES or not error.retryable:
+                    raise
+        return bytes(data)
+
+    def _read_into(self, data: bytearray, item: Item, start: int, length: int) -> None:
+        first = start + len(data)
+        headers = {"Range": f"bytes={first}-{start + length - 1}", **_if_range(item)}
+        with self._ask(headers, expected=(416,)) as answer:
+            found, _, total = parse_range(answer.headers.get("Content-Range", ""))
+            # A server that does not know If-Range sends the part, and tells what it is a part of.
+            if answer.status != 206 or _find_lock(answer.headers, total) != item.lock:
+                raise self.changed(item)
+            if found != first:
+                raise RemoteUnavailableError(f"{self.url} sends another part than was asked for", url=self.url)
+            for piece in answer.iter_pieces():
+                data += piece
+                if len(data) > length:
+                    raise RemoteUnavailableError(f"{self.url} sends more than was asked for", url=self.url)
+        if len(data) < length:
+            raise self._short(len(data), length)
+
+    def iter_whole(self, item: Item) -> Iterator[bytes]:
+        got = 0
+        with self._ask({}) as answer:
+            size_bytes = answer.size_bytes
+            if _find_lock(answer.headers, size_bytes) != item.lock:
+                raise self.changed(item)
+            for piece in answer.iter_pieces():
+                got += len(piece)
+                yield piece
+        if size_bytes is not None and got != size_bytes:
+            raise self._short(got, size_bytes)
+
+    def close(self) -> None:
+        self._connections.close()
+
+    def _short(self, got: int, wanted: int) -> RemoteUnavailableError:
+        message = f"{self.url} sent {got} bytes instead of {wanted}"
+        return RemoteUnavailableError(message, cause=Cause.BROKEN, url=self.url)
+
+    @contextlib.contextmanager
+    def _ask(self, headers: Mapping[str, str], *, expected: tuple[int, ...] = ()) -> Iterator[Answer]:
+        try:
+            with self._connections.ask("GET", "", headers, expected=expected) as answer:
+                yield answer
+        except VstoreError:
+            raise
+        except Exception as error:
+            raise from_foreign(error, self.url, "read it", "such file") from error
+
+
+def _find_lock(headers: Mapping[str, str], size_bytes: int | None) -> str:
+    tag = headers.get("ETag")
+    return f"etag:{tag}" if tag else dated_lock(parse_date(headers.get("Last-Modified")), size_bytes)
+
+
+def _if_range(item: Item) -> Mapping[str, str]:
+    """Return the header that makes a server send no part of another version; weak tags are no use for it."""
+    kind, _, value = item.lock.partition(":")
+    if kind == "etag":
+        return {} if value.startswith("W/") else {"If-Range": value}
+    if kind != "modified":
+        return {}
+    moment = datetime.datetime.fromisoformat(value.partition(" ")[0])
+    return {"If-Range": email.utils.format_datetime(moment.astimezone(datetime.UTC), usegmt=True)}
+
+
+def open_web(place: Place) -> WebOrigin:
+    """Open a file of a web server.  Raises RemoteExtraMissingError, InvalidError."""
+    url, _, fragment = place.url.partition("#")
+    bare, mark, query = url.partition("?")
+    if fragment:
+        raise InvalidError(f"{place.public_url} is followed by a fragment, which no file has", url=place.public_url)
+    kind = import_driver(place, CONNECTIONS, "http").Connections
+    address = find_address(place._replace(url=bare), place.scheme)
+    end = "/" if bare.endswith("/") else ""
+    # What is quoted already stays as it is.
+    exact = _FileAddress(
+        address.url + end + mark + quote(query, safe="/%:@!$&'()*+,;=~?"), address.shown + end, address.authorization
+    )
+    return WebOrigin(kind(exact, ca_bundle=place.options.get("ca_bundle", ""), timeout_s=place.timeout_s))
+
+
+class WebdavOrigin(Origin):
+    """What a URL names at a WebDAV server: a file or a folder, known by date and size."""
+
+    most_at_once = _MOST_AT_ONCE
+
+    def __init__(self, transport: WebdavTransport) -> None:
+        self.url = transport.url
+        self._transport = transport
+
+    def look(self, path: str) -> Item | None:
+        found = self._transport._find(path, action=f"look for {path or 'it'}")
+        if found is None or found.is_folder:
+            return None
+        return Item(path, found.size_bytes, dated_lock(found.modified_s, found.size_bytes))
+
+    def list(self) -> Iterator[Item]:
+        folders = [""]
+        while folders:
+            folder = folders.pop()
+            for found in self._transport._scan(folder):
+                if found.is_folder:
+                    folders.append(f"{folder}{found.name}/")
+                else:
+                    lock = dated_lock(found.modified_s, found.size_bytes)
+                    yield Item(folder + found.name, found.size_bytes, lock)
+
+    def read(self, item: Item, start: int, length: int) -> bytes:
+        try:
+            return self._transport._get(item.path, start, length)
+        except KeyNotFoundError as error:
+            raise self.changed(item) from error
+
+    def close(self) -> None:
+        self._transport.close()

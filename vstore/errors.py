@@ -91,6 +91,12 @@ class ObjectMissingError(NotFoundError):
     code = "object-missing"
 
 
+class NotDownloadedError(NotFoundError):
+    """An import whose data nobody has asked for yet: its pointer has a source and no digest.  Field: ``path``."""
+
+    code = "not-downloaded"
+
+
 # What was asked for would hurt something that is there.
 
 
@@ -122,9 +128,18 @@ class NeedsUnknownError(ConflictError):
 
 
 class ChangedWhileReadError(ConflictError):
-    """A file kept changing, or vanished, while it was read.  Field: ``path``."""
+    """A file kept changing, or vanished, while it was read.  Fields: ``path``; ``url`` if it is one of an import."""
 
     code = "changed-while-read"
+
+
+class SourceChangedError(ConflictError):
+    """What an import was made of is not there any more in the version that its pointer names.
+
+    Fields: ``path`` (of the import), ``url``.
+    """
+
+    code = "source-changed"
 
 
 class CollisionError(ConflictError):

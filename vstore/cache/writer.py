@@ -214,7 +214,7 @@ class CacheWriter:
 
     def add_large(self, copy: LargeCopy) -> None:
         """Publish a copy.  Raises CollisionError."""
-        del self._copies[copy.path]
+        self._copies.pop(copy.path, None)  # one that arrived from elsewhere is not there
         self._publish_loose(copy.digest, copy.path, copy.descriptor, copy.size_bytes)
 
     def drop_large(self, copy: LargeCopy) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vstore.errors import InvalidError, NewerFormatError, PointerInvalidError
+from vstore.errors import InvalidError, NewerFormatError, NotDownloadedError, PointerInvalidError
 from vstore.objects.digest import Digest, parse_digest
 
 POINTER_SUFFIX = ".vstore"
@@ -25,6 +25,8 @@ MAX_POINTER_BYTES = 1024 * 1024
 # Not "=======", which underlines a heading in many a description.
 _CONFLICT = re.compile(rb"^(<{7,}|>{7,}|\|{7,})( |$|\r)", re.MULTILINE)
 _SIZE_LIMIT = 2**63
+AWAITED = Digest("")
+"""The digest of what was not downloaded yet."""
 _KINDS = {int: "a whole number", str: "a string", bool: "true or false", list: "a list of strings", dict: "a table"}
 
 
@@ -53,6 +55,11 @@ class Pointer:
         """Whether this stands for a directory."""
         return self.kind == "tree"
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether this stands for an import that was not downloaded yet."""
+        return not self.digest
+
 
 def pointer_to_bytes(pointer: Pointer, old: bytes | None = None) -> bytes:
     """Return the bytes of a pointer file.
@@ -69,7 +76,7 @@ def pointer_to_bytes(pointer: Pointer, old: bytes | None = None) -> bytes:
     fresh = ("\n".join(lines) + "\n").encode()
     if old is None:
         return fresh
-    present = pointer_from_bytes(old, "the pointer to rewrite")
+    present = awaited_from_bytes(old, "the pointer to rewrite")
     if pointer_to_bytes(_ordered(present)) == pointer_to_bytes(_ordered(pointer)):
         return old
     return _rewrite(pointer, old)
@@ -89,7 +96,18 @@ def _sorted(value: Any) -> Any:
 def pointer_from_bytes(data: bytes, path: str) -> Pointer:
     """Parse a pointer file; ``path`` names it in errors.
 
-    Raises PointerInvalidError with ``path`` and ``line``, NewerFormatError.
+    Raises PointerInvalidError with ``path`` and ``line``, NewerFormatError, NotDownloadedError.
+    """
+    pointer = awaited_from_bytes(data, path)
+    if pointer.is_awaited:
+        raise NotDownloadedError(f"{path} is of an import that was not downloaded yet", path=path)
+    return pointer
+
+
+def awaited_from_bytes(data: bytes, path: str) -> Pointer:
+    """Parse a pointer file, also that of an import that was not downloaded yet: its digest is then empty.
+
+    Raises PointerInvalidError, NewerFormatError.
     """
     if len(data) > MAX_POINTER_BYTES:
         raise PointerInvalidError(f"{path} is too large for a pointer file", path=path, line=1)
@@ -130,14 +148,17 @@ class _Fields:
         kind = self.take("kind", str)
         if kind not in ("file", "tree"):
             raise self.wrong("kind", f'must be "file" or "tree", not {kind!r}')
+        source = self.take("source", dict, {})
+        is_awaited = "digest" not in self.values and isinstance(source.get("url"), str)
         try:
-            digest = parse_digest(self.take("digest", str))
+            digest = AWAITED if is_awaited else parse_digest(self.take("digest", str))
         except InvalidError as error:
             raise self.wrong("digest", "is not a digest") from error
+        is_sized = not is_awaited or "size" in self.values
         return Pointer(
             kind=kind,
             digest=digest,
-            size_bytes=self.count("size"),
+            size_bytes=self.count("size") if is_sized else 0,
             files=self.count("files") if kind == "tree" else 1,
             executable=self.take("executable", bool, False) if kind == "file" else False,
             type=self.take("type", str, None),
@@ -145,7 +166,7 @@ class _Fields:
             labels=self.labels(),
             remote=self.take("remote", str, None),
             meta=self.take("meta", dict, {}),
-            source=self.take("source", dict, {}),
+            source=source,
         )
 
     def take(self, name: str, kind: type, default: Any = ...) -> Any:
@@ -175,12 +196,11 @@ class _Fields:
 
 
 def _settings(pointer: Pointer) -> dict[str, Any]:
-    settings: dict[str, Any] = {
-        "version": POINTER_VERSION,
-        "kind": pointer.kind,
-        "digest": str(pointer.digest),
-        "size": pointer.size_bytes,
-    }
+    settings: dict[str, Any] = {"version": POINTER_VERSION, "kind": pointer.kind}
+    if not pointer.is_awaited:
+        settings["digest"] = str(pointer.digest)
+    if pointer.size_bytes or not pointer.is_awaited:
+        settings["size"] = pointer.size_bytes
     if pointer.is_tree:
         settings["files"] = pointer.files
     else:

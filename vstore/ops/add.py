@@ -341,18 +341,24 @@ def tree_pointer(tree: Tree, data: bytes, algorithm: str) -> Pointer:
 def _publish(repo: Repo, change: _Change) -> list[RelPath]:
     """Write pointer and ignore rule, remember what lies in the work tree; returns what is to be staged."""
     root, pointer = change.root, change.pointer
-    write_pointer(repo.work_tree, root, pointer)
-    directory, _, name = root.rpartition("/")
-    staged = [root + POINTER_SUFFIX]
-    if repo.git is not None and not repo.git.is_ignored(root, directory=pointer.is_tree):
-        add_rule(repo.work_tree / directory, name)
-        staged.append(f"{directory}/.gitignore".lstrip("/"))
+    staged = publish_pointer(repo, root, pointer)
     # Of a directory that was never checked out as a whole only this path counts as being here.
     is_whole = not change.inner and change.snapshot.digest == pointer.digest
     is_partial = find_selection(repo, root) or (not is_whole and repo.state.find_placed(root) is None)
     placed_path = change.path if is_partial else root
     if change.inner or not is_partial:
         repo.state.save_placed(placed_path, Placed(pointer.kind, pointer.digest))
+    return staged
+
+
+def publish_pointer(repo: Repo, root: RelPath, pointer: Pointer) -> list[RelPath]:
+    """Write pointer and ignore rule; returns what is to be staged."""
+    write_pointer(repo.work_tree, root, pointer)
+    directory, _, name = root.rpartition("/")
+    staged = [root + POINTER_SUFFIX]
+    if repo.git is not None and not repo.git.is_ignored(root, directory=pointer.is_tree):
+        add_rule(repo.work_tree / directory, name)
+        staged.append(f"{directory}/.gitignore".lstrip("/"))
     return staged
 
 

@@ -30,7 +30,12 @@ def check_admission(repo: Repo, path: RelPath, *, force: bool) -> None:
     owner = find_owner(repo.work_tree, path)
     if owner is None and len(os.fsencode(path.rpartition("/")[2] + POINTER_SUFFIX)) > _NAME_BYTES:
         raise refuse("name", f"the name of {path} is too long to have {POINTER_SUFFIX} behind it")
-    mode = os.lstat(repo.work_tree / path).st_mode
+    try:
+        mode = os.lstat(repo.work_tree / path).st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFREG  # what is imported is not there yet
+    except NotADirectoryError as error:
+        raise refuse("special", f"{path} would be below a file") from error
     if stat.S_ISLNK(mode) and not repo.cache.find_linked(os.readlink(repo.work_tree / path)):
         if owner is None:
             raise refuse("symlink", f"{path} is a symlink: add what it points to")

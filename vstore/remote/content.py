@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -64,3 +64,27 @@ class Sink(Protocol):
 
     def open_large(self, digest: Digest) -> BinaryIO | None:
         """Open a large content that is held, or None: parts of it may be copied."""
+
+
+class Incoming(Protocol):
+    """Contents that a push brings to the remote from elsewhere, without keeping them: what they are is seen only then.
+
+    Used from one thread.  Iterating yields small contents as bytes, and large ones (``is_small`` of ``Content`` says
+    which these are) as files to be read once, to their end, before the next is drawn.
+    """
+
+    @property
+    def algorithm(self) -> str:
+        """The hash algorithm that names them."""
+
+    @property
+    def total_bytes(self) -> int | None:
+        """How many bytes they have together, if that is known before."""
+
+    def __iter__(self) -> Iterator[bytes | BinaryIO]: ...
+
+    def note(self, content: Content) -> None:
+        """Learn what the content just yielded is; a push that ends well has it at the remote."""
+
+    def finish(self) -> Root:
+        """Return, when all were noted, what they are together; its other contents are held by the push's source."""

@@ -73,6 +73,7 @@ class Draft:
         self._small: dict[Digest, int] = {}
         self._large: dict[Digest, int] = {}
         self.unfinished = site.mirror.unfinished_sessions()
+        self._is_open = False
         if self.new_roots():
             self._learn()
             self._locate()
@@ -112,6 +113,20 @@ class Draft:
         self.unindexed[pack.key] = (pack, table)
         self.catalog.allow(pack)
         self.catalog.add(index_of_pack(pack, table))
+
+    def expect_root(self) -> None:
+        """Prepare for a root of which nothing is known before its contents were uploaded."""
+        self._learn()
+        self._is_open = True
+
+    def add_root(self, root: Root) -> None:
+        """Take in that root, now that most of its contents are at the remote or about to be."""
+        uploaded, uploaded_large = self.blobs, self.large
+        self.roots[root.digest] = root
+        self._is_open = False
+        self.rethink(())
+        self.blobs = {**self.blobs, **uploaded}
+        self.large = {**self.large, **uploaded_large}
 
     def finished_sessions(self) -> list[str]:
         """Return those sessions of ours that died of which nothing is left to adopt."""
@@ -173,9 +188,10 @@ class Draft:
     def relied(self) -> set[Key]:
         """Return the packs that the push relies upon.
 
-        Where large contents must be cut, which of their chunks are there is seen only later: all may be needed.
+        Where large contents must be cut, or come only later, which of their chunks are there is seen then: all may be
+        needed.
         """
-        if not self._large.keys() <= self.large.keys():
+        if self._is_open or not self._large.keys() <= self.large.keys():
             return set(self.catalog.usable())
         return set().union(*self.kept.values(), self.blobs.values(), *self.large.values())
 

@@ -8,6 +8,7 @@ reported only after everything pinned was seen present and undoomed once more.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,10 +21,11 @@ from vstore.objects.table import Table
 from vstore.parallel import map_ordered
 from vstore.progress import Reporter
 from vstore.remote.commits import Commit, CommittedRoot, format_to_bytes, intent_to_bytes
-from vstore.remote.content import Root, Source
+from vstore.remote.content import Incoming, Root, Source
 from vstore.remote.draft import Draft, PushPlan
 from vstore.remote.index import index_to_bytes, split_tables
 from vstore.remote.layout import FORMAT, PackRef, commit_key, index_key, intent_key, new_session
+from vstore.remote.ledger import Site
 from vstore.remote.mirror import Journal
 from vstore.remote.packer import BuiltPack
 from vstore.remote.transport import Key
@@ -62,14 +64,35 @@ def push(plan: PushPlan, source: Source, writer: str, reporter: Reporter) -> Pus
         return _Push(plan.draft, source, reporter, stack).run(writer)
 
 
+def push_incoming(site: Site, incoming: Incoming, source: Source, writer: str, reporter: Reporter) -> PushReport:
+    """Bring contents to the remote as they come, and commit what they are together; nothing of them is kept here.
+
+    What the remote holds already is not uploaded again.  Raises what ``incoming`` raises, and is then without a commit;
+    else as ``push``.
+    """
+    draft = Draft(site, (), reporter)
+    draft.expect_root()
+    with contextlib.ExitStack() as stack:
+        return _Push(draft, source, reporter, stack, incoming).run(writer)
+
+
 class _Push:
-    def __init__(self, draft: Draft, source: Source, reporter: Reporter, stack: contextlib.ExitStack) -> None:
+    def __init__(
+        self,
+        draft: Draft,
+        source: Source,
+        reporter: Reporter,
+        stack: contextlib.ExitStack,
+        incoming: Incoming | None = None,
+    ) -> None:
         self._draft = draft
         self._site = draft.site
         self._transport = draft.site.transport
         self._source = source
         self._reporter = reporter
         self._stack = stack
+        self._incoming = incoming
+        """What comes from elsewhere; None when it is all there."""
         self._session = ""
         self._rounds: list[str] = []
         self._relied: set[Key] = set()
@@ -86,7 +109,10 @@ class _Push:
                 self._announce()  # steps 1 to 3
                 self._upload(journal)  # step 4
                 commit = self._commit(failed)  # step 5
-            except _IntentGoneError:
+            except _IntentGoneError as error:
+                if self._incoming is not None:
+                    message = f"{self._transport.url} forgot that this push goes on: it took more than seven days"
+                    raise RemoteUnavailableError(message, cause=Cause.STALE, url=self._transport.url) from error
                 self._draft.rethink(())
                 continue
             lost = self._draft.ledger.find_lost(commit.packs().values())  # step 6
@@ -145,12 +171,14 @@ class _Push:
             return pack.ref, pack.table
 
         def packs() -> Iterator[BuiltPack]:
-            for pack in uploads.iter_packs():
+            for pack in itertools.chain(self._take_incoming(uploads), uploads.iter_packs()):
                 self._reporter.advance(uploads.take_progress())
                 yield pack
 
         uploaded = []
-        total = sum(content.size_bytes for content in self._draft.new_contents())
+        total: int | None = sum(content.size_bytes for content in self._draft.new_contents())
+        if self._incoming is not None:
+            total = self._incoming.total_bytes
         self._reporter.begin("pushing", total=total, unit="bytes")
         try:
             # While one pack is built, the others are uploaded.
@@ -174,6 +202,12 @@ class _Push:
         if uploads.missing:
             self._refuse(uploads.missing)
         self._put_indexes()
+
+    def _take_incoming(self, uploads: Uploads) -> Iterator[BuiltPack]:
+        if self._incoming is not None:
+            yield from uploads.add_incoming(self._incoming)
+            self._draft.add_root(self._incoming.finish())
+            self._incoming = None
 
     def _put_indexes(self) -> None:
         used = self._pins_of(self._draft.new_roots())

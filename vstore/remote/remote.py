@@ -12,7 +12,7 @@ from vstore.objects.digest import Digest
 from vstore.progress import SILENT, Reporter
 from vstore.remote.check import Lack, check_roots
 from vstore.remote.commits import CommittedRoot
-from vstore.remote.content import Content, Root, Sink, Source
+from vstore.remote.content import Content, Incoming, Root, Sink, Source
 from vstore.remote.draft import PushPlan, find_missing_roots, plan_push
 from vstore.remote.fetch import Fetch, FetchReport
 from vstore.remote.inspection import Examined, Inspection, ReadData, Verdict
@@ -20,7 +20,7 @@ from vstore.remote.ledger import Site
 from vstore.remote.listing import refresh_listing
 from vstore.remote.mending import distrust_for_repair, mend_documents
 from vstore.remote.probe import Probe, probe
-from vstore.remote.push import PushReport, push
+from vstore.remote.push import PushReport, push, push_incoming
 from vstore.remote.reader import Reader
 from vstore.remote.transport import Key
 
@@ -55,6 +55,13 @@ class Remote:
         large content of ``source`` is damaged.
         """
         return push(plan, source, _WRITER, reporter)
+
+    def push_incoming(self, incoming: Incoming, source: Source, *, reporter: Reporter = SILENT) -> PushReport:
+        """Bring contents here as they come from elsewhere, with bounded memory; the last of all is the commit.
+
+        ``source`` holds what ``incoming`` does not bring, as a tree.  Where it stops, the next finds what was uploaded.
+        """
+        return push_incoming(self._site, incoming, source, _WRITER, reporter)
 
     def refresh_listing(self) -> None:
         """Write ``listing.json`` anew unless it names all commits; two requests where it does."""

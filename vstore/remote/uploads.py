@@ -20,7 +20,7 @@ from vstore.objects.pack import encode_record
 from vstore.objects.recipe import Chunk, build_recipe, resolve_recipe
 from vstore.objects.table import BLOB, RECIPE, Location
 from vstore.parallel import map_ordered
-from vstore.remote.content import Content, Source
+from vstore.remote.content import Content, Incoming, Source
 from vstore.remote.draft import Draft
 from vstore.remote.packer import BuiltPack, Packer
 from vstore.remote.spans import Failure, read_places
@@ -38,7 +38,10 @@ class _Salvaged(NamedTuple):
 
 
 class _Window(NamedTuple):
-    """Some neighbouring chunks of a large content; ``pieces`` is None where the source does not hold it."""
+    """Some neighbouring chunks of a large content; ``pieces`` is None where the source does not hold it.
+
+    Only the last of a content has its digest: the others have one of the same algorithm that means nothing.
+    """
 
     content: Content
     pieces: list[bytes] | None
@@ -53,6 +56,9 @@ class _Piece(NamedTuple):
     record: tuple[bytes, Location] | None
 
 
+_Encoded = tuple[Content, "list[_Piece] | None", bool]
+
+
 class Uploads:
     """Fills packs of one session with what a draft lacks, and notes in the draft where everything will be."""
 
@@ -65,6 +71,9 @@ class Uploads:
         self._recipes: list[tuple[int, Digest, bytes, set[Key]]] = []
         self._recipes_bytes = 0
         self._progress = 0
+        self._pins: set[Key] = set()
+        """The packs of the large content that is being cut, as far as it is."""
+        self._chunks: list[Chunk] = []
 
     def note_upload(self, size_bytes: int, seconds: float) -> None:
         """Learn how long the upload of a pack took; called in worker threads."""
@@ -116,32 +125,55 @@ class Uploads:
                     return result
         return None
 
-    def _add_large(self, run: Iterable[Content]) -> Iterator[BuiltPack]:
-        """Cut contents; their chunks are hashed and compressed a few windows ahead."""
-        pins: set[Key] = set()
-        chunks: list[Chunk] = []
-        windows = map_ordered(self._encode, self._iter_windows(run), workers=_ENCODERS, ahead=2 * _ENCODERS)
-        for content, pieces, is_last in windows:
-            if pieces is None:
-                yield from self._copy_large(content)
-                continue
-            for chunk, known, record in pieces:
-                key = known or self._draft.blobs.get(chunk.digest)
-                if key is None and record is not None:
-                    key = self._draft.blobs[chunk.digest] = self._packer.add(*record)
-                assert key is not None
-                pins.add(key)
-                chunks.append(chunk)
-                self._progress += chunk.size_bytes
+    def add_incoming(self, incoming: Incoming) -> Iterator[BuiltPack]:
+        """Yield packs with what comes from elsewhere, as it comes; it is then in the draft, like all that is there."""
+        for file in incoming:
+            if isinstance(file, bytes):
+                digest = hash_bytes(file, incoming.algorithm)
+                if self._find_chunk(digest) is None:
+                    self._draft.blobs[digest] = self._packer.add(*encode_record(BLOB, digest, file))
+                content = Content(digest, len(file))
+                self._progress += len(file)
                 if self._packer.is_full:
                     yield from self._take()
-            if is_last:
-                recipe = build_recipe(chunks, functools.partial(self._keep_recipe, BLOB, pins=pins))
-                self._keep_recipe(RECIPE, content.digest, recipe, pins)
-                self._draft.large[content.digest] = pins
-                pins, chunks = set(), []
-                if self._recipes_bytes > _RECIPES_BYTES:
-                    yield from self._add_recipes()
+            else:
+                content = Content(_no_digest(incoming.algorithm), 0)
+                for window in self._encoded(_iter_stream(file, incoming.algorithm)):
+                    content = window[0]
+                    yield from self._add_window(window)
+            incoming.note(content)
+
+    def _add_large(self, run: Iterable[Content]) -> Iterator[BuiltPack]:
+        """Cut contents; their chunks are hashed and compressed a few windows ahead."""
+        for window in self._encoded(self._iter_windows(run)):
+            yield from self._add_window(window)
+
+    def _encoded(self, windows: Iterable[_Window]) -> Iterator[_Encoded]:
+        return map_ordered(self._encode, windows, workers=_ENCODERS, ahead=2 * _ENCODERS)
+
+    def _add_window(self, window: _Encoded) -> Iterator[BuiltPack]:
+        content, pieces, is_last = window
+        if pieces is None:
+            yield from self._copy_large(content)
+            return
+        for chunk, known, record in pieces:
+            key = known or self._draft.blobs.get(chunk.digest)
+            if key is None and record is not None:
+                key = self._draft.blobs[chunk.digest] = self._packer.add(*record)
+            assert key is not None
+            self._pins.add(key)
+            self._chunks.append(chunk)
+            self._progress += chunk.size_bytes
+            if self._packer.is_full:
+                yield from self._take()
+        if is_last:
+            pins, chunks = self._pins, self._chunks
+            self._pins, self._chunks = set(), []
+            recipe = build_recipe(chunks, functools.partial(self._keep_recipe, BLOB, pins=pins))
+            self._keep_recipe(RECIPE, content.digest, recipe, pins)
+            self._draft.large[content.digest] = pins
+            if self._recipes_bytes > _RECIPES_BYTES:
+                yield from self._add_recipes()
 
     def _iter_windows(self, run: Iterable[Content]) -> Iterator[_Window]:
         begun: set[Digest] = set()
@@ -153,22 +185,13 @@ class Uploads:
             if file is None:
                 yield _Window(content, None, is_last=True)
                 continue
-            hasher = Hasher(algorithm_of(content.digest).name)
-            pieces: list[bytes] = []
-            held_bytes = 0
             with file:
-                for piece in _iter_chunks(file, content.digest):
-                    hasher.update(piece)
-                    if held_bytes >= _WINDOW_BYTES:
-                        yield _Window(content, pieces, is_last=False)
-                        pieces, held_bytes = [], 0
-                    pieces.append(bytes(piece))
-                    held_bytes += len(piece)
-            if hasher.digest() != content.digest:
-                raise CorruptError(f"the cached object {content.digest} is damaged", digest=content.digest)
-            yield _Window(content, pieces, is_last=True)
+                for window in _iter_stream(file, algorithm_of(content.digest).name, content.digest):
+                    if window.is_last and window.content.digest != content.digest:
+                        raise CorruptError(f"the cached object {content.digest} is damaged", digest=content.digest)
+                    yield window
 
-    def _encode(self, window: _Window) -> tuple[Content, list[_Piece] | None, bool]:
+    def _encode(self, window: _Window) -> _Encoded:
         """Hash the chunks of a window and encode those that the remote lacks; called in worker threads."""
         content, pieces, is_last = window
         if pieces is None:
@@ -241,9 +264,26 @@ class Uploads:
         return found
 
 
-def _iter_chunks(file: BinaryIO, digest: Digest) -> Iterator[memoryview]:
-    with os_errors(digest, "read the cached object"):
-        yield from iter_chunks(file)
+def _iter_stream(file: BinaryIO, algorithm: str, name: str = "what is pushed") -> Iterator[_Window]:
+    """Cut a large content, hashing it as a whole; ``name`` is for errors."""
+    hasher = Hasher(algorithm)
+    unknown = Content(_no_digest(algorithm), 0)
+    pieces: list[bytes] = []
+    size_bytes = held_bytes = 0
+    with os_errors(name, "read"):
+        for piece in iter_chunks(file):
+            hasher.update(piece)
+            if held_bytes >= _WINDOW_BYTES:
+                yield _Window(unknown, pieces, is_last=False)
+                pieces, held_bytes = [], 0
+            pieces.append(bytes(piece))
+            held_bytes += len(piece)
+            size_bytes += len(piece)
+    yield _Window(Content(hasher.digest(), size_bytes), pieces, is_last=True)
+
+
+def _no_digest(algorithm: str) -> Digest:
+    return Digest(f"{algorithm}:")
 
 
 def _salvaged(location: Location, record: memoryview, content: bytes) -> _Salvaged:

@@ -12,7 +12,13 @@ from typing import NamedTuple
 from vstore.durable import os_errors, write_atomic
 from vstore.errors import NameRefusedError, NotTrackedError, VstoreError
 from vstore.objects.names import RelPath, find_refusal, is_reserved
-from vstore.objects.pointer import POINTER_SUFFIX, Pointer, pointer_from_bytes, pointer_to_bytes
+from vstore.objects.pointer import (
+    POINTER_SUFFIX,
+    Pointer,
+    awaited_from_bytes,
+    pointer_from_bytes,
+    pointer_to_bytes,
+)
 
 
 class Artifact(NamedTuple):
@@ -44,6 +50,23 @@ def parse_artifact(pointer_path: RelPath, data: bytes) -> Artifact:
 
 def find_artifact(work_tree: Path, path: RelPath) -> Artifact | None:
     """Return the artifact whose data lies at ``path``, or None if no pointer file says so."""
+    data = _read_file(work_tree, path)
+    return None if data is None else parse_artifact(path + POINTER_SUFFIX, data)
+
+
+def load_awaited(work_tree: Path, path: RelPath) -> Pointer:
+    """Return what a pointer says, also that of an import that was not downloaded yet: its digest is then empty.
+
+    Raises NotTrackedError, and what makes a pointer broken.
+    """
+    data = _read_file(work_tree, path)
+    if data is None:
+        raise NotTrackedError(f"{path} is not tracked by vstore", path=path)
+    return awaited_from_bytes(data, path + POINTER_SUFFIX)
+
+
+def _read_file(work_tree: Path, path: RelPath) -> bytes | None:
+    """Return the pointer file of the data at a path, or None if there is none."""
     pointer_path = path + POINTER_SUFFIX
     with os_errors(pointer_path, "read"):
         try:
@@ -60,10 +83,9 @@ def find_artifact(work_tree: Path, path: RelPath) -> Artifact | None:
             if stat.S_ISDIR(os.fstat(descriptor).st_mode):
                 return None
             with open(descriptor, "rb", closefd=False) as file:
-                data = file.read()
+                return file.read()
         finally:
             os.close(descriptor)
-    return parse_artifact(pointer_path, data)
 
 
 def find_owner(work_tree: Path, path: RelPath) -> Artifact | None:
@@ -140,7 +162,7 @@ def write_pointer(work_tree: Path, path: RelPath, pointer: Pointer) -> bool:
             old: bytes | None = file.read_bytes()
         except FileNotFoundError:
             old = None
-        if old is not None and pointer_from_bytes(old, path + POINTER_SUFFIX) == pointer:
+        if old is not None and awaited_from_bytes(old, path + POINTER_SUFFIX) == pointer:
             return False
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, pointer_to_bytes(pointer, old))

@@ -1,4 +1,4 @@
-"""Files of other machines as origins, known by date and size: over SSH, in HDFS, by whatever fsspec has a driver for."""
+"""Files elsewhere as origins, known by date and size: over SSH, in HDFS, by whatever fsspec has a driver for."""
 
 from __future__ import annotations
 

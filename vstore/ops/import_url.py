@@ -1,0 +1,258 @@
+"""``import-url``: take over data from a URL, and remember where it came from and in which version."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from vstore.cache.writer import open_writer
+from vstore.errors import AddRefusedError, ConflictError, SourceChangedError
+from vstore.objects.digest import Digest
+from vstore.objects.names import RelPath
+from vstore.objects.pointer import AWAITED, POINTER_SUFFIX, Pointer
+from vstore.objects.tree import Tree
+from vstore.ops.add import NEW, UPDATED, Labels, publish_pointer, stage, tree_pointer
+from vstore.ops.admission import check_admission
+from vstore.ops.checkout import CheckoutResult, checkout
+from vstore.ops.download import Arrived, download
+from vstore.ops.listings import save_listing
+from vstore.ops.origins import Survey, check_url, make_entry, name_of, open_source, survey
+from vstore.ops.streaming import Stream
+from vstore.ops.transfer import list_contents, refresh_listing
+from vstore.remote.content import Content, Root
+from vstore.remote.origin import Item, Origin
+from vstore.repo import Repo
+from vstore.workspace.pointers import find_owner, load_awaited
+
+DOWNLOAD, AWAIT, TO_REMOTE = "download", "await", "to-remote"
+_SOURCE_KEYS = {"url", "lock", "repo", "path", "rev", "commit", "copy"}
+"""What importing writes; all other keys belong to people."""
+_NOTHING: Mapping[str, Arrived] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class ImportUrlResult:
+    """An import: what it is now, and where the data went.
+
+    ``way``: "download" (into cache and work tree), "await" (nowhere yet) or "to-remote" (to ``remote`` only).
+    """
+
+    path: RelPath
+    url: str
+    change: str
+    """"new" or, of what was tracked before, "updated"."""
+    kind: str
+    digest: Digest | None
+    """None where nothing was read."""
+    size_bytes: int
+    files: int
+    lock: str
+    """Which version of the source this is; "" where the source tells nothing."""
+    way: str
+    remote: str | None = None
+    checkout: CheckoutResult | None = None
+    dry_run: bool = False
+
+
+class Way(NamedTuple):
+    """What becomes of the data of an import.
+
+    ``remote`` is the name of the one that it goes to, with TO_REMOTE.  ``force`` overwrites what is there.
+    """
+
+    kind: str = DOWNLOAD
+    remote: str | None = None
+    force: bool = False
+
+
+def import_url(
+    repo: Repo,
+    url: str,
+    out: str | Path | None = None,
+    *,
+    way: Way = Way(),  # noqa: B008 - frozen
+    labels: Labels = Labels(),  # noqa: B008 - frozen
+    dry_run: bool = False,
+) -> ImportUrlResult:
+    """Track what a URL names at ``out`` (by default in the directory one stands in, under its own name).
+
+    A file, or all files below a folder.  Raises ConflictError, AddRefusedError,
+    InvalidError for a URL with a secret, KeyNotFoundError where nothing is there, ChangedWhileReadError.
+    """
+    url = check_url(repo, url)
+    path = _find_path(repo, url, out)
+    _check_free(repo, path, force=way.force)
+    remote = repo.remote_name(way.remote or labels.remote) if way.kind == TO_REMOTE else None
+    old = _find_old(repo, path)
+    change = NEW if old is None else UPDATED
+    with repo.using_cache(), open_source(repo, url) as origin:
+        found = survey(repo, origin, url)
+        pointer = labels.apply(make_pointer(found, url, old))
+        if not dry_run and way.kind != AWAIT:
+            bringing = Bringing(repo, path, origin, found)
+            pointer = bringing.stream(pointer, remote) if remote is not None else bringing.download(pointer)
+        if not dry_run:
+            with repo.writing():
+                _check_free(repo, path, force=way.force)
+                stage(repo, publish_pointer(repo, path, pointer))
+    placed = None
+    if not dry_run and way.kind == DOWNLOAD:
+        placed = checkout(repo, [repo.work_tree / path], force=way.force)
+    return ImportUrlResult(
+        path=path,
+        url=url,
+        change=change,
+        kind=pointer.kind,
+        digest=pointer.digest or None,
+        size_bytes=pointer.size_bytes,
+        files=pointer.files,
+        lock=found.lock,
+        way=way.kind,
+        remote=remote,
+        checkout=placed,
+        dry_run=dry_run,
+    )
+
+
+def _find_path(repo: Repo, url: str, out: str | Path | None) -> RelPath:
+    """Return where the data goes: into a directory that is there and not tracked, or else exactly there."""
+    path = repo.relative(os.curdir if out is None else out)
+    is_tracked = find_owner(repo.work_tree, path) is not None if path else False
+    is_folder = str(out).endswith("/") or (repo.work_tree / path).is_dir()
+    if out is None or (is_folder and not is_tracked):
+        name = name_of(url)
+        return f"{path}/{name}" if path else name
+    return path
+
+
+def _check_free(repo: Repo, path: RelPath, *, force: bool) -> None:
+    """Raise ConflictError if something is at a path, AddRefusedError if nothing may be."""
+    owner = find_owner(repo.work_tree, path)
+    if owner is not None and owner.path != path:
+        raise AddRefusedError(f"{path} is in {owner.path}, which is tracked as a whole", path=path, reason="inside")
+    if not force:
+        if owner is not None:
+            raise ConflictError(f"{path} is tracked already", path=path, tracked=True)
+        if os.path.lexists(repo.work_tree / path):
+            raise ConflictError(f"{path} is there already", path=path, tracked=False)
+    check_admission(repo, path, force=force)
+
+
+def _find_old(repo: Repo, path: RelPath) -> Pointer | None:
+    owner = find_owner(repo.work_tree, path)
+    return None if owner is None else load_awaited(repo.work_tree, path)
+
+
+def make_pointer(found: Survey, url: str, old: Pointer | None) -> Pointer:
+    """Return the pointer of an import before its data was read; what a person said of an old one stays."""
+    source = found.to_source(url)
+    pointer = Pointer(
+        kind="tree" if found.is_tree else "file",
+        digest=AWAITED,
+        size_bytes=found.size_bytes,
+        files=len(found.items),
+        executable=not found.is_tree and found.items[0].executable,
+        source=source,
+    )
+    if old is None:
+        return pointer
+    own = {key: value for key, value in old.source.items() if key not in _SOURCE_KEYS}
+    return dataclasses.replace(
+        old,
+        kind=pointer.kind,
+        digest=pointer.digest,
+        size_bytes=pointer.size_bytes,
+        files=pointer.files,
+        # Most sources know no such thing.
+        executable=not found.is_tree and (pointer.executable or old.executable),
+        source={**source, **own},
+    )
+
+
+class Bringing:
+    """The data of one import on its way; ``known`` are files that need not be read again, by path."""
+
+    def __init__(
+        self, repo: Repo, path: RelPath, origin: Origin, found: Survey, known: Mapping[str, Arrived] = _NOTHING
+    ) -> None:
+        self._repo = repo
+        self._path = path
+        self._origin = origin
+        self._found = found
+        locks = {item.path: item.lock for item in found.items}
+        self._kept = [each for each in known.values() if each.item.lock and locks.get(each.item.path) == each.item.lock]
+        self._pointer = Pointer("file", AWAITED, 0)
+
+    def download(self, pointer: Pointer) -> Pointer:
+        """Bring it into the cache; returns the pointer with what it turned out to be."""
+        missing = self._repo.cache.find_missing(each.digest for each in self._kept)
+        self._kept = [each for each in self._kept if each.digest not in missing]
+        with open_writer(self._repo.cache, self._repo.warn_of_damage) as writer:
+            arrived = download(self._repo, self._origin, self._wanted(), writer)
+            pointer, tree = self._complete(pointer, arrived)
+            if tree is not None:
+                writer.add_bytes(tree, self._repo.algorithm)
+        return pointer
+
+    def stream(self, pointer: Pointer, remote: str) -> Pointer:
+        """Bring it to a remote, and only its list of files into the cache."""
+        self._pointer = pointer
+        with self._repo.open_remote(remote) as opened:
+            stream = Stream(self._repo, self._origin, self._wanted(), self._make_root)
+            opened.push_incoming(stream, self._repo.cache, reporter=self._repo.reporter)
+            refresh_listing(self._repo, opened)
+        return self._pointer
+
+    def _wanted(self) -> list[Item]:
+        kept = {each.item.path for each in self._kept}
+        return [item for item in self._found.items if item.path not in kept]
+
+    def _make_root(self, arrived: list[Arrived]) -> Root:
+        pointer, tree = self._complete(self._pointer, arrived)
+        if tree is not None:
+            with open_writer(self._repo.cache, self._repo.warn_of_damage) as writer:
+                writer.add_bytes(tree, self._repo.algorithm)
+        self._pointer = pointer
+        contents: list[Content] = list_contents(pointer, tree)
+        head = None if self._repo.git is None else self._repo.git.head()
+        return Root(pointer.digest, pointer.kind, contents, self._path, head)
+
+    def _complete(self, pointer: Pointer, arrived: list[Arrived]) -> tuple[Pointer, bytes | None]:
+        """Return the pointer, and the tree if it is one, of all that is here now."""
+        if not self._found.is_tree:
+            [only] = arrived
+            return dataclasses.replace(pointer, digest=only.digest, size_bytes=only.size_bytes), None
+        whole = [*self._kept, *arrived]
+        items = {item.path: item for item in self._found.items}
+        tree = Tree(make_entry(items[each.item.path], each.digest, each.size_bytes) for each in whole)
+        data = tree.to_bytes()
+        made = tree_pointer(tree, data, self._repo.algorithm)
+        save_listing(self._repo, self._found.lock, whole)
+        return dataclasses.replace(pointer, digest=made.digest, size_bytes=made.size_bytes, files=made.files), data
+
+
+def bring_awaited(repo: Repo, path: RelPath) -> bool:
+    """Download an import that was not downloaded yet, in the version that its pointer names; its files come later.
+
+    Returns False where it is none.  Raises SourceChangedError where the source has that version no longer.
+    """
+    pointer = load_awaited(repo.work_tree, path)
+    if not pointer.is_awaited:
+        return False
+    url, lock = str(pointer.source["url"]), pointer.source.get("lock", "")
+    with repo.using_cache(), open_source(repo, url) as origin:
+        found = survey(repo, origin, url)
+        if lock and found.lock != lock:
+            message = f"{origin.url} is another version now than the one that {path}{POINTER_SUFFIX} names"
+            raise SourceChangedError(message, path=path, url=origin.url)
+        wanted = dataclasses.replace(make_pointer(found, url, pointer), source=pointer.source)
+        done = Bringing(repo, path, origin, found).download(wanted)
+        with repo.writing():
+            if not load_awaited(repo.work_tree, path).is_awaited:
+                return True  # somebody else was faster
+            stage(repo, publish_pointer(repo, path, done))
+    return True

@@ -1,0 +1,126 @@
+"""Where imported data comes from: a URL as a user or a pointer names it, and what is there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from vstore.errors import InvalidError, KeyNotFoundError
+from vstore.objects.digest import Digest
+from vstore.objects.names import find_refusal, is_reserved
+from vstore.objects.tree import EXECUTABLE, FILE, Entry, Tree
+from vstore.remote.opening import is_known_place, open_origin
+from vstore.remote.origin import Item, Origin, RetryingOrigin, listing_lock
+from vstore.remote.transport import public_url
+from vstore.repo import Repo
+
+_REMOTE = "remote://"
+_SECRET = re.compile(
+    r"(?i)[?&](?:[\w-]*(?:signature|token|credential|secret|passw|api-?_?key|access-?_?key)[\w-]*|sig|key|auth)="
+)
+_NO_DIGEST = Digest("xxh128:" + 32 * "0")
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a URL names now: a file, or a folder (``is_tree``) of some.  ``lock`` names this version of it all."""
+
+    is_tree: bool
+    items: list[Item]
+    lock: str
+
+    @property
+    def size_bytes(self) -> int:
+        """The bytes of all files, as far as they are known."""
+        return sum(item.size_bytes or 0 for item in self.items)
+
+    def to_source(self, url: str) -> Mapping[str, Any]:
+        """Return what a pointer says of it."""
+        return {"url": url, **({"lock": self.lock} if self.lock else {})}
+
+
+def check_url(repo: Repo, url: str) -> str:
+    """Return the URL as a pointer may say it: a path of this machine becomes absolute.
+
+    Raises InvalidError where a secret is in it, which a pointer would show to everybody who has the repository.
+    """
+    _, mark, rest = url.partition("://")
+    if not mark:
+        return os.path.abspath(repo.start / os.path.expanduser(url))
+    user = rest.partition("/")[0].rpartition("@")[0]
+    if ":" in user or _SECRET.search(url):
+        what = "a password" if ":" in user else "a key or signature"
+        shown = public_url(url)
+        message = f"{shown} was given with {what} in it, which its pointer would show to everybody"
+        raise InvalidError(message, url=shown, secret=True)
+    return url
+
+
+def name_of(url: str) -> str:
+    """Return what data of a URL is called unless the user says it.  Raises InvalidError where nothing names it."""
+    _, mark, rest = url.partition("://")
+    path = urlsplit(url).path if url.lower().startswith(("http://", "https://")) else "/" + rest if mark else url
+    name = path.rstrip("/").rpartition("/")[2]
+    is_web = url.lower().startswith(("http", "webdav"))
+    name = unquote(name) if is_web else name
+    bucket_only = mark and "/" not in rest.rstrip("/")
+    if not name or find_refusal(name) or (bucket_only and is_web) or (is_web and path.endswith("/")):
+        raise InvalidError(f"{public_url(url)} does not say what its data is called", url=public_url(url), out=True)
+    return name
+
+
+@contextlib.contextmanager
+def open_source(repo: Repo, url: str) -> Iterator[Origin]:
+    """Open a URL to read from it; ``remote://NAME/PATH`` is below the URL of a remote, and has its options.
+
+    Raises RemoteNotFoundError, RemoteExtraMissingError, InvalidError.
+    """
+    real, options = _resolve(repo, url)
+    origin = open_origin(real, options, root=repo.work_tree, timeout_s=repo.config.timeout_s)
+    if not is_known_place(real):
+        repo.reporter.warn(f"the driver for {real.partition('://')[0]}:// is none that vstore is tested with")
+    with RetryingOrigin(origin, tell=repo.reporter.note) as retrying:
+        yield retrying
+
+
+def _resolve(repo: Repo, url: str) -> tuple[str, Mapping[str, str]]:
+    if not url.startswith(_REMOTE):
+        return url, {}
+    name, _, path = url.removeprefix(_REMOTE).partition("/")
+    if ".." in path.split("/"):
+        raise InvalidError(f"{url} leads out of the remote", url=url)
+    settings = repo.config.remotes[repo.remote_name(name)]
+    return f"{settings.url.rstrip('/')}/{path}", settings.options
+
+
+def survey(repo: Repo, origin: Origin, url: str) -> Survey:
+    """Find out what a URL names now.  Raises KeyNotFoundError where nothing is, NameRefusedError before any is read."""
+    is_web = url.lower().startswith(("http://", "https://"))
+    if is_web or not url.endswith("/"):
+        item = origin.look("")
+        if item is not None:
+            return Survey(False, [item], item.lock)
+    items = []
+    skipped = 0
+    for item in origin.list():
+        if any(map(is_reserved, item.path.split("/"))):
+            skipped += 1
+        else:
+            items.append(item)
+    if skipped:
+        repo.reporter.note(f"{skipped:,} files of {origin.url} were skipped: they belong to git or vstore")
+    if not items:
+        raise KeyNotFoundError(f"there is nothing at {origin.url}", key=origin.url)
+    items.sort(key=lambda item: item.path)
+    Tree(make_entry(item, _NO_DIGEST, item.size_bytes or 0) for item in items)
+    return Survey(True, items, listing_lock(items))
+
+
+def make_entry(item: Item, digest: Digest, size_bytes: int) -> Entry:
+    """Return the entry of a file in a tree."""
+    return Entry(item.path, EXECUTABLE if item.executable else FILE, size_bytes, digest)

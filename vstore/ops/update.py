@@ -1,0 +1,196 @@
+"""``update``: let imports move on to what their sources are now."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from vstore.errors import ConflictError, InvalidError, NotDownloadedError, NotTrackedError, UnsavedError, VstoreError
+from vstore.objects.names import RelPath
+from vstore.objects.pointer import Pointer
+from vstore.objects.tree import diff_trees
+from vstore.ops.add import publish_pointer, stage
+from vstore.ops.checkout import checkout
+from vstore.ops.import_url import TO_REMOTE, Bringing, Way, make_pointer
+from vstore.ops.listings import load_listing
+from vstore.ops.origins import Survey, open_source, survey
+from vstore.ops.resolve import find_selection, find_targets
+from vstore.ops.trees import find_tree
+from vstore.ops.updated import FAILED, SAME_DATA, UP_TO_DATE, UPDATED, FileChange, Updated, UpdateResult
+from vstore.remote.origin import Item
+from vstore.repo import Repo
+from vstore.workspace.pointers import load_awaited
+
+
+def update(
+    repo: Repo,
+    paths: Sequence[str | Path] = (),
+    *,
+    rev: str | None = None,
+    way: Way = Way(),  # noqa: B008 - frozen
+    dry_run: bool = False,
+) -> UpdateResult:
+    """Compare imports (all, without ``paths``) with their sources, and take over what is new.
+
+    Of a folder only the files that changed are read.  One that was not downloaded yet is, if it is named.  An import
+    whose files somebody changed is left alone unless ``way.force``.  One that is named alone raises what stops it, of
+    several the rest goes on and its error stands in the result.
+    """
+    found, awaited = _find_imports(repo, paths)
+    done = []
+    for path, pointer in found:
+        try:
+            done.append(_update_one(repo, path, pointer, rev, way, dry_run=dry_run))
+        except VstoreError as error:
+            if len(found) == 1:
+                raise
+            done.append(Updated(path, _source_of(pointer), FAILED, error=error.message))
+    for path in awaited:
+        repo.reporter.note(f"{path} was passed over: it was not downloaded yet, and not named")
+    return UpdateResult(done, awaited, dry_run)
+
+
+def _find_imports(repo: Repo, paths: Sequence[str | Path]) -> tuple[list[tuple[RelPath, Pointer]], list[RelPath]]:
+    """Return the imports that are meant, and those that were not downloaded yet and are not named.
+
+    Raises NotTrackedError for a path that is named and no import, or in one.
+    """
+    named = {repo.relative(path) for path in paths}
+    found: list[tuple[RelPath, Pointer]] = []
+    awaited: list[RelPath] = []
+    for target in find_targets(repo, paths):
+        path, pointer = target.artifact.path, target.artifact.pointer
+        if target.inner:
+            raise NotTrackedError(f"{target.path} is a part of an import, which is updated as a whole", path=path)
+        if isinstance(pointer, NotDownloadedError):
+            if path in named:
+                found.append((path, load_awaited(repo.work_tree, path)))
+            else:
+                awaited.append(path)
+        elif isinstance(pointer, VstoreError):
+            if path in named:
+                raise pointer
+            repo.reporter.warn(f"{path} was passed over: {pointer.message}")
+        elif _source_of(pointer):
+            found.append((path, pointer))
+        elif path in named:
+            raise NotTrackedError(f"{path} is no import: its pointer has no source", path=path, imported=False)
+    return found, awaited
+
+
+def _source_of(pointer: Pointer) -> str:
+    source = pointer.source.get("url") or pointer.source.get("repo") or ""
+    return source if isinstance(source, str) else ""
+
+
+def _update_one(repo: Repo, path: RelPath, pointer: Pointer, rev: str | None, way: Way, *, dry_run: bool) -> Updated:
+    if "url" not in pointer.source:
+        raise InvalidError(f"{path} was imported from a repository", path=path)
+    if rev is not None:
+        raise InvalidError(f"{path} was imported from a URL, which has no revisions", path=path)
+    if not dry_run and not way.force and way.kind != TO_REMOTE:
+        _check_untouched(repo, path, pointer)
+    return _update_url(repo, path, pointer, way, dry_run=dry_run)
+
+
+def _check_untouched(repo: Repo, path: RelPath, pointer: Pointer) -> None:
+    """Raise UnsavedError if somebody changed the files of an import, ConflictError if its place is taken."""
+    if pointer.is_awaited:
+        if os.path.lexists(repo.work_tree / path):
+            raise ConflictError(f"{path} is there already", path=path, tracked=False)
+        return
+    snapshot = repo.snapshotter().take(repo.work_tree / path, path)
+    is_as_said = (snapshot.kind, snapshot.digest, snapshot.executable) == (
+        pointer.kind,
+        pointer.digest,
+        pointer.executable,
+    )
+    if snapshot.kind == "absent" or (is_as_said and not snapshot.scan.refused):
+        return
+    placed = repo.state.find_placed(path)
+    # Of what is here only in part, the checkout looks at each file.
+    if (placed is not None and (snapshot.kind, snapshot.digest) == placed) or find_selection(repo, path):
+        return
+    raise UnsavedError(f"{path} was changed since it was imported", paths=[path], update=True)
+
+
+def _update_url(repo: Repo, path: RelPath, pointer: Pointer, way: Way, *, dry_run: bool) -> Updated:
+    url, lock = str(pointer.source["url"]), str(pointer.source.get("lock", ""))
+    with repo.using_cache(), open_source(repo, url) as origin:
+        found = survey(repo, origin, url)
+        known = load_listing(repo, lock)
+        outline = Updated(
+            path,
+            url,
+            UPDATED,
+            lock,
+            found.lock,
+            pointer.digest or None,
+            found.size_bytes,
+            pointer.size_bytes,
+            len(found.items),
+        )
+        if lock and found.lock == lock and not pointer.is_awaited:
+            return dataclasses.replace(outline, change=UP_TO_DATE, size_bytes=pointer.size_bytes)
+        if dry_run:
+            items = {name: each.item for name, each in known.items()}
+            changes = _compare_items(items, found) if items or not found.is_tree else []
+            return dataclasses.replace(outline, digest=None, changes=changes)
+        wanted = make_pointer(found, url, pointer)
+        bringing = Bringing(repo, path, origin, found, known)
+        if way.kind == TO_REMOTE:
+            done = bringing.stream(wanted, repo.remote_name(way.remote or pointer.remote))
+        else:
+            done = bringing.download(wanted)
+        with repo.writing():
+            if load_awaited(repo.work_tree, path) != pointer:
+                raise ConflictError(f"the pointer of {path} was changed meanwhile", path=path)
+            stage(repo, publish_pointer(repo, path, done))
+    is_same = done.digest == pointer.digest
+    placed = checkout(repo, _find_placed(repo, path), force=way.force) if way.kind != TO_REMOTE else None
+    return dataclasses.replace(
+        outline,
+        change=SAME_DATA if is_same else UPDATED,
+        digest=done.digest,
+        size_bytes=done.size_bytes,
+        files=done.files,
+        changes=[] if is_same else _compare(repo, pointer, done),
+        checkout=placed,
+    )
+
+
+def _find_placed(repo: Repo, path: RelPath) -> list[Path]:
+    """Return what to write: the whole, or of an import that is here only in part those parts that there still are."""
+    parts = [repo.work_tree / path / inner for inner in find_selection(repo, path)]
+    return [part for part in parts if os.path.lexists(part)] or [repo.work_tree / path]
+
+
+def _compare(repo: Repo, old: Pointer, new: Pointer) -> list[FileChange]:
+    """Return the files in which two versions differ, as far as the cache has their lists."""
+    if not new.is_tree or not old.is_tree:
+        change = "added" if old.is_awaited else "modified"
+        return [FileChange("", change, None if old.is_awaited else old.size_bytes, new.size_bytes)]
+    before, after = find_tree(repo, old.digest) if old.digest else None, find_tree(repo, new.digest)
+    if before is None or after is None:
+        return []
+    difference = diff_trees(before, after)
+    changes = [FileChange(entry.path, "added", None, entry.size_bytes) for entry in difference.added]
+    changes += [FileChange(new.path, "modified", old.size_bytes, new.size_bytes) for old, new in difference.modified]
+    changes += [FileChange(entry.path, "deleted", entry.size_bytes, None) for entry in difference.deleted]
+    return sorted(changes, key=lambda change: change.path)
+
+
+def _compare_items(known: Mapping[str, Item], found: Survey) -> list[FileChange]:
+    """Return the files that have another lock than those that are remembered."""
+    if not found.is_tree:
+        return [FileChange("", "modified", None, found.items[0].size_bytes)]
+    now = {item.path: item for item in found.items}
+    changes = []
+    for path in sorted({*known, *now}):
+        old, new = known.get(path), now.get(path)
+        if old is None or new is None or not old.lock or old.lock != new.lock:
+            change = "added" if old is None else "deleted" if new is None else "modified"
+            changes.append(FileChange(path, change, old and old.size_bytes, new and new.size_bytes))
+    return changes

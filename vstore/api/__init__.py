@@ -11,6 +11,7 @@ from vstore.api.changing import add, checkout, init, mv, rm, unlock
 from vstore.api.cleaning import gc
 from vstore.api.changing import add, checkout, init, install, mv, rm, unlock
 from vstore.api.driving import diff_driver, merge_driver, run_hook
+from vstore.api.importing import import_url, update
 from vstore.api.looking import (
     cat,
     diff,
@@ -53,6 +54,7 @@ from vstore.ops.fsck import Damage, FsckResult, Need, Verified, VerifiedCache
 from vstore.ops.fsck import Damage, FsckResult, Need, Verified
 from vstore.ops.gc import Collected, GcResult, Kept
 from vstore.ops.hooks import HookResult
+from vstore.ops.import_url import ImportUrlResult
 from vstore.ops.init import InitResult
 from vstore.ops.install import InstalledHook, InstallResult
 from vstore.ops.ls import Listed, LsResult
@@ -67,6 +69,7 @@ from vstore.ops.rm import Removed, RmResult
 from vstore.ops.status import ArtifactStatus, StatusResult
 from vstore.ops.transfer import Scope
 from vstore.ops.unlock import UnlockResult
+from vstore.ops.updated import FileChange, Updated, UpdateResult
 from vstore.repo import Repo, open_repo
 
 __all__ = [
@@ -87,11 +90,13 @@ __all__ = [
     "DuResult",
     "FetchResult",
     "Fetched",
+    "FileChange",
     "FileDiff",
     "FsckResult",
     "GcResult",
     "HookResult",
     "How",
+    "ImportUrlResult",
     "InitResult",
     "Kept",
     "InstallResult",
@@ -124,6 +129,8 @@ __all__ = [
     "StatusResult",
     "Step",
     "UnlockResult",
+    "UpdateResult",
+    "Updated",
     "Usage",
     "Verified",
     "VerifiedCache",
@@ -142,6 +149,7 @@ __all__ = [
     "find_work_tree",
     "fsck",
     "gc",
+    "import_url",
     "init",
     "install",
     "list_remote_names",
@@ -167,4 +175,5 @@ __all__ = [
     "split_revisions",
     "status",
     "unlock",
+    "update",
 ]

@@ -74,6 +74,7 @@ _REFUSALS = {
     "kept-out": "change the rule in .vstoreignore, or add it with --force",
     "symlink": "name the file or directory that is meant, or add it with --dereference",
     "inside-repository": "add it from inside that repository, with `vstore -C`",
+    "inside": "name a path that is in nothing tracked",
     "repository": "move its .git elsewhere, or make it a submodule with `git submodule add`",
 }
 
@@ -86,6 +87,26 @@ def _hint_refused(fields: dict[str, Any]) -> str | None:
 
 def _hint_unsaved(fields: dict[str, Any]) -> str | None:
     return f"save them with `vstore add{_arguments(fields)}`, or give them up with --force"
+
+
+def _hint_conflict(fields: dict[str, Any]) -> str | None:
+    if "tracked" not in fields:
+        return None
+    if fields["tracked"]:
+        return f"let it follow its source with `vstore update{_arguments(fields)}`, or overwrite it with --force"
+    return "name another place behind the URL, or overwrite what is there with --force"
+
+
+def _hint_changed(fields: dict[str, Any]) -> str | None:
+    if "url" in fields:
+        return "when nothing writes to it, run the same command again"
+    return f"when nothing writes to it, run `vstore add{_arguments(fields)}`"
+
+
+def _hint_untracked(fields: dict[str, Any]) -> str | None:
+    if "imported" in fields:
+        return "give it a source with `vstore import-url --force URL PATH`"
+    return f"track it with `vstore add{_arguments(fields)}`"
 
 
 def _hint_pointer(fields: dict[str, Any]) -> str | None:
@@ -153,6 +174,10 @@ def _hint_git(fields: dict[str, Any]) -> str | None:
 
 
 def _hint_invalid(fields: dict[str, Any]) -> str | None:
+    if "secret" in fields:
+        return "keep secrets in a remote, `vstore remote add NAME URL`, and import remote://NAME/PATH"
+    if "out" in fields:
+        return "say how to call it, as in `vstore import-url URL OUT`"
     if "option" in fields:
         known = fields.get("known")
         return f"known are {', '.join(known)}" if known else None
@@ -177,14 +202,17 @@ _HINTS: dict[type[VstoreError], Hint] = {
     errors.RepositoryNotFoundError: lambda fields: "make one here with `vstore init`",
     errors.GitRepositoryNotFoundError: lambda fields: "make one with `git init`, or do without: `vstore init --no-git`",
     errors.PathNotFoundError: lambda fields: "see what is tracked with `vstore ls`",
-    errors.NotTrackedError: lambda fields: f"track it with `vstore add{_arguments(fields)}`",
+    errors.NotTrackedError: _hint_untracked,
+    errors.NotDownloadedError: lambda fields: "download it with `vstore update PATH`",
     errors.RevisionNotFoundError: _hint_revision,
     errors.RemoteNotFoundError: _hint_remote_name,
     errors.SettingNotFoundError: lambda fields: "see all settings with `vstore config list`",
     errors.ObjectMissingError: _hint_missing,
     errors.UnsavedError: _hint_unsaved,
     errors.LockedError: lambda fields: "run the same command again when the other one has finished",
-    errors.ChangedWhileReadError: lambda fields: f"when nothing writes to it, run `vstore add{_arguments(fields)}`",
+    errors.ConflictError: _hint_conflict,
+    errors.ChangedWhileReadError: _hint_changed,
+    errors.SourceChangedError: lambda fields: f"take over what is there now with `vstore update{_arguments(fields)}`",
     errors.NeedsUnknownError: _hint_needs,
     errors.CollisionError: lambda fields: "use a cryptographic hash: `vstore init --hash blake3` in a new repository",
     errors.CorruptError: _hint_corrupt,

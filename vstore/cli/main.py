@@ -41,6 +41,8 @@ VERBS: dict[str, dict[str, str]] = {
     },
     "Change": {
         "add": "Track files and directories, or take over their changes.",
+        "import-url": "Track data from a URL, and remember where it came from.",
+        "update": "Let imports move on to what their sources are now.",
         "checkout": "Make files equal their pointers, or those of a revision.",
         "mv": "Move data together with its pointer and ignore rule.",
         "rm": "Stop tracking files and directories; the data stays.",

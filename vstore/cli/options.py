@@ -165,3 +165,40 @@ def paths(*, required: bool = False) -> Callable[[Function], Function]:
         required=required,
         shell_complete=complete_path,
     )
+
+
+_DESCRIPTION = (
+    click.option("--type", "kind", metavar="T", help="Say what it is: dataset, model, ..."),
+    click.option("--desc", "description", metavar="S", help="Describe it."),
+    click.option("--label", "labels", metavar="L", multiple=True, help="Label it; may stand several times."),
+    click.option("--meta", "pairs", metavar="K=V", multiple=True, help="Note a key and a value; also several times."),
+)
+
+
+def described(function: Function) -> Function:
+    """Add the options with which a user describes data; with ``remote`` the verb gets them as ``labels``."""
+
+    @functools.wraps(function)
+    def with_labels(
+        *args: Any,
+        kind: str | None,
+        description: str | None,
+        labels: tuple[str, ...],
+        pairs: tuple[str, ...],
+        remote: str | None,
+        **others: Any,
+    ) -> Any:
+        said = api.Labels(kind, description, labels, dict(map(_split_pair, pairs)), remote)
+        return function(*args, labels=said, remote=remote, **others)
+
+    wrapped: Function = with_labels
+    for option in reversed(_DESCRIPTION):
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def _split_pair(pair: str) -> tuple[str, str]:
+    key, equals, value = pair.partition("=")
+    if not key or not equals:
+        raise click.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint="--meta")
+    return key, value

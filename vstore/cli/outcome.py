@@ -49,6 +49,24 @@ def check_add(result: api.AddResult) -> None:
     _check_broken(result.broken, done=len(result.artifacts))
 
 
+def check_import_url(result: api.ImportUrlResult) -> None:
+    """Raise what its checkout amounts to."""
+    if result.checkout is not None:
+        check_checkout(result.checkout)
+
+
+def check_update(result: api.UpdateResult) -> None:
+    """Raise PartialError if an import could not be updated, and what the checkouts amount to."""
+    failed = [(found.path, found.error) for found in result.imports if found.error is not None]
+    if failed:
+        number = f"{len(failed):,} imports" if len(failed) > 1 else "an import"
+        done = len(result.imports) - len(failed)
+        raise errors.PartialError(f"{number} could not be updated", done=done, failed=failed)
+    for found in result.imports:
+        if found.checkout is not None:
+            check_checkout(found.checkout)
+
+
 def check_fetch(result: api.FetchResult, *, written: int = 0) -> None:
     """Raise ObjectMissingError if nothing could be done about what is missing, PartialError if only a part.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vstore.cache.writer import CacheWriter, open_writer
-from vstore.errors import NotTrackedError, ObjectMissingError, PathNotFoundError, VstoreError
+from vstore.errors import NotDownloadedError, NotTrackedError, ObjectMissingError, PathNotFoundError, VstoreError
 from vstore.git.ignore_rules import add_rule
 from vstore.objects.digest import Digest, hash_bytes
 from vstore.objects.names import RelPath, find_portability_warnings
@@ -129,7 +129,9 @@ def _find_tracked(repo: Repo, paths: Sequence[str | Path]) -> tuple[list[RelPath
     found: list[RelPath] = []
     broken: list[tuple[RelPath, str]] = []
     for target in find_targets(repo, paths):
-        if isinstance(target.artifact.pointer, VstoreError):
+        if isinstance(target.artifact.pointer, NotDownloadedError):
+            repo.reporter.note(f"{target.path} was passed over: it is an import that was not downloaded yet")
+        elif isinstance(target.artifact.pointer, VstoreError):
             broken.append((target.path, target.artifact.pointer.message))
         elif _is_outdated(repo, target.artifact):
             repo.reporter.note(f"{target.path} was passed over: it is not what its pointer says, and nobody changed it")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vstore.cache.writer import open_writer
-from vstore.errors import ObjectMissingError, PathNotFoundError, VstoreError
+from vstore.errors import NotDownloadedError, ObjectMissingError, PathNotFoundError, VstoreError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
@@ -120,6 +120,9 @@ class _Checkout:
         for target in targets:
             try:
                 done = self._one(target)
+            except NotDownloadedError:
+                self._repo.reporter.note(f"{target.path} was passed over: it is an import that was not downloaded yet")
+                continue
             except ObjectMissingError as error:
                 self._result.missing.append((target.path, Digest(str(error.fields["digests"][0]))))
                 done = CheckedOut(target.path, error=error.message)

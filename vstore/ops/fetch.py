@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vstore.cache.writer import CacheWriter, open_writer
-from vstore.errors import ObjectMissingError
+from vstore.errors import NotDownloadedError, ObjectMissingError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.tree import Tree
+from vstore.ops.import_url import bring_awaited
 from vstore.ops.transfer import Scope, Version, group_by_remote, list_versions, list_wanted
 from vstore.ops.trees import find_tree, load_tree
 from vstore.remote.content import Content
 from vstore.remote.fetch import FetchReport
 from vstore.remote.remote import Remote
 from vstore.repo import Repo
+from vstore.workspace.pointers import find_artifact
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class FetchResult:
     broken: list[tuple[RelPath, str]]
     missing: list[tuple[RelPath, Digest]]
     dry_run: bool
+    imported: list[RelPath] = field(default_factory=list)
+    """Imports that were not downloaded yet and were named: they came from their sources."""
 
 
 def fetch(
@@ -53,8 +57,10 @@ def fetch(
 ) -> FetchResult:
     """Fetch what the cache lacks of artifacts, or of paths inside their trees; every byte is verified.
 
-    What can be fetched is, also when something else is missing.
+    What can be fetched is, also when something else is missing.  An import that was not downloaded yet comes from its
+    source, if it is named itself.  Raises SourceChangedError where the source has that version no longer.
     """
+    imported = _bring_awaited(repo, paths, dry_run=dry_run) if scope == Scope() else []
     versions, broken = list_versions(repo, paths, scope)
     done: list[Fetched] = []
     missing: list[tuple[RelPath, Digest]] = []
@@ -65,7 +71,19 @@ def fetch(
                 fetched, absent = _fetch_from(repo, opened, group, dry_run=dry_run)
             done.append(fetched)
             missing += absent
-    return FetchResult(done, broken, missing, dry_run)
+    return FetchResult(done, broken, missing, dry_run, imported)
+
+
+def _bring_awaited(repo: Repo, paths: Sequence[str | Path], *, dry_run: bool) -> list[RelPath]:
+    """Download the imports among some paths that were not downloaded yet."""
+    awaited = [
+        path
+        for path in dict.fromkeys(map(repo.relative, paths))
+        if path
+        and (artifact := find_artifact(repo.work_tree, path)) is not None
+        and isinstance(artifact.pointer, NotDownloadedError)
+    ]
+    return awaited if dry_run else [path for path in awaited if bring_awaited(repo, path)]
 
 
 def _is_lacking(repo: Repo, version: Version) -> bool:

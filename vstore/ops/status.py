@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vstore.errors import VstoreError
+from vstore.errors import NotDownloadedError, VstoreError
 from vstore.objects.names import RelPath
-from vstore.objects.pointer import POINTER_SUFFIX, Pointer
+from vstore.objects.pointer import POINTER_SUFFIX, Pointer, awaited_from_bytes
 from vstore.objects.tree import Entry, Tree, diff_trees, find_digests
 from vstore.ops.resolve import Target, find_selection, find_targets, is_inside
 from vstore.ops.transfer import Version, group_by_remote
 from vstore.ops.trees import find_tree, find_unplaced
 from vstore.repo import Repo
-from vstore.workspace.pointers import parse_artifact
+from vstore.workspace.pointers import load_awaited
 from vstore.workspace.snapshot import Snapshot
 
 UNCHANGED = "unchanged"
@@ -24,6 +24,7 @@ OUTDATED = "outdated"
 DELETED = "deleted"
 ABSENT = "absent"
 BROKEN = "broken"
+NOT_DOWNLOADED = "not-downloaded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class ArtifactStatus:
     """One artifact.
 
     ``data``: "unchanged", "modified", "outdated" (it is what vstore put there, and the pointer says something else),
-    "deleted" (it was there), "absent" (it was never checked out here, or not all of it) or "broken" (the pointer is).
+    "deleted" (it was there), "absent" (it was never checked out here, or not all of it), "not-downloaded" (nobody asked
+    for the data of this import yet) or "broken" (the pointer is).
     ``pointer``: against git's HEAD "committed", "new", "changed", or "untracked" without git.
     """
 
@@ -70,7 +72,7 @@ class StatusResult:
     def is_clean(self) -> bool:
         """Whether the data equals the pointers and nothing is missing."""
         return all(
-            artifact.data == UNCHANGED and not artifact.not_in_cache and not artifact.not_in_remote
+            artifact.data in (UNCHANGED, NOT_DOWNLOADED) and not artifact.not_in_cache and not artifact.not_in_remote
             for artifact in self.artifacts
         )
 
@@ -129,6 +131,10 @@ def _one(
 ) -> ArtifactStatus:
     artifact = target.artifact
     pointer = artifact.pointer
+    if isinstance(pointer, NotDownloadedError):
+        pointer = load_awaited(repo.work_tree, artifact.path)
+        state = _pointer_state(artifact.pointer_path, pointer, committed)
+        return ArtifactStatus(target.path, NOT_DOWNLOADED, state, pointer.size_bytes, pointer.files)
     if isinstance(pointer, VstoreError):
         return ArtifactStatus(target.path, BROKEN, "changed", error=pointer.message)
     state = _pointer_state(artifact.pointer_path, pointer, committed)
@@ -186,7 +192,10 @@ def _pointer_state(pointer_path: RelPath, pointer: Pointer, committed: dict[RelP
         return "untracked"
     if pointer_path not in committed:
         return "new"
-    return "committed" if parse_artifact(pointer_path, committed[pointer_path]).pointer == pointer else "changed"
+    try:
+        return "committed" if awaited_from_bytes(committed[pointer_path], pointer_path) == pointer else "changed"
+    except VstoreError:
+        return "changed"
 
 
 def _count_missing(repo: Repo, pointer: Pointer, tree: bytes | None, selected: list[RelPath]) -> int:

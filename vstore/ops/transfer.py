@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from vstore.errors import InvalidError, UnavailableError
+from vstore.errors import InvalidError, NotDownloadedError, UnavailableError
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
@@ -53,12 +53,17 @@ def list_versions(
     found = [version for scope in scopes for version in _list_scope(repo, paths, scope)]
     good: dict[tuple[RelPath, Digest], Version] = {}
     broken: dict[RelPath, str] = {}
+    awaited: dict[RelPath, None] = {}
     for version in found:
         pointer = version.target.artifact.pointer
         if isinstance(pointer, Pointer):
             good.setdefault((version.target.path, pointer.digest), version)
+        elif isinstance(pointer, NotDownloadedError):
+            awaited[version.target.artifact.path] = None
         else:
             broken[version.target.artifact.pointer_path] = pointer.message
+    for path in awaited:
+        repo.reporter.note(f"{path} was passed over: it is an import that was not downloaded yet")
     for path, reason in broken.items():
         repo.reporter.warn(f"{path} was passed over: {reason}")
     return list(good.values()), list(broken.items())

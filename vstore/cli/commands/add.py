@@ -20,10 +20,7 @@ _COLOURS = {"new": "green", "updated": "yellow"}
 @click.option(
     "--dereference", is_flag=True, help="Replace links that lead out of PATH by copies of what they lead to, first."
 )
-@click.option("--type", "kind", metavar="T", help="Say what it is: dataset, model, ...")
-@click.option("--desc", "description", metavar="S", help="Describe it.")
-@click.option("--label", "labels", metavar="L", multiple=True, help="Label it; may stand several times.")
-@click.option("--meta", "pairs", metavar="K=V", multiple=True, help="Note a key and a value; may stand several times.")
+@options.described
 @click.option(
     "-r",
     "--remote",
@@ -40,10 +37,7 @@ def command(
     update: bool,
     force: bool,
     dereference: bool,
-    kind: str | None,
-    description: str | None,
-    labels: tuple[str, ...],
-    pairs: tuple[str, ...],
+    labels: api.Labels,
     remote: str | None,
     dry_run: bool,
 ) -> None:
@@ -62,19 +56,12 @@ def command(
         update=update,
         force=force,
         dereference=dereference,
-        labels=api.Labels(kind, description, labels, dict(map(_split, pairs)), remote),
+        labels=labels,
         dry_run=dry_run,
         reporter=session.reporter,
     )
     session.show(result, lambda result: _words(session, result))
     outcome.check_add(result)
-
-
-def _split(pair: str) -> tuple[str, str]:
-    key, equals, value = pair.partition("=")
-    if not key or not equals:
-        raise click.BadParameter(f"{pair!r} is not KEY=VALUE", param_hint="--meta")
-    return key, value
 
 
 def _words(session: Session, result: api.AddResult) -> Iterator[str]:

@@ -54,7 +54,7 @@ def _words(session: Session, result: api.StatusResult, remote: str | None) -> It
         yield from _files("-", "red", artifact.deleted)
         for path, reason in artifact.refused[:_MOST_FILES]:
             yield f"    ! {render.path(path)} {reason}"
-    unchanged = sum(artifact.data == "unchanged" for artifact in artifacts)
+    unchanged = sum(artifact.data in ("unchanged", "not-downloaded") for artifact in artifacts)
     files = render.count(sum(artifact.files for artifact in artifacts), "file")
     size = render.size(sum(artifact.size_bytes for artifact in artifacts))
     if unchanged == len(artifacts):

@@ -318,6 +318,12 @@ class GitFailedError(UnavailableError):
     code = "git-failed"
 
 
+class SourceUnavailableError(GitFailedError):
+    """The server of another repository cannot be reached, or lets nobody in.  Fields: ``url``, ``cause``."""
+
+    code = "source-unavailable"
+
+
 # Some of it worked.
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from vstore.cache.cache import Cache
 from vstore.cache.link import probe_link_type
 from vstore.cache.users import User, identify, note
-from vstore.config import Config, RemoteSettings, load_config
+from vstore.config import Config, RemoteSettings, load_config, masked_url
 from vstore.durable import FileLock, from_os_error, os_errors
 from vstore.errors import (
     InvalidError,
@@ -59,6 +59,10 @@ class Repo:
         self.config = config
         self.start = start
         self.reporter = reporter
+        self.rev: str | None = None
+        """The commit that is read where no revision is named; None: what is in the work tree.  See ``elsewhere``."""
+        self.url: str | None = None
+        """Where it was cloned from, if this is a clone that vstore keeps to read another's repository."""
         self.directory = work_tree / VSTORE_DIRECTORY
         self.private = self.directory / "private" if git is None else git.git_dir / "vstore"
         self.shared = self.private if git is None else git.common_dir / "vstore"
@@ -93,6 +97,11 @@ class Repo:
     def jobs(self) -> int:
         """How many transfers or large files are worked on at once."""
         return self.config.jobs or min(_MAX_JOBS, 2 * (os.cpu_count() or 1) + 2)
+
+    @property
+    def location(self) -> str:
+        """Where the repository is, as it may be shown: its URL without secrets, or its directory."""
+        return str(self.work_tree) if self.url is None else masked_url(self.url)
 
     # paths
 
@@ -224,6 +233,9 @@ class Repo:
             raise
 
     def _open_remote(self, settings: RemoteSettings) -> Remote:
+        if self.url is not None and "://" not in settings.url and not os.path.isabs(settings.url):
+            fact = f"the remote {settings.name} of {self.location} is a directory beside that repository"
+            raise RemoteUnavailableError(f"{fact}, which is on another machine", url=settings.url, elsewhere=True)
         transport: Transport = open_transport(
             settings.url, settings.options, root=self.work_tree, timeout_s=self.config.timeout_s
         )

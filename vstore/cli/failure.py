@@ -38,6 +38,7 @@ _EXIT_CODES: dict[type[VstoreError], int] = {
     errors.RemoteUnavailableError: 14,
     errors.RemoteDeniedError: 14,
     errors.RemoteExtraMissingError: 14,
+    errors.SourceUnavailableError: 14,
 }
 
 Hint = Callable[[dict[str, Any]], str | None]
@@ -51,7 +52,19 @@ def exit_code(error_class: type[VstoreError]) -> int:
 # Hints.  Each takes the fields of its error.
 
 
+def _hint_repository(fields: dict[str, Any]) -> str | None:
+    if "url" in fields:
+        return _hint_source(fields)
+    return None if "elsewhere" in fields else "make one here with `vstore init`"
+
+
+def _hint_source(fields: dict[str, Any]) -> str | None:
+    return f"see what git itself says with `git ls-remote {_quote(fields.get('url') or 'URL')}`"
+
+
 def _hint_revision(fields: dict[str, Any]) -> str | None:
+    if "url" in fields:
+        return f"see which branches and tags there are with `git ls-remote {_quote(fields['url'])}`"
     return "see which there are with `git log --oneline --all`, or get new ones with `git fetch --all --tags`"
 
 
@@ -199,7 +212,7 @@ def _hint_partial(fields: dict[str, Any]) -> str | None:
 
 
 _HINTS: dict[type[VstoreError], Hint] = {
-    errors.RepositoryNotFoundError: lambda fields: "make one here with `vstore init`",
+    errors.RepositoryNotFoundError: _hint_repository,
     errors.GitRepositoryNotFoundError: lambda fields: "make one with `git init`, or do without: `vstore init --no-git`",
     errors.PathNotFoundError: lambda fields: "see what is tracked with `vstore ls`",
     errors.NotTrackedError: _hint_untracked,
@@ -227,6 +240,7 @@ _HINTS: dict[type[VstoreError], Hint] = {
     errors.RemoteHostKeyError: hint_for_host_key,
     errors.RemoteExtraMissingError: _hint_extra,
     errors.GitFailedError: _hint_git,
+    errors.SourceUnavailableError: _hint_source,
     errors.PartialError: _hint_partial,
     errors.NoSpaceError: _hint_space,
     errors.PermissionDeniedError: _hint_permission,

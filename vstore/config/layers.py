@@ -6,6 +6,7 @@ where a home is, and what it sets.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ Value = TypeVar("Value")
 
 SYSTEM_CONFIG = Path("/etc/vstore/config")
 _PREFIX = "VSTORE_"
+_OF_STRANGERS = frozenset({known.PROJECT.name, known.HASH_ALGORITHM.name, known.DEFAULT_REMOTE.name})
+_OF_OURS = ("VSTORE_REMOTE_", "VSTORE_CORE_PROJECT", "VSTORE_CORE_HASH", "VSTORE_CORE_REMOTE", "VSTORE_CORE_GIT")
 _MASK = "***"
 _PASSWORD = re.compile(r"(?<=://)([^/@:]*:)[^/@]*(?=@)")
 _SIGNATURE = re.compile(r"(?<=[?&])([^=&]*(?:sig|secret|token|key|credential|password)[^=&]*=)[^&]*", re.IGNORECASE)
@@ -89,12 +92,19 @@ class Config:
     cache_type: tuple[str, ...]
     cache_type_is_set: bool
     cache_shared: bool
+    elsewhere: Path
+    """The user's own directory for what comes from other repositories; all of it may be deleted at any time."""
+    elsewhere_limit_bytes: int
     jobs: int
     in_flight_bytes: int
     timeout_s: float
     remotes: Mapping[str, RemoteSettings]
     _settings: Mapping[str, Setting] = field(repr=False)
     _all: tuple[Setting, ...] = field(repr=False)
+
+    def placed_in(self, cache_dir: Path, *, shared: bool) -> Config:
+        """Return these settings with another cache."""
+        return dataclasses.replace(self, cache_dir=cache_dir, cache_shared=shared)
 
     def get(self, name: str) -> Setting:
         """Return a setting, or its default.  Raises SettingNotFoundError, ConfigInvalidError for an odd name."""
@@ -121,8 +131,37 @@ def load_config(vstore_dir: Path | None, environ: Mapping[str, str], *, system_p
     """
     paths = config_paths(vstore_dir, environ, system_path=system_path)
     found = [setting for layer, path in paths.items() for setting in _read_layer(layer, path)]
+    root = vstore_dir.parent if vstore_dir else Path()
+    return _make_config(found, environ, root)
+
+
+def load_foreign_config(
+    text: bytes, place: str, environ: Mapping[str, str], *, root: Path | None, system_path: Path = SYSTEM_CONFIG
+) -> Config:
+    """Return the configuration with which a stranger's repository is read, of which only ``.vstore/config`` is here.
+
+    ``text`` is that file, ``place`` names it in errors.  It says which project and which remotes there are, and
+    nothing else; relative directories begin at ``root``, or stay relative if that is None.
+    """
+    decoded = text.decode(errors="surrogateescape")
+    paths = config_paths(None, environ, system_path=system_path)
+    found = [setting for layer, path in paths.items() for setting in _read_layer(layer, path)]
+    found += [
+        setting
+        for setting in _settings_in(decoded, Layer.PROJECT, place)
+        if _remote_of(setting.name) or setting.name in _OF_STRANGERS
+    ]
+    return _make_config(found, environ_elsewhere(environ), root)
+
+
+def environ_elsewhere(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return an environment without what is meant for our own repository: its remotes have secrets of their own."""
+    return {name: value for name, value in environ.items() if not name.startswith(_OF_OURS)}
+
+
+def _make_config(found: list[Setting], environ: Mapping[str, str], root: Path | None) -> Config:
     found += _read_environment(environ, {_remote_of(setting.name) for setting in found} - {""})
-    reader = _Reader({setting.name: setting for setting in found}, vstore_dir, _home(environ))
+    reader = _Reader({setting.name: setting for setting in found}, root, _home(environ))
     names = {_remote_of(name) for name in reader.settings if name.endswith(".url")} - {""}
     cache_dir = reader.find(known.CACHE_DIR)
     return Config(
@@ -136,6 +175,8 @@ def load_config(vstore_dir: Path | None, environ: Mapping[str, str], *, system_p
         cache_type=reader.get(known.CACHE_TYPE),
         cache_type_is_set=known.CACHE_TYPE.name in reader.settings,
         cache_shared=reader.get(known.CACHE_SHARED),
+        elsewhere=_user_cache(environ),
+        elsewhere_limit_bytes=reader.get(known.ELSEWHERE_LIMIT),
         jobs=reader.get(known.JOBS),
         in_flight_bytes=reader.get(known.IN_FLIGHT),
         timeout_s=reader.get(known.TIMEOUT),
@@ -169,9 +210,9 @@ def masked_url(url: str) -> str:
 class _Reader:
     """Turns texts into values."""
 
-    def __init__(self, settings: Mapping[str, Setting], vstore_dir: Path | None, home: Path) -> None:
+    def __init__(self, settings: Mapping[str, Setting], root: Path | None, home: Path) -> None:
         self.settings = settings
-        self._root = vstore_dir.parent if vstore_dir else Path()
+        self._root = root
         self._home = home
 
     def find(self, definition: Definition[Value], remote: str = "") -> Value | None:
@@ -193,6 +234,8 @@ class _Reader:
             return setting.value
         path = self._home / setting.value[2:] if re.match(r"~(/|\Z)", setting.value) else Path(setting.value)
         if setting.layer in (Layer.PROJECT, Layer.LOCAL):
+            if self._root is None:
+                return os.fspath(path)
             path = self._root / path
         elif setting.layer != Layer.ENVIRONMENT and setting.path:
             path = Path(setting.path).parent / path
@@ -219,8 +262,12 @@ class _Reader:
 
 
 def _read_layer(layer: Layer, path: Path) -> list[Setting]:
-    entries = [entry for section in parse(_read_text(path), str(path)) for entry in section.entries]
-    return [Setting(entry.name, entry.value, layer, str(path), entry.line) for entry in entries]
+    return _settings_in(_read_text(path), layer, str(path))
+
+
+def _settings_in(text: str, layer: Layer, path: str) -> list[Setting]:
+    entries = [entry for section in parse(text, path) for entry in section.entries]
+    return [Setting(entry.name, entry.value, layer, path, entry.line) for entry in entries]
 
 
 def _read_text(path: Path) -> str:
@@ -264,6 +311,12 @@ def _variable(name: str) -> str:
 def _remote_of(name: str) -> str:
     section, _, rest = name.partition(".")
     return rest.rpartition(".")[0] if section == "remote" else ""
+
+
+def _user_cache(environ: Mapping[str, str]) -> Path:
+    if environ.get("VSTORE_HOME"):
+        return Path(os.path.abspath(environ["VSTORE_HOME"]), "cache")
+    return Path(os.path.abspath(environ.get("XDG_CACHE_HOME") or _home(environ) / ".cache"), "vstore")
 
 
 def _home(environ: Mapping[str, str]) -> Path:

@@ -125,6 +125,9 @@ CACHE_TYPE = Definition(
     "cache.type", LINK_TYPES, "reflink,copy", "How large files get from the cache into the work tree: what works first."
 )
 CACHE_SHARED = Definition("cache.shared", BOOL, "false", "Whether the cache can be written by everybody in its group.")
+ELSEWHERE_LIMIT = Definition(
+    "cache.elsewhere_limit", SIZE, "10G", "How much is kept for you of what other repositories' remotes held."
+)
 JOBS = Definition("transfer.jobs", COUNT, "0", "How many transfers run at once; 0 chooses by the machine.")
 TIMEOUT = Definition(
     "transfer.timeout", SECONDS, "30", "After how many seconds of silence a request counts as stalled."
@@ -151,6 +154,7 @@ SETTINGS: tuple[Definition[Any], ...] = (
     CACHE_DIR,
     CACHE_TYPE,
     CACHE_SHARED,
+    ELSEWHERE_LIMIT,
     JOBS,
     IN_FLIGHT,
     TIMEOUT,

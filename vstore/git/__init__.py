@@ -1,6 +1,17 @@
 """Git: reading a repository, staging in it, and writing its ignore rules.  The only room that knows pygit2."""
 
+from vstore.git.clones import Clone, check_git_url, is_git_url, open_clone, remove_clones
 from vstore.git.commit import Commit
 from vstore.git.repo import GitRepo, find_git_repo, get_git_repo
 
-__all__ = ["Commit", "GitRepo", "find_git_repo", "get_git_repo"]
+__all__ = [
+    "Clone",
+    "Commit",
+    "GitRepo",
+    "check_git_url",
+    "find_git_repo",
+    "get_git_repo",
+    "is_git_url",
+    "open_clone",
+    "remove_clones",
+]

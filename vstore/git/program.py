@@ -47,7 +47,7 @@ def run_git(directory: Path, *arguments: str, stdin: bytes = b"") -> bytes:
     """Run git in a directory and return what it printed.
 
     The environment passes through, except what would point git at another repository.
-    Raises GitFailedError with git's own words.
+    Raises GitFailedError with git's own words; its field ``said`` has all of them.
     """
     with _starting(directory):
         done = subprocess.run(
@@ -58,7 +58,8 @@ def run_git(directory: Path, *arguments: str, stdin: bytes = b"") -> bytes:
             check=False,
         )
     if done.returncode:
-        raise GitFailedError(f"git failed in {directory}: {_complaint(done.stderr)}", path=str(directory))
+        said = os.fsdecode(done.stderr)
+        raise GitFailedError(f"git failed in {directory}: {_complaint(done.stderr)}", path=str(directory), said=said)
     return done.stdout
 
 

@@ -37,6 +37,7 @@ class Target(NamedTuple):
 
 def list_artifacts(repo: Repo, *, rev: str | None = None, below: RelPath = "") -> list[Artifact]:
     """Return the artifacts in the work tree, or those of a revision.  Raises RevisionNotFoundError."""
+    rev = repo.rev if rev is None else rev
     if rev is None:
         return list(iter_artifacts(repo.work_tree, below, is_ignored=repo.is_ignored))
     git = get_git(repo)
@@ -49,6 +50,7 @@ def find_targets(repo: Repo, paths: Sequence[str | Path], *, rev: str | None = N
     A path is an artifact, its pointer file, something inside its tree, a directory with artifacts below it, or a
     pattern of such.  Raises NotTrackedError, PathNotFoundError.
     """
+    rev = repo.rev if rev is None else rev
     if not paths:
         return [Target(artifact) for artifact in list_artifacts(repo, rev=rev)]
     at_revision = None if rev is None else {artifact.path: artifact for artifact in list_artifacts(repo, rev=rev)}

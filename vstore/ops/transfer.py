@@ -74,7 +74,7 @@ def _list_scope(repo: Repo, paths: Sequence[str | Path], scope: Scope) -> list[V
         raise InvalidError("one revision and many were asked for at once")
     if scope.is_history:
         return _list_history(repo, paths, scope)
-    commit = None if scope.rev is None else get_git(repo).resolve(scope.rev)
+    commit = repo.rev if scope.rev is None else get_git(repo).resolve(scope.rev)
     head = commit or (repo.git.head() if repo.git is not None else None)
     return [Version(target, head) for target in find_targets(repo, paths, rev=commit)]
 

@@ -1,0 +1,173 @@
+"""Other repositories: one on this machine is opened where it is, one behind a URL as a clone that is kept for the user.
+
+Whatever a stranger's repository says is taken for data: of its configuration only the names of its remotes count, and
+settings that are meant for our own remotes do not reach it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import quote, unquote, urlsplit
+
+from vstore.cache.cache import Cache
+from vstore.config import Config, environ_elsewhere, load_config, load_foreign_config
+from vstore.durable import os_errors
+from vstore.errors import GitRepositoryNotFoundError, InvalidError, LockedError, RepositoryNotFoundError
+from vstore.git import check_git_url, get_git_repo, is_git_url, open_clone, remove_clones
+from vstore.progress import SILENT, Reporter
+from vstore.repo import VSTORE_DIRECTORY, Repo, find_root, open_repo
+
+UNUSED_S = 30 * 24 * 3600.0
+"""For how long a clone is kept that nobody opens."""
+
+_CONFIG_FILE = f"{VSTORE_DIRECTORY}/config"
+_HOST = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^/]+/|[^/:]+:)(.*)", re.DOTALL)
+_WAITING = "waiting for another vstore command to finish with the same clone"
+
+
+@contextlib.contextmanager
+def open_elsewhere(
+    location: str | Path,
+    *,
+    rev: str | None = None,
+    start: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    reporter: Reporter = SILENT,
+) -> Iterator[Repo]:
+    """Open another repository, by the path of its directory or by the URL from which git clones it.
+
+    What verbs then read is of the commit ``rev``: ``Repo.rev`` is its full id, and where verbs take a revision None
+    stands for it.  Without ``rev`` that is what the server's HEAD says; but a directory on this machine is read as it
+    is now, and ``Repo.rev`` is None.  A relative location begins at ``start``, paths that verbs take at the location.
+
+    A clone has no files, and its cache is one that all clones of this user share; inside the block nothing of it is
+    removed.  Such a repository is for reading: nothing may be written into its work tree.
+
+    Raises RepositoryNotFoundError, RevisionNotFoundError, SourceUnavailableError, InvalidError for a URL that no
+    transport is known for, and what opening a repository raises.
+    """
+    environ = os.environ if environ is None else environ
+    place = os.fspath(location)
+    if not is_git_url(place):
+        path = Path(os.path.abspath((start or Path()) / place))
+        if find_root(path) is not None:
+            with open_repo(path, environ=environ_elsewhere(environ), reporter=reporter) as repo:
+                repo.rev = None if rev is None else _resolve(repo, rev)
+                yield repo
+            return
+        place = _local_url(path)
+    check_git_url(place)
+    with _open_clone(place, rev, environ, reporter) as repo:
+        yield repo
+    _tidy(repo.config)
+
+
+def resolve_location(repo: Repo, location: str) -> str:
+    """Return where another repository is that ``repo`` names: a relative path begins at the repository itself.
+
+    Raises InvalidError where a repository on another machine names a directory of that machine.
+    """
+    if is_git_url(location):
+        return location
+    root = str(repo.work_tree) if repo.url is None else _local_root(repo.url)
+    if root is not None:
+        path = os.path.normpath(os.path.join(root, location))
+        return path if os.path.exists(path) else next(filter(os.path.exists, [path + ".git"]), path)
+    assert repo.url is not None
+    found = _HOST.fullmatch(repo.url)
+    path = "" if found is None else posixpath.normpath(posixpath.join(found[2], location))
+    if found is None or location.startswith("/") or path.split("/")[0] in ("..", "."):
+        raise InvalidError(f"{repo.location} names a directory of another machine: {location}", path=location)
+    return found[1] + path
+
+
+def _resolve(repo: Repo, rev: str) -> str:
+    if repo.git is None:
+        fact = f"{repo.work_tree} is not in git, so it has no revisions"
+        raise GitRepositoryNotFoundError(fact, path=str(repo.work_tree))
+    return repo.git.resolve(rev)
+
+
+def _local_url(path: Path) -> str:
+    """Return the URL of a git repository on this machine that is bare, or knows nothing of vstore."""
+    for candidate in (path, Path(f"{path}.git")):
+        if (candidate / ".git").exists() or ((candidate / "HEAD").exists() and (candidate / "objects").is_dir()):
+            return f"file://{quote(os.fsencode(candidate))}"
+    raise RepositoryNotFoundError(f"there is no repository at {path}", path=str(path), elsewhere=True)
+
+
+def _local_root(url: str) -> str | None:
+    """Return the directory that a URL names, if it is one of this machine."""
+    return unquote(urlsplit(url).path, errors="surrogateescape") if url.lower().startswith("file://") else None
+
+
+@contextlib.contextmanager
+def _open_clone(url: str, rev: str | None, environ: Mapping[str, str], reporter: Reporter) -> Iterator[Repo]:
+    ours = load_config(None, environ_elsewhere(environ))
+    reporter.begin("asking git")
+    clone = open_clone(
+        ours.elsewhere / "clones", url, rev=rev, wait_s=ours.lock_wait_s, on_wait=lambda: reporter.note(_WAITING)
+    )
+    with contextlib.ExitStack() as stack:
+        try:
+            found = stack.enter_context(clone)
+        finally:
+            reporter.end()
+        git = get_git_repo(found.path)
+        text = git.find_file(found.commit, _CONFIG_FILE) or b""
+        root = _local_root(url)
+        config = load_foreign_config(text, _CONFIG_FILE, environ, root=None if root is None else Path(root))
+        config = config.placed_in(_contents(ours), shared=False)
+        repo = stack.enter_context(Repo(git.work_tree, git, config, start=git.work_tree, reporter=reporter))
+        repo.rev, repo.url = found.commit, url
+        stack.enter_context(repo.using_cache())
+        yield repo
+
+
+def _contents(config: Config) -> Path:
+    return config.elsewhere / "contents"
+
+
+def _tidy(config: Config) -> None:
+    """Remove what is kept too long, or beyond the limit, as far as nobody uses it.  Best effort."""
+    remove_clones(config.elsewhere / "clones", unused_s=UNUSED_S)
+    cache = Cache(_contents(config))
+    with contextlib.suppress(OSError, LockedError):
+        if not _has_grown(cache):
+            return
+        lock = cache.lock()
+        lock.acquire()
+        try:
+            _trim(cache, config.elsewhere_limit_bytes)
+        finally:
+            lock.release()
+
+
+def _has_grown(cache: Cache) -> bool:
+    """Tell whether anything was put into the cache since it was last looked after; some 250 directories are asked."""
+    stamp = cache.path / "looked-after"
+    last_ns = stamp.stat().st_mtime_ns if stamp.exists() else 0
+    directories = [cache.packs.directory, *cache.objects.glob("*/*")]
+    newest_ns = max(directory.stat().st_mtime_ns for directory in directories)
+    stamp.touch()
+    return newest_ns >= last_ns
+
+
+def _trim(cache: Cache, limit_bytes: int) -> None:
+    """Remove the oldest until the rest is within the limit.  For whoever holds the cache alone."""
+    files = [entry for entry in cache.packs.directory.iterdir() if entry.is_file()]
+    files += [path for path in cache.objects.glob("*/*/*") if path.is_file()]
+    files += [path for name in ("partial", "damaged") for path in (cache.path / name).glob("*")]
+    found = sorted((numbers.st_mtime_ns, numbers.st_size, path) for path in files for numbers in [path.stat()])
+    total_bytes = sum(size_bytes for _, size_bytes, _ in found)
+    for _, size_bytes, path in found:
+        if total_bytes <= limit_bytes:
+            return
+        with os_errors(path, "remove"):
+            path.unlink(missing_ok=True)
+        total_bytes -= size_bytes

@@ -82,3 +82,17 @@ class Project:
         """Clone the git repository beside this one."""
         git("clone", "--quiet", self.path, self.path.parent / name, cwd=self.path.parent)
         return Project(self.path.parent / name)
+
+
+def share(project: Project) -> str:
+    """Push everything to a remote beside the project, and to a bare git repository ``bare.git``; returns its URL."""
+    bare = project.path.parent / "bare.git"
+    if not bare.exists():
+        project.ok("remote", "add", "-d", "store", "../store")
+        project.git("add", ".vstore")
+        project.commit("remote")
+        git("clone", "--quiet", "--bare", project.path, bare, cwd=project.path)
+    project.ok("push")
+    project.git("push", "--quiet", "--force", "--all", bare)
+    project.git("push", "--quiet", "--force", "--tags", bare)
+    return f"file://{bare}"

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import git
-from tests.project import LARGE, Project
+from tests.project import LARGE, Project, share
 from vstore import elsewhere
 from vstore.elsewhere import open_elsewhere, resolve_location
 from vstore.errors import (
@@ -26,11 +25,7 @@ from vstore.ops.ls import ls
 def shared(project: Project) -> str:
     """The URL of a bare repository; its data is in a remote beside it."""
     project.add_data()
-    project.ok("remote", "add", "-d", "store", "../store")
-    project.ok("push")
-    project.git("commit", "-qam", "remote")
-    git("clone", "--quiet", "--bare", project.path, project.path.parent / "bare.git", cwd=project.path)
-    return f"file://{project.path.parent}/bare.git"
+    return share(project)
 
 
 def read(location: str | Path, path: str, **options: str) -> bytes:

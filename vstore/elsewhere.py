@@ -7,6 +7,7 @@ settings that are meant for our own remotes do not reach it.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import posixpath
 import re
@@ -15,10 +16,10 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from vstore.cache.cache import Cache
-from vstore.config import Config, environ_elsewhere, load_config, load_foreign_config
+from vstore.config import Config, environ_elsewhere, load_config, load_foreign_config, masked_url
 from vstore.durable import os_errors
 from vstore.errors import GitRepositoryNotFoundError, InvalidError, LockedError, RepositoryNotFoundError
-from vstore.git import check_git_url, get_git_repo, is_git_url, open_clone, remove_clones
+from vstore.git import Clone, GitRepo, check_git_url, get_git_repo, is_git_url, open_clone, remove_clones
 from vstore.progress import SILENT, Reporter
 from vstore.repo import VSTORE_DIRECTORY, Repo, find_root, open_repo
 
@@ -28,6 +29,24 @@ UNUSED_S = 30 * 24 * 3600.0
 _CONFIG_FILE = f"{VSTORE_DIRECTORY}/config"
 _HOST = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^/]+/|[^/:]+:)(.*)", re.DOTALL)
 _WAITING = "waiting for another vstore command to finish with the same clone"
+
+
+@contextlib.contextmanager
+def open_user_cache(config: Config) -> Iterator[Cache]:
+    """Open the cache in which contents of other repositories are kept for the user; inside the block nothing goes.
+
+    Behind the block what is beyond the limit goes, the oldest first, unless somebody else uses the cache.
+    """
+    cache = Cache(config.elsewhere / "contents")
+    cache.create()
+    lock = cache.lock()
+    with os_errors(cache.path, "lock"):
+        lock.acquire(shared=True, wait_s=config.lock_wait_s)
+    try:
+        yield cache
+    finally:
+        lock.release()
+    _tidy(config)
 
 
 @contextlib.contextmanager
@@ -45,6 +64,7 @@ def open_elsewhere(
     stands for it.  Without ``rev`` that is what the server's HEAD says; but a directory on this machine is read as it
     is now, and ``Repo.rev`` is None.  A relative location begins at ``start``, paths that verbs take at the location.
 
+    Remotes are those of that commit, or where it knows none, those of the server's HEAD.
     A clone has no files, and its cache is one that all clones of this user share; inside the block nothing of it is
     removed.  Such a repository is for reading: nothing may be written into its work tree.
 
@@ -57,14 +77,30 @@ def open_elsewhere(
         path = Path(os.path.abspath((start or Path()) / place))
         if find_root(path) is not None:
             with open_repo(path, environ=environ_elsewhere(environ), reporter=reporter) as repo:
+                _keep_notes_apart(repo)
                 repo.rev = None if rev is None else _resolve(repo, rev)
                 yield repo
             return
         place = _local_url(path)
     check_git_url(place)
-    with _open_clone(place, rev, environ, reporter) as repo:
-        yield repo
-    _tidy(repo.config)
+    ours = load_config(None, environ_elsewhere(environ))
+    clones = ours.elsewhere / "clones"
+    with open_user_cache(ours) as cache, _open_clone(place, rev, clones, reporter) as clone:
+        git = get_git_repo(clone.path)
+        config = _load_config(git, clone.commit, place, environ)
+        if rev is not None and not config.remotes:  # it may be older than the remote
+            with _open_clone(place, None, clones, reporter) as newest:
+                config = _load_config(get_git_repo(newest.path), newest.commit, place, environ)
+        config = config.placed_in(cache.path, shared=False)
+        with Repo(git.work_tree, git, config, start=git.work_tree, reporter=reporter) as repo:
+            repo.rev, repo.url = clone.commit, place
+            yield repo
+
+
+def _load_config(git: GitRepo, commit: str, url: str, environ: Mapping[str, str]) -> Config:
+    text = git.find_file(commit, _CONFIG_FILE) or b""
+    root = _local_root(url)
+    return load_foreign_config(text, _CONFIG_FILE, environ, root=None if root is None else Path(root))
 
 
 def resolve_location(repo: Repo, location: str) -> str:
@@ -84,6 +120,16 @@ def resolve_location(repo: Repo, location: str) -> str:
     if found is None or location.startswith("/") or path.split("/")[0] in ("..", "."):
         raise InvalidError(f"{repo.location} names a directory of another machine: {location}", path=location)
     return found[1] + path
+
+
+def _keep_notes_apart(repo: Repo) -> None:
+    """Keep what is noted of a repository and its remotes where the user may write, also if it is somebody else's."""
+    name = hashlib.sha256(os.fsencode(repo.work_tree)).hexdigest()[:32]
+    directory = repo.config.elsewhere / "clones" / f"{name}-notes"
+    with os_errors(directory, "create"):
+        directory.mkdir(parents=True, exist_ok=True)
+        os.utime(directory)
+    repo.note_in(directory)
 
 
 def _resolve(repo: Repo, rev: str) -> str:
@@ -107,36 +153,21 @@ def _local_root(url: str) -> str | None:
 
 
 @contextlib.contextmanager
-def _open_clone(url: str, rev: str | None, environ: Mapping[str, str], reporter: Reporter) -> Iterator[Repo]:
-    ours = load_config(None, environ_elsewhere(environ))
-    reporter.begin("asking git")
-    clone = open_clone(
-        ours.elsewhere / "clones", url, rev=rev, wait_s=ours.lock_wait_s, on_wait=lambda: reporter.note(_WAITING)
-    )
+def _open_clone(url: str, rev: str | None, directory: Path, reporter: Reporter) -> Iterator[Clone]:
+    opening = open_clone(directory, url, rev=rev, on_wait=lambda: reporter.note(_WAITING))
     with contextlib.ExitStack() as stack:
+        reporter.begin(f"asking {masked_url(url)}")
         try:
-            found = stack.enter_context(clone)
+            clone = stack.enter_context(opening)
         finally:
             reporter.end()
-        git = get_git_repo(found.path)
-        text = git.find_file(found.commit, _CONFIG_FILE) or b""
-        root = _local_root(url)
-        config = load_foreign_config(text, _CONFIG_FILE, environ, root=None if root is None else Path(root))
-        config = config.placed_in(_contents(ours), shared=False)
-        repo = stack.enter_context(Repo(git.work_tree, git, config, start=git.work_tree, reporter=reporter))
-        repo.rev, repo.url = found.commit, url
-        stack.enter_context(repo.using_cache())
-        yield repo
-
-
-def _contents(config: Config) -> Path:
-    return config.elsewhere / "contents"
+        yield clone
 
 
 def _tidy(config: Config) -> None:
     """Remove what is kept too long, or beyond the limit, as far as nobody uses it.  Best effort."""
     remove_clones(config.elsewhere / "clones", unused_s=UNUSED_S)
-    cache = Cache(_contents(config))
+    cache = Cache(config.elsewhere / "contents")
     with contextlib.suppress(OSError, LockedError):
         if not _has_grown(cache):
             return

@@ -88,6 +88,13 @@ class Repo:
         self.state.close()
         self.cache.packs.close()
 
+    def note_in(self, directory: Path) -> None:
+        """Keep what is noted of files and remotes in another directory."""
+        self.state.close()
+        self.private = self.shared = directory
+        self.state = State(directory / "state.db")
+        self._lock = FileLock(directory / "lock")
+
     @property
     def algorithm(self) -> str:
         """The hash algorithm for new contents."""

@@ -27,6 +27,7 @@ from vstore.api.looking import (
 )
 from vstore.api.migrating import migrate_dvc, migrate_lfs
 from vstore.api.settings import config_get, config_list, config_set, config_unset
+from vstore.api.sources import get
 from vstore.api.syncing import (
     fetch,
     fsck,
@@ -55,6 +56,7 @@ from vstore.ops.fsck import Damage, FsckResult, Need, Verified
 from vstore.ops.gc import Collected, GcResult, Kept
 from vstore.ops.hooks import HookResult
 from vstore.ops.import_url import ImportUrlResult
+from vstore.ops.get import GetResult
 from vstore.ops.init import InitResult
 from vstore.ops.install import InstalledHook, InstallResult
 from vstore.ops.ls import Listed, LsResult
@@ -97,6 +99,7 @@ __all__ = [
     "HookResult",
     "How",
     "ImportUrlResult",
+    "GetResult",
     "InitResult",
     "Kept",
     "InstallResult",
@@ -150,6 +153,7 @@ __all__ = [
     "fsck",
     "gc",
     "import_url",
+    "get",
     "init",
     "install",
     "list_remote_names",

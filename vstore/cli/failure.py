@@ -80,6 +80,14 @@ def _hint_remote_name(fields: dict[str, Any]) -> str | None:
     return f"choose one with `vstore remote default {_quote(known[0])}`, or name one with -r"
 
 
+def _hint_path(fields: dict[str, Any]) -> str | None:
+    return f"see what is {'there' if 'elsewhere' in fields else 'tracked'} with `vstore ls{_place(fields)}`"
+
+
+def _place(fields: dict[str, Any]) -> str:
+    return f" {_quote(fields['repo'])}" if fields.get("repo") else " REPO" if "elsewhere" in fields else ""
+
+
 _REFUSALS = {
     "git-tracked": "stop git tracking it with `git rm -r --cached{path}`, commit, then add it",
     "parent": "stop tracking what is inside with `vstore rm`, then add it",
@@ -103,6 +111,8 @@ def _hint_unsaved(fields: dict[str, Any]) -> str | None:
 
 
 def _hint_conflict(fields: dict[str, Any]) -> str | None:
+    if "exists" in fields:
+        return "replace it with --force, or name another place with -o"
     if "tracked" not in fields:
         return None
     if fields["tracked"]:
@@ -214,7 +224,7 @@ def _hint_partial(fields: dict[str, Any]) -> str | None:
 _HINTS: dict[type[VstoreError], Hint] = {
     errors.RepositoryNotFoundError: _hint_repository,
     errors.GitRepositoryNotFoundError: lambda fields: "make one with `git init`, or do without: `vstore init --no-git`",
-    errors.PathNotFoundError: lambda fields: "see what is tracked with `vstore ls`",
+    errors.PathNotFoundError: _hint_path,
     errors.NotTrackedError: _hint_untracked,
     errors.NotDownloadedError: lambda fields: "download it with `vstore update PATH`",
     errors.RevisionNotFoundError: _hint_revision,

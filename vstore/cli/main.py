@@ -56,6 +56,9 @@ VERBS: dict[str, dict[str, str]] = {
         "gc": "Remove from the cache what nobody needs any more.",
         "remote": "Name the places that contents are pushed to and fetched from.",
     },
+    "Share": {
+        "get": "Copy data out of another repository, without being in one.",
+    },
     "Settings": {
         "config": "Read and change settings.",
         "install": "Let git run vstore: in its hooks, to merge and to compare.",

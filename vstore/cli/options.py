@@ -112,6 +112,13 @@ jobs = click.option(
 revision = click.option(
     "--rev", "revision", metavar="REV", shell_complete=complete_revision, help="As of this git commit, branch or tag."
 )
+out = click.option(
+    "-o",
+    "--out",
+    metavar="OUT",
+    type=click.Path(),
+    help="Under this name, or inside this directory if it ends with a slash (default: its own name, here).",
+)
 
 
 _HISTORY = (

@@ -42,6 +42,11 @@ class Session:
         # At the root, where most stand, there is nothing to compute for each of a million names.
         return render.path(name if root in (None, self._here) else os.path.relpath(f"{root}/{name}", self._here))
 
+    def from_here(self, path: str) -> str:
+        """Return an absolute path as the user would name it from here."""
+        parent, name = os.path.split(path)
+        return render.path(os.path.relpath(os.path.join(os.path.realpath(parent), name), self._here))
+
     @property
     def next_commit(self) -> str:
         """What to do after pointers changed; empty without git."""

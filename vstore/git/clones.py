@@ -14,6 +14,7 @@ import hashlib
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -108,16 +109,17 @@ def open_clone(
 def remove_clones(directory: Path, *, unused_s: float) -> None:
     """Remove clones that nobody has opened for so long, and what died while it was made.  Best effort."""
     with contextlib.suppress(OSError):
-        for entry in list(os.scandir(directory)):
-            old = entry.stat(follow_symlinks=False).st_mtime < time.time() - unused_s
-            if not entry.is_dir(follow_symlinks=False) or not old:
+        for name in os.listdir(directory):
+            path = directory / name
+            numbers = path.lstat()
+            if not stat.S_ISDIR(numbers.st_mode) or numbers.st_mtime >= time.time() - unused_s:
                 continue
             with contextlib.suppress(LockedError, OSError):
-                in_use, updated = FileLock(Path(f"{entry.path}.use")), FileLock(Path(f"{entry.path}.lock"))
+                in_use, updated = FileLock(Path(f"{path}.use")), FileLock(Path(f"{path}.lock"))
                 try:
                     updated.acquire()
                     in_use.acquire()
-                    _discard(Path(entry.path))
+                    _discard(path)
                 finally:
                     in_use.release()
                     updated.release()

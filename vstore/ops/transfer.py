@@ -106,10 +106,13 @@ def _list_history(repo: Repo, paths: Sequence[str | Path], scope: Scope) -> list
 def group_by_remote(repo: Repo, versions: Sequence[Version], remote: str | None) -> dict[str, list[Version]]:
     """Return the versions by the name of the remote they belong to.
 
-    A pointer that names a remote belongs there and nowhere else.  Raises RemoteNotFoundError.
+    A pointer that names a remote belongs there and nowhere else; imports that stay elsewhere belong to none of ours.
+    Raises RemoteNotFoundError.
     """
     groups: dict[str, list[Version]] = {}
     for version in versions:
+        if version.pointer.stays_elsewhere:
+            continue
         own = version.pointer.remote
         if remote is not None and own is not None and own != remote:
             repo.reporter.note(f"{version.target.artifact.path} belongs to the remote {own} and was passed over")

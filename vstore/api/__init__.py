@@ -57,6 +57,7 @@ from vstore.ops.gc import Collected, GcResult, Kept
 from vstore.ops.hooks import HookResult
 from vstore.ops.import_url import ImportUrlResult
 from vstore.ops.get import GetResult
+from vstore.ops.import_url import ImportUrlResult
 from vstore.ops.init import InitResult
 from vstore.ops.install import InstalledHook, InstallResult
 from vstore.ops.ls import Listed, LsResult
@@ -100,6 +101,7 @@ __all__ = [
     "How",
     "ImportUrlResult",
     "GetResult",
+    "ImportUrlResult",
     "InitResult",
     "Kept",
     "InstallResult",
@@ -154,6 +156,7 @@ __all__ = [
     "gc",
     "import_url",
     "get",
+    "import_url",
     "init",
     "install",
     "list_remote_names",

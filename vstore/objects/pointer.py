@@ -60,6 +60,7 @@ class Pointer:
         """Whether this stands for an import that was not downloaded yet."""
         return not self.digest
 
+    @property
     def stays_elsewhere(self) -> bool:
         """Whether this is an import whose data is not copied to a remote of ours."""
         return self.source.get("copy") is False and isinstance(self.source.get("repo"), str)

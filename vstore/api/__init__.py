@@ -27,7 +27,7 @@ from vstore.api.looking import (
 )
 from vstore.api.migrating import migrate_dvc, migrate_lfs
 from vstore.api.settings import config_get, config_list, config_set, config_unset
-from vstore.api.sources import get
+from vstore.api.sources import get, import_
 from vstore.api.syncing import (
     fetch,
     fsck,
@@ -57,6 +57,7 @@ from vstore.ops.gc import Collected, GcResult, Kept
 from vstore.ops.hooks import HookResult
 from vstore.ops.import_url import ImportUrlResult
 from vstore.ops.get import GetResult
+from vstore.ops.import_ import ImportResult
 from vstore.ops.import_url import ImportUrlResult
 from vstore.ops.init import InitResult
 from vstore.ops.install import InstalledHook, InstallResult
@@ -101,6 +102,7 @@ __all__ = [
     "How",
     "ImportUrlResult",
     "GetResult",
+    "ImportResult",
     "ImportUrlResult",
     "InitResult",
     "Kept",
@@ -156,6 +158,7 @@ __all__ = [
     "gc",
     "import_url",
     "get",
+    "import_",
     "import_url",
     "init",
     "install",

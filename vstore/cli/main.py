@@ -10,6 +10,7 @@ import difflib
 import gc
 import importlib
 import io
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -41,6 +42,7 @@ VERBS: dict[str, dict[str, str]] = {
     },
     "Change": {
         "add": "Track files and directories, or take over their changes.",
+        "import": "Track data of another repository, and remember where it came from.",
         "import-url": "Track data from a URL, and remember where it came from.",
         "update": "Let imports move on to what their sources are now.",
         "checkout": "Make files equal their pointers, or those of a revision.",
@@ -86,7 +88,8 @@ class Vstore(click.Group):
         """Import a verb."""
         if cmd_name not in _SUMMARIES and cmd_name not in HIDDEN:
             return None
-        module = importlib.import_module(f"vstore.cli.commands.{cmd_name.replace('-', '_')}")
+        name = cmd_name.replace("-", "_") + "_" * keyword.iskeyword(cmd_name)
+        module = importlib.import_module(f"vstore.cli.commands.{name}")
         command: click.Command = module.command
         return command
 

@@ -16,6 +16,7 @@ from vstore.objects.digest import Digest, algorithm_of
 from vstore.objects.names import RelPath
 from vstore.objects.tree import Entry
 from vstore.ops.fetch import fetch
+from vstore.ops.gathering import is_imported
 from vstore.ops.resolve import Target, find_targets
 from vstore.ops.transfer import Scope
 from vstore.ops.trees import load_entries
@@ -51,7 +52,7 @@ def cat(
     entry = _find_file(repo, targets[0])
     file = targets[0].path
     written = _write_cached(repo, entry, write) or _write_from(repo.work_tree / file, entry, write)
-    if not written and repo.config.remotes:
+    if not written and (repo.config.remotes or is_imported(targets[0].artifact.pointer)):
         if entry.size_bytes > SMALL_BYTES:
             repo.cache.set_aside(entry.digest)  # what is there is damaged
         fetch(repo, [path], scope=Scope(rev=rev))

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vstore.cache.writer import CacheWriter, open_writer
-from vstore.errors import NotDownloadedError, ObjectMissingError
+from vstore.errors import NotDownloadedError, ObjectMissingError, RemoteDeniedError, RemoteUnavailableError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.tree import Tree
+from vstore.ops.gathering import Manner, bring_from_origin, is_imported
 from vstore.ops.import_url import bring_awaited
+from vstore.ops.resolve import is_inside
 from vstore.ops.transfer import Scope, Version, group_by_remote, list_versions, list_wanted
 from vstore.ops.trees import find_tree, load_tree
 from vstore.remote.content import Content
@@ -65,12 +67,25 @@ def fetch(
     done: list[Fetched] = []
     missing: list[tuple[RelPath, Digest]] = []
     with repo.using_cache():
-        lacking = [version for version in versions if _is_lacking(repo, version)]
-        for name, group in group_by_remote(repo, lacking, remote).items():
-            with repo.open_remote(name) as opened:
-                fetched, absent = _fetch_from(repo, opened, group, dry_run=dry_run)
+        lacking = [version for version in versions if is_lacking(repo, version)]
+        ours = [version for version in lacking if not _is_elsewhere(repo, version)]
+        for name, group in group_by_remote(repo, ours, remote).items():
+            try:
+                with repo.open_remote(name) as opened:
+                    fetched, absent = _fetch_from(repo, opened, group, dry_run=dry_run)
+            except (RemoteUnavailableError, RemoteDeniedError) as error:
+                if not all(is_imported(version.pointer) for version in group):
+                    raise
+                repo.reporter.note(f"imports come from where they came from: {error.message}")
+                continue
             done.append(fetched)
             missing += absent
+        for version in lacking:
+            # In a dry run our remote is believed to have what it shall have.
+            if _is_elsewhere(repo, version) or (not dry_run and _is_left(repo, version)):
+                fetched, absent = _bring(repo, version, dry_run=dry_run)
+                done.append(fetched)
+                missing = [item for item in missing if not is_inside(item[0], [version.target.path])] + absent
     return FetchResult(done, broken, missing, dry_run, imported)
 
 
@@ -86,7 +101,38 @@ def _bring_awaited(repo: Repo, paths: Sequence[str | Path], *, dry_run: bool) ->
     return awaited if dry_run else [path for path in awaited if bring_awaited(repo, path)]
 
 
-def _is_lacking(repo: Repo, version: Version) -> bool:
+def _is_elsewhere(repo: Repo, version: Version) -> bool:
+    """Tell whether no remote of ours has an import, or shall have it."""
+    return is_imported(version.pointer) and (version.pointer.stays_elsewhere or not repo.config.remotes)
+
+
+def _is_left(repo: Repo, version: Version) -> bool:
+    """Tell whether an import is still lacking after our remotes were asked: nobody pushed it."""
+    return is_imported(version.pointer) and is_lacking(repo, version)
+
+
+def _bring(repo: Repo, version: Version, *, dry_run: bool) -> tuple[Fetched, list[tuple[RelPath, Digest]]]:
+    """Bring an import from the repository from which it was imported, at the commit that its pointer names."""
+    found = bring_from_origin(repo, version.target, repo.cache, manner=Manner(download=not dry_run))
+    assert found is not None
+    digests = dict.fromkeys(entry.digest for entry in found.entries if entry.is_file)
+    fetched = Fetched(
+        found.location,
+        found.location,
+        len(found.lacking) if dry_run else len(digests) - len(found.lacking),
+        found.lacking_bytes if dry_run else found.read_bytes,
+        0,
+    )
+    if dry_run or not is_lacking(repo, version):
+        return fetched, []
+    if not version.pointer.is_tree or find_tree(repo, version.pointer.digest) is None:
+        return fetched, [(version.target.path, version.pointer.digest)]
+    path = version.target.path
+    return fetched, [(f"{path}/{inner}" if inner else path, digest) for inner, digest in found.missing]
+
+
+def is_lacking(repo: Repo, version: Version) -> bool:
+    """Tell whether the cache lacks something of what a version needs."""
     pointer = version.pointer
     if not pointer.is_tree:
         return not repo.cache.has(pointer.digest)

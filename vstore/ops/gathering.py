@@ -7,14 +7,14 @@ imported them itself, from where it has them.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from vstore.cache.cache import Cache
 from vstore.cache.writer import CacheWriter, open_writer
-from vstore.durable import os_errors
 from vstore.elsewhere import open_elsewhere, resolve_location
 from vstore.errors import (
     CorruptError,
@@ -24,16 +24,16 @@ from vstore.errors import (
     RemoteNotFoundError,
     VstoreError,
 )
-from vstore.git import Kept, read_link
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest, algorithm_of, hash_bytes
 from vstore.objects.names import RelPath, find_refusal
 from vstore.objects.pointer import Pointer
 from vstore.objects.tree import EMPTY_DIRECTORY, EXECUTABLE, FILE, SYMLINK, Entry, Tree, find_target_refusal
-from vstore.ops.picking import Pick, pick
+from vstore.ops.picking import Pick, iter_kept_data, pick
 from vstore.ops.resolve import Target
 from vstore.remote.content import Content
 from vstore.repo import Repo
+from vstore.workspace.pointers import Artifact
 
 _MOST_STEPS = 10
 """How many repositories a chain of imports may have: more is a ring."""
@@ -47,6 +47,7 @@ class Gathered:
     that were looked for everywhere, with a path.
     """
 
+    location: str
     path: RelPath
     is_tree: bool
     entries: list[Entry]
@@ -64,6 +65,19 @@ class Gathered:
     def files(self) -> int:
         """How many files there are."""
         return sum(entry.is_file for entry in self.entries)
+
+    @property
+    def lacking_bytes(self) -> int:
+        """The sizes of the contents that are not here, added up."""
+        return sum(content.size_bytes for content in self.lacking)
+
+    def check_whole(self) -> None:
+        """Raise ObjectMissingError if contents were looked for everywhere and are missing."""
+        if self.missing:
+            paths = [f"{self.path}/{path}".strip("/") for path, _ in self.missing]
+            number = f"{len(paths):,} files" if len(paths) > 1 else paths[0]
+            fact = f"the contents of {number} are neither in a cache nor in a remote of {self.location}"
+            raise ObjectMissingError(fact, digests=[digest for _, digest in self.missing], paths=paths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +133,7 @@ class _Gathering:
             entries = self._renamed(entries)
         missing = [(entry.path, entry.digest) for entry in entries if entry.digest in wanted]
         return Gathered(
+            location=self._source.location,
             path=found.path,
             is_tree=[entry.path for entry in entries] != [""],
             entries=sorted(entries),
@@ -176,11 +191,9 @@ class _Gathering:
                 return cache.read(pointer.digest)
         data = self._read_from_remote(pointer)
         if data is None:
-            # Where contents have other names there, the list can only be made of the contents.
-            for download in (False, True)[: 1 + self._manner.download]:
-                self._bring_from_origin(target, "", download=download)
-                with contextlib.suppress(ObjectMissingError, CorruptError):
-                    return self._cache.read(pointer.digest)
+            data = find_tree_at_origin(self._source, pointer, self._cache, manner=self._manner)
+            if data is not None:
+                return data
             path = target.artifact.path
             fact = f"the list of files of {path} is neither in a cache nor in a remote of {self._source.location}"
             raise ObjectMissingError(fact, digests=[pointer.digest], paths=[path])
@@ -227,7 +240,8 @@ class _Gathering:
         for part in parts:
             lacking = self._cache.find_missing(entry.digest for entry in part.entries if entry.digest in wanted)
             if lacking:
-                self._bring_from_origin(part.target, part.target.inner)
+                found = bring_from_origin(self._source, part.target, self._cache, manner=self._manner)
+                self._read_bytes += 0 if found is None else found.read_bytes
 
     def _adopt(self, writer: CacheWriter, contents: Sequence[Content]) -> None:
         """Copy what the other repository's cache holds undamaged; large contents share blocks where that works."""
@@ -272,18 +286,6 @@ class _Gathering:
             return
         self._read_bytes += report.read_bytes
 
-    def _bring_from_origin(self, target: Target, inner: RelPath, *, download: bool = True) -> None:
-        """Bring an artifact, or a part, from the repository from which it was imported, if it was."""
-        with open_origin(self._source, target.pointer) as origin:
-            if origin is None:
-                return
-            if self._manner.steps == _MOST_STEPS:
-                fact = f"{target.path} was imported through more than {_MOST_STEPS} repositories"
-                raise InvalidError(fact, path=target.path)
-            algorithm = algorithm_of(target.pointer.digest).name
-            manner = Manner(algorithm, download=download, steps=self._manner.steps + 1)
-            self._read_bytes += bring_origin(origin, inner, self._cache, manner=manner).read_bytes
-
     # what git keeps
 
     def _keep(self, found: Pick) -> list[Entry]:
@@ -293,7 +295,7 @@ class _Gathering:
         algorithm = self._manner.algorithm or self._source.algorithm
         entries = []
         with open_writer(self._cache) as writer:
-            for kept, data in self._iter_data(found):
+            for kept, data in iter_kept_data(self._source, found):
                 path = kept.path[len(found.path) :].lstrip("/")
                 refusal = find_refusal(path) if path else None
                 if refusal:
@@ -310,26 +312,6 @@ class _Gathering:
                 else:
                     entries.append(link)
         return entries
-
-    def _iter_data(self, found: Pick) -> Iterator[tuple[Kept, bytes]]:
-        source = self._source
-        if source.rev is None or source.git is None:
-            for kept in found.kept:
-                file = source.work_tree / kept.path
-                with os_errors(file, "read"):
-                    if kept.kind == "symlink":
-                        yield kept, os.fsencode(os.readlink(file))
-                    else:
-                        with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as opened:
-                            yield kept, opened.read()
-            return
-        for kept in found.kept:
-            if kept.kind == "symlink":
-                yield kept, os.fsencode(read_link(source.git, kept.oid))
-        files = {kept.path: kept for kept in found.kept if kept.kind != "symlink"}
-        for path, data in source.git.iter_files(source.rev, "", found.path) if files else ():
-            if path in files:
-                yield files[path], data
 
     # other names
 
@@ -355,35 +337,42 @@ class _Gathering:
         return copy.digest
 
 
-class Origin(NamedTuple):
-    """Where an import came from: the repository, at the commit that the pointer names, and the path there."""
+def bring_from_origin(repo: Repo, target: Target, cache: Cache, *, manner: Manner = Manner()) -> Gathered | None:
+    """Bring an artifact, or a part of one, from the repository from which it was imported; None if it was not.
 
-    repo: Repo
-    path: RelPath
-
-
-@contextlib.contextmanager
-def open_origin(repo: Repo, pointer: Pointer, *, rev: str | None = None) -> Iterator[Origin | None]:
-    """Open the repository from which a pointer of ``repo`` was imported, or None if it was not.
-
-    It is opened at the commit that the pointer names, or at ``rev``.  Raises as ``open_elsewhere``.
+    It comes at the commit that the pointer names.  Raises as ``gather`` and ``open_elsewhere``.
     """
+    pointer = target.pointer
     location, path, commit = (pointer.source.get(key) for key in ("repo", "path", "commit"))
     if not isinstance(location, str) or not isinstance(path, str):
-        yield None
-        return
-    wanted = rev or (commit if isinstance(commit, str) else None)
-    with open_elsewhere(resolve_location(repo, location), rev=wanted, reporter=repo.reporter) as other:
-        yield Origin(other, path)
-
-
-def bring_origin(origin: Origin, inner: RelPath, cache: Cache, *, manner: Manner) -> Gathered:
-    """Gather what an import, or a part of it, was made of; also its list of files."""
-    found = gather(origin.repo, f"{origin.path}/{inner}" if inner else origin.path, cache, manner=manner)
-    if found.is_tree and not inner:
+        return None
+    if manner.steps == _MOST_STEPS:
+        fact = f"{target.path} was imported through more than {_MOST_STEPS} repositories"
+        raise InvalidError(fact, path=target.path)
+    named = Manner(algorithm_of(pointer.digest).name, manner.download, steps=manner.steps + 1)
+    rev = commit if isinstance(commit, str) else None
+    with open_elsewhere(resolve_location(repo, location), rev=rev, reporter=repo.reporter) as origin:
+        found = gather(origin, f"{path}/{target.inner}" if target.inner else path, cache, manner=named)
+    if found.is_tree and not target.inner:
         with open_writer(cache) as writer:
-            writer.add_bytes(Tree(found.entries).to_bytes(), manner.algorithm or origin.repo.algorithm)
+            writer.add_bytes(Tree(found.entries).to_bytes(), algorithm_of(pointer.digest).name)
     return found
+
+
+def find_tree_at_origin(repo: Repo, pointer: Pointer, cache: Cache, *, manner: Manner = Manner()) -> bytes | None:
+    """Return the list of files of an import, brought from the repository from which it was imported.
+
+    None if it was not imported, or is not there as the pointer says.
+    """
+    if not is_imported(pointer):
+        return None
+    whole = Target(Artifact(str(pointer.source["repo"]), pointer))
+    # Where contents have other names there, the list can only be made of the contents.
+    for download in (False, True)[: 1 + manner.download]:
+        bring_from_origin(repo, whole, cache, manner=dataclasses.replace(manner, download=download))
+        with contextlib.suppress(ObjectMissingError, CorruptError):
+            return cache.read(pointer.digest)
+    return None
 
 
 def is_imported(pointer: Pointer | VstoreError) -> bool:

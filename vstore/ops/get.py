@@ -20,7 +20,7 @@ from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.tree import Entry
 from vstore.ops.gathering import Gathered, Manner, gather
-from vstore.ops.picking import Wanted
+from vstore.ops.picking import Wanted, name_of
 from vstore.progress import SILENT, Reporter
 from vstore.repo import Repo
 from vstore.workspace.materialize import Materialized, Materializer
@@ -80,17 +80,16 @@ def get(
         open_user_cache(source.config) as cache,
     ):
         name = source.relative(path).rpartition("/")[2] or name_of(source)
-        out = choose_out(to.start, to.out, name)
+        out = _choose_out(to.start, to.out, name)
         if os.path.lexists(out):
             known = gather(source, path, cache, manner=Manner(download=False, stays=True))
             out = _check(to, out, name, known)
         found = gather(source, path, cache, manner=Manner(download=not dry_run, stays=True))
         if not dry_run:
-            _check_missing(found, source)
+            found.check_whole()
             with _staging(out) as staging:
                 _write(source, cache, found, staging)
                 _publish(staging, out, found, force=to.force)
-        lacking_bytes = sum(content.size_bytes for content in found.lacking)
         return GetResult(
             repo=source.location,
             path=found.path,
@@ -100,18 +99,12 @@ def get(
             kind="tree" if found.is_tree else "file",
             size_bytes=found.size_bytes,
             files=found.files,
-            fetched_bytes=lacking_bytes if dry_run else found.read_bytes,
+            fetched_bytes=found.lacking_bytes if dry_run else found.read_bytes,
             dry_run=dry_run,
         )
 
 
-def name_of(source: Repo) -> str:
-    """Return how the whole of another repository is called."""
-    where = source.url or str(source.work_tree)
-    return where.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git")
-
-
-def choose_out(start: Path, out: str | Path | None, name: str) -> Path:
+def _choose_out(start: Path, out: str | Path | None, name: str) -> Path:
     """Return where something called ``name`` goes, unless it is a file and a directory is there."""
     if out is None:
         return Path(os.path.abspath(start / name))
@@ -130,14 +123,6 @@ def _check(to: Destination, out: Path, name: str, found: Gathered) -> Path:
     if is_directory and not found.is_tree:
         raise ConflictError(f"{out} is a directory, and {found.path} a file", path=str(out))
     return out
-
-
-def _check_missing(found: Gathered, source: Repo) -> None:
-    if found.missing:
-        paths = [f"{found.path}/{path}".strip("/") for path, _ in found.missing]
-        number = f"the contents of {len(paths):,} files are" if len(paths) > 1 else f"the contents of {paths[0]} are"
-        fact = f"{number} neither in a cache nor in a remote of {source.location}"
-        raise ObjectMissingError(fact, digests=[digest for _, digest in found.missing], paths=paths)
 
 
 @contextlib.contextmanager
@@ -191,7 +176,7 @@ def _write(source: Repo, cache: Cache, found: Gathered, staging: Path) -> None:
     if result.damaged:
         damaged = frozenset(digest for _, digest in result.damaged)
         found = gather(source, found.path, cache, manner=Manner(stays=True, damaged=damaged))
-        _check_missing(found, source)
+        found.check_whole()
         entries = [entry for entry in found.entries if entry.digest in damaged]
         result = _apply(source, cache, entries, staging, is_tree=found.is_tree)
     if result.damaged:

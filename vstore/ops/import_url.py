@@ -85,9 +85,9 @@ def import_url(
     """
     url = check_url(repo, url)
     path = _find_path(repo, url, out)
-    _check_free(repo, path, force=way.force)
+    check_free(repo, path, force=way.force)
     remote = repo.remote_name(way.remote or labels.remote) if way.kind == TO_REMOTE else None
-    old = _find_old(repo, path)
+    old = find_old(repo, path)
     change = NEW if old is None else UPDATED
     with repo.using_cache(), open_source(repo, url) as origin:
         found = survey(repo, origin, url)
@@ -97,7 +97,7 @@ def import_url(
             pointer = bringing.stream(pointer, remote) if remote is not None else bringing.download(pointer)
         if not dry_run:
             with repo.writing():
-                _check_free(repo, path, force=way.force)
+                check_free(repo, path, force=way.force)
                 stage(repo, publish_pointer(repo, path, pointer))
     placed = None
     if not dry_run and way.kind == DOWNLOAD:
@@ -129,7 +129,7 @@ def _find_path(repo: Repo, url: str, out: str | Path | None) -> RelPath:
     return path
 
 
-def _check_free(repo: Repo, path: RelPath, *, force: bool) -> None:
+def check_free(repo: Repo, path: RelPath, *, force: bool) -> None:
     """Raise ConflictError if something is at a path, AddRefusedError if nothing may be."""
     owner = find_owner(repo.work_tree, path)
     if owner is not None and owner.path != path:
@@ -142,7 +142,7 @@ def _check_free(repo: Repo, path: RelPath, *, force: bool) -> None:
     check_admission(repo, path, force=force)
 
 
-def _find_old(repo: Repo, path: RelPath) -> Pointer | None:
+def find_old(repo: Repo, path: RelPath) -> Pointer | None:
     owner = find_owner(repo.work_tree, path)
     return None if owner is None else load_awaited(repo.work_tree, path)
 

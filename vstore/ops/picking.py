@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from vstore.durable import os_errors
 from vstore.errors import NotTrackedError, PathNotFoundError
-from vstore.git import Kept, list_kept
+from vstore.git import Kept, list_kept, read_link
 from vstore.objects.names import RelPath, is_reserved
 from vstore.ops.resolve import Target, find_targets
 from vstore.repo import Repo
@@ -107,3 +108,33 @@ def _find_on_disk(work_tree: Path, path: RelPath) -> Kept | None:
     if not stat.S_ISREG(mode):
         return Kept(path, "submodule", "") if stat.S_ISDIR(mode) else None
     return Kept(path, "executable" if mode & 0o111 else "file", "")
+
+
+def iter_kept_data(source: Repo, found: Pick) -> Iterator[tuple[Kept, bytes]]:
+    """Yield what git keeps with its bytes; those of a symbolic link are its target.
+
+    A partial clone fetches the contents of all files at once.  Raises what reading git, or a file, raises.
+    """
+    if source.rev is None or source.git is None:
+        for kept in found.kept:
+            file = source.work_tree / kept.path
+            with os_errors(file, "read"):
+                if kept.kind == "symlink":
+                    yield kept, os.fsencode(os.readlink(file))
+                else:
+                    with open(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as opened:
+                        yield kept, opened.read()
+        return
+    for kept in found.kept:
+        if kept.kind == "symlink":
+            yield kept, os.fsencode(read_link(source.git, kept.oid))
+    files = {kept.path: kept for kept in found.kept if kept.kind != "symlink"}
+    for path, data in source.git.iter_files(source.rev, "", found.path) if files else ():
+        if path in files:
+            yield files[path], data
+
+
+def name_of(source: Repo) -> str:
+    """Return how the whole of another repository is called."""
+    where = source.url or str(source.work_tree)
+    return where.rstrip("/").rpartition("/")[2].rpartition(":")[2].removesuffix(".git")

@@ -12,11 +12,14 @@ from typing import overload
 from vstore.errors import ObjectMissingError
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
+from vstore.ops.fetch import is_lacking
+from vstore.ops.gathering import is_imported
 from vstore.ops.needs import name_contents
 from vstore.ops.transfer import Scope, Version, group_by_remote, list_contents, list_versions, refresh_listing
 from vstore.ops.trees import find_tree, load_tree
 from vstore.remote.check import Lack
 from vstore.remote.content import Content, Root
+from vstore.remote.remote import Remote
 from vstore.repo import Repo
 
 _NAMED = 5
@@ -64,6 +67,8 @@ def push(
     Raises ObjectMissingError, before anything is committed, naming paths that neither the cache nor the remote has.
     """
     versions, broken = list_versions(repo, paths, scope)
+    for path in dict.fromkeys(version.target.path for version in versions if version.pointer.stays_elsewhere):
+        repo.reporter.note(f"{path} was passed over: it is an import that stays where it came from")
     result = push_versions(repo, versions, remote=remote, check=check, dry_run=dry_run)
     return dataclasses.replace(result, broken=broken)
 
@@ -81,8 +86,8 @@ def push_versions(
     lacking: list[tuple[RelPath, str]] = []
     with repo.using_cache():
         for name, group in group_by_remote(repo, versions, remote).items():
-            roots = _make_roots(repo, group, name)
             with repo.open_remote(name) as opened:
+                roots = _make_roots(repo, _without_absent_imports(repo, opened, group), name)
                 if check:
                     lacks = opened.check(roots, reporter=repo.reporter)
                     lacking += [(lack.path, _reason(repo, lack, group)) for lack in lacks]
@@ -141,6 +146,18 @@ class _Contents(Sequence[Content]):
 
     def __iter__(self) -> Iterator[Content]:
         return iter(self._all)
+
+
+def _without_absent_imports(repo: Repo, remote: Remote, versions: Sequence[Version]) -> list[Version]:
+    """Leave out imports that were never brought here and that the remote lacks: they are safe where they are."""
+    absent = {
+        version.pointer.digest for version in versions if is_imported(version.pointer) and is_lacking(repo, version)
+    }
+    if absent:
+        absent = remote.missing_roots(absent, reporter=repo.reporter)
+    for path in dict.fromkeys(version.target.path for version in versions if version.pointer.digest in absent):
+        repo.reporter.note(f"{path} was passed over: it is an import whose data was not downloaded")
+    return [version for version in versions if version.pointer.digest not in absent]
 
 
 def _make_roots(repo: Repo, versions: Sequence[Version], remote: str) -> list[Root]:

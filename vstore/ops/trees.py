@@ -1,4 +1,4 @@
-"""Getting hold of trees: from the cache, else from a remote."""
+"""Getting hold of trees: from the cache, else from a remote or, of imports, from where they came from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from vstore.errors import CorruptError, ObjectMissingError, RemoteNotFoundError,
 from vstore.objects.digest import Digest, algorithm_of, hash_bytes
 from vstore.objects.pointer import Pointer
 from vstore.objects.tree import Entry, Tree
+from vstore.ops.gathering import find_tree_at_origin
 from vstore.repo import Repo
 
 
@@ -21,10 +22,10 @@ def load_tree(repo: Repo, pointer: Pointer, path: str, *, remote: str | None = N
         return repo.cache.read(pointer.digest)
     except (ObjectMissingError, CorruptError) as error:
         missing = error
-    try:
-        with repo.open_remote(remote or pointer.remote) as opened:
-            data = opened.read_blob(pointer.digest)
-    except (RemoteNotFoundError, ObjectMissingError):
+    data = None if pointer.stays_elsewhere else _find_at_remote(repo, pointer, remote)
+    if data is None:
+        data = find_tree_at_origin(repo, pointer, repo.cache)
+    if data is None:
         digests: list[Digest] = [pointer.digest]
         raise ObjectMissingError(
             f"the list of files of {path} is neither in the cache nor in a remote",
@@ -32,6 +33,15 @@ def load_tree(repo: Repo, pointer: Pointer, path: str, *, remote: str | None = N
             paths=[path],
             no_remote=not repo.config.remotes,
         ) from missing
+    return data
+
+
+def _find_at_remote(repo: Repo, pointer: Pointer, remote: str | None) -> bytes | None:
+    try:
+        with repo.open_remote(remote or pointer.remote) as opened:
+            data = opened.read_blob(pointer.digest)
+    except (RemoteNotFoundError, ObjectMissingError):
+        return None
     if hash_bytes(data, algorithm_of(pointer.digest).name) != pointer.digest:
         raise CorruptError(f"the remote's copy of {pointer.digest} is damaged", digest=pointer.digest)
     with open_writer(repo.cache) as writer:

@@ -13,6 +13,7 @@ from vstore.objects.pointer import Pointer
 from vstore.objects.tree import diff_trees
 from vstore.ops.add import publish_pointer, stage
 from vstore.ops.checkout import checkout
+from vstore.ops.import_ import refresh
 from vstore.ops.import_url import TO_REMOTE, Bringing, Way, make_pointer
 from vstore.ops.listings import load_listing
 from vstore.ops.origins import Survey, open_source, survey
@@ -86,12 +87,15 @@ def _source_of(pointer: Pointer) -> str:
 
 
 def _update_one(repo: Repo, path: RelPath, pointer: Pointer, rev: str | None, way: Way, *, dry_run: bool) -> Updated:
-    if "url" not in pointer.source:
-        raise InvalidError(f"{path} was imported from a repository", path=path)
-    if rev is not None:
+    is_from_repository = "url" not in pointer.source
+    if is_from_repository and way.kind == TO_REMOTE:
+        raise InvalidError(f"{path} was imported from a repository: its data has to come here first", path=path)
+    if rev is not None and not is_from_repository:
         raise InvalidError(f"{path} was imported from a URL, which has no revisions", path=path)
     if not dry_run and not way.force and way.kind != TO_REMOTE:
         _check_untouched(repo, path, pointer)
+    if is_from_repository:
+        return _update_from_repository(repo, path, pointer, rev, way, dry_run=dry_run)
     return _update_url(repo, path, pointer, way, dry_run=dry_run)
 
 
@@ -159,6 +163,39 @@ def _update_url(repo: Repo, path: RelPath, pointer: Pointer, way: Way, *, dry_ru
         changes=[] if is_same else _compare(repo, pointer, done),
         checkout=placed,
     )
+
+
+def _update_from_repository(
+    repo: Repo, path: RelPath, pointer: Pointer, rev: str | None, way: Way, *, dry_run: bool
+) -> Updated:
+    # Who never wanted the data here gets only the pointer.
+    is_placed = bool(repo.state.find_placed(path) or find_selection(repo, path)) or _is_there(repo, path)
+    with repo.using_cache():
+        done, _ = refresh(repo, pointer, rev=rev, download=is_placed and not dry_run)
+        if done != pointer and not dry_run:
+            with repo.writing():
+                if load_awaited(repo.work_tree, path) != pointer:
+                    raise ConflictError(f"the pointer of {path} was changed meanwhile", path=path)
+                stage(repo, publish_pointer(repo, path, done))
+    is_same = done.digest == pointer.digest and done.executable == pointer.executable
+    placed = checkout(repo, _find_placed(repo, path), force=way.force) if is_placed and not dry_run else None
+    return Updated(
+        path,
+        str(pointer.source["repo"]),
+        UP_TO_DATE if done == pointer else SAME_DATA if is_same else UPDATED,
+        str(pointer.source.get("commit", "")),
+        str(done.source.get("commit", "")),
+        digest=done.digest,
+        size_bytes=done.size_bytes,
+        old_bytes=pointer.size_bytes,
+        files=done.files,
+        changes=[] if is_same else _compare(repo, pointer, done),
+        checkout=placed,
+    )
+
+
+def _is_there(repo: Repo, path: RelPath) -> bool:
+    return os.path.lexists(repo.work_tree / path)
 
 
 def _find_placed(repo: Repo, path: RelPath) -> list[Path]:

@@ -103,6 +103,21 @@ def _load_config(git: GitRepo, commit: str, url: str, environ: Mapping[str, str]
     return load_foreign_config(text, _CONFIG_FILE, environ, root=None if root is None else Path(root))
 
 
+def is_elsewhere(location: str, start: Path) -> bool:
+    """Tell whether somebody who stands at ``start`` means another repository by this, and no path of the one there.
+
+    A URL, a directory in another repository, and where there is no repository, everything.
+    """
+    root = find_root(start)
+    if root is None or "://" in location:
+        return True
+    path = Path(os.path.abspath(start / location))
+    if not path.exists():
+        return is_git_url(location) and "@" in location
+    other = find_root(path)
+    return other != root if other is not None else _find_git_directory(path) is not None
+
+
 def resolve_location(repo: Repo, location: str) -> str:
     """Return where another repository is that ``repo`` names: a relative path begins at the repository itself.
 
@@ -141,10 +156,16 @@ def _resolve(repo: Repo, rev: str) -> str:
 
 def _local_url(path: Path) -> str:
     """Return the URL of a git repository on this machine that is bare, or knows nothing of vstore."""
-    for candidate in (path, Path(f"{path}.git")):
-        if (candidate / ".git").exists() or ((candidate / "HEAD").exists() and (candidate / "objects").is_dir()):
-            return f"file://{quote(os.fsencode(candidate))}"
-    raise RepositoryNotFoundError(f"there is no repository at {path}", path=str(path), elsewhere=True)
+    found = _find_git_directory(path) or _find_git_directory(Path(f"{path}.git"))
+    if found is None:
+        raise RepositoryNotFoundError(f"there is no repository at {path}", path=str(path), elsewhere=True)
+    return f"file://{quote(os.fsencode(found))}"
+
+
+def _find_git_directory(path: Path) -> Path | None:
+    """Return the path if a git repository is there."""
+    is_bare = (path / "HEAD").exists() and (path / "objects").is_dir()
+    return path if is_bare or (path / ".git").exists() else None
 
 
 def _local_root(url: str) -> str | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.project import Project
+from tests.command import git, run_vstore
+from tests.project import Project, share
 
 
 def _paths(outcome: Any) -> list[str]:
@@ -108,3 +110,37 @@ def test_broken_pointer_hides_nothing_else(filled: Project) -> None:
     done = filled.ok("ls")
     assert done.stdout == "data/\nmodel.bin\n" and "broken was left out" in done.stderr
     assert filled.run("ls", "broken").exit_code == 1
+
+
+def test_other_repository(filled: Project, tmp_path: Path) -> None:
+    """Another repository is listed by its directory or URL, from inside a repository or from nowhere."""
+    url = share(filled)
+    ours = Project(tmp_path / "ours")
+    ours.path.mkdir()
+    git("init", "--quiet", cwd=ours.path)
+    ours.ok("init")
+    for place in ("../repo", str(filled.path), url, "../bare.git"):
+        assert ours.ok("ls", place).stdout == "data/\nmodel.bin\n"
+        assert _paths(ours.run("ls", place, "data/sub", "--json")) == ["data/sub/b.txt"]
+    assert run_vstore("ls", "repo", cwd=tmp_path).ok().stdout == "data/\nmodel.bin\n"
+    assert ours.run("ls", url, "--rev", "nope").exit_code == 1
+    outcome = ours.run("ls", url, ".vstore")
+    assert outcome.exit_code == 1
+
+
+def test_what_git_keeps(filled: Project) -> None:
+    """With --git what git keeps is listed, too: directories are opened when named."""
+    filled.write("docs/deep/a.md", b"# a\n")
+    filled.write("docs/b.md", b"# b\n")
+    filled.git("add", "docs")
+    filled.commit()
+    url = share(filled)
+    assert filled.ok("ls", "--git").stdout == "data/\ndocs/\nmodel.bin\n"
+    assert filled.ok("ls", "--git", url).stdout == "data/\ndocs/\nmodel.bin\n"
+    assert filled.ok("ls", "--git", url, "docs").stdout == "docs/b.md\ndocs/deep/\n"
+    assert filled.ok("ls", "--git", "docs", "-R").stdout == "docs/b.md\ndocs/deep/a.md\n"
+    assert filled.ok("ls", "--git", "docs", "--rev", "HEAD").stdout == "docs/b.md\ndocs/deep/\n"
+    assert "in git" in filled.ok("ls", "--git", "-l", "docs").stdout
+    outcome = filled.run("ls", url, "docs")
+    assert outcome.exit_code == 1 and "vstore ls --git" in outcome.stderr
+    assert filled.run("ls", "--git", "nothing").exit_code == 1

@@ -22,6 +22,7 @@ from vstore.api.looking import (
     list_revisions,
     list_tracked,
     ls,
+    split_repository,
     split_revisions,
     status,
 )
@@ -182,6 +183,7 @@ __all__ = [
     "remote_set",
     "rm",
     "run_hook",
+    "split_repository",
     "split_revisions",
     "status",
     "unlock",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vstore.api.opening import Directory, Paths, opened, standing
+from vstore.elsewhere import is_elsewhere, open_elsewhere
 from vstore.objects.names import RelPath
 from vstore.ops import cat as _cat
 from vstore.ops import diff as _diff
@@ -52,14 +53,23 @@ def diff(
 def ls(
     paths: Paths = (),
     *,
+    repo: str | Path | None = None,
     directory: Directory = None,
     rev: str | None = None,
     recursive: bool = False,
+    git: bool = False,
     reporter: Reporter = SILENT,
 ) -> LsResult:
-    """List what is tracked, and what is inside of what is named.  Raises NotTrackedError, RevisionNotFoundError."""
-    with opened(directory, reporter) as repo:
-        return _ls.ls(repo, paths, rev=rev, recursive=recursive)
+    """List what is tracked, and what is inside of what is named; with ``git`` also what git keeps.
+
+    ``repo`` is another repository, by the path of its directory or its URL: the paths are of that.
+    Raises NotTrackedError, RevisionNotFoundError, and for another one RepositoryNotFoundError, SourceUnavailableError.
+    """
+    if repo is not None:
+        with open_elsewhere(repo, rev=rev, start=standing(directory), reporter=reporter) as other:
+            return _ls.ls(other, paths, recursive=recursive, git=git)
+    with opened(directory, reporter) as ours:
+        return _ls.ls(ours, paths, rev=rev, recursive=recursive, git=git)
 
 
 def du(
@@ -94,6 +104,13 @@ def doctor(*, directory: Directory = None, reporter: Reporter = SILENT) -> Docto
 def find_work_tree(directory: Directory = None) -> Path | None:
     """Return the root of the repository at or above ``directory``; paths in results are relative to it."""
     return find_root(standing(directory))
+
+
+def split_repository(arguments: Sequence[str], *, directory: Directory = None) -> tuple[str | None, Sequence[str]]:
+    """Tell another repository that comes first from the paths behind it."""
+    if arguments and is_elsewhere(arguments[0], standing(directory)):
+        return arguments[0], arguments[1:]
+    return None, arguments
 
 
 def split_revisions(arguments: Sequence[str], *, directory: Directory = None) -> tuple[list[str], list[str]]:

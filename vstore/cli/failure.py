@@ -127,6 +127,8 @@ def _hint_changed(fields: dict[str, Any]) -> str | None:
 
 
 def _hint_untracked(fields: dict[str, Any]) -> str | None:
+    if "elsewhere" in fields:
+        return "see what git keeps there with `vstore ls --git REPO`"
     if "imported" in fields:
         return "give it a source with `vstore import-url --force URL PATH`"
     return f"track it with `vstore add{_arguments(fields)}`"

@@ -143,6 +143,7 @@ def check_free(repo: Repo, path: RelPath, *, force: bool) -> None:
 
 
 def find_old(repo: Repo, path: RelPath) -> Pointer | None:
+    """Return what the pointer at a path says now, also of an import that was not downloaded yet."""
     owner = find_owner(repo.work_tree, path)
     return None if owner is None else load_awaited(repo.work_tree, path)
 

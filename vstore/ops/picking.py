@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,7 +57,7 @@ def pick(source: Repo, path: str | Path, *, with_kept: bool = True) -> Pick:
         pass
     found = Pick(inside, targets, [])
     if found.artifact is None and with_kept:
-        found = found._replace(kept=list(_iter_kept(source, inside, targets)))
+        found = found._replace(kept=list(iter_kept(source, source.rev, inside, targets)))
     if not found.targets and not found.kept:
         at = "" if source.rev is None else f" at {source.rev[:12]}"
         fact = f"there is no {inside or 'file'} in {source.location}{at}"
@@ -70,10 +70,14 @@ def _is_concerned(target: Target, inside: RelPath) -> bool:
     return target.path == inside or not inside or target.path.startswith(inside + "/")
 
 
-def _iter_kept(source: Repo, inside: RelPath, targets: list[Target]) -> Iterator[Kept]:
+def iter_kept(source: Repo, commit: str | None, inside: RelPath, targets: Sequence[Target]) -> Iterator[Kept]:
+    """Yield what git keeps at or below a path of a commit (None: of the work tree), but for what is vstore's own.
+
+    ``targets`` are the artifacts there.
+    """
     tracked = [target.artifact.path for target in targets]
     pointers = {target.artifact.pointer_path for target in targets}
-    for kept in _list_kept(source, inside):
+    for kept in _list_kept(source, commit, inside):
         name = kept.path.rpartition("/")[2]
         if kept.path in pointers or (name in _BOOKKEEPING and kept.path != inside):
             continue
@@ -87,11 +91,11 @@ def _iter_kept(source: Repo, inside: RelPath, targets: list[Target]) -> Iterator
         yield kept
 
 
-def _list_kept(source: Repo, inside: RelPath) -> list[Kept]:
+def _list_kept(source: Repo, commit: str | None, inside: RelPath) -> list[Kept]:
     if source.git is None:
         return []
-    if source.rev is not None:
-        return list_kept(source.git, source.rev, inside)
+    if commit is not None:
+        return list_kept(source.git, commit, inside)
     return [kept for path in source.git.iter_tracked(inside) if (kept := _find_on_disk(source.work_tree, path))]
 
 

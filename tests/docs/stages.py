@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from tests.servers.azurite import AzureServer, start_azurite
 from tests.servers.gcs import running_gcs
+from tests.servers.git_http import running_git_http
 from tests.servers.nginx import FileServer, start_static, start_webdav
 from tests.servers.running import HOST, ServerMissingError, running
 from tests.servers.s3 import running_moto
@@ -158,6 +159,14 @@ def lfs_stage(_home: Path) -> Iterator[Stage]:
     yield Stage()
 
 
+@contextlib.contextmanager
+def git_stage(home: Path) -> Iterator[Stage]:
+    """Make a web server for the git repositories in ``~/git``."""
+    (home / "git").mkdir()
+    with running_git_http(home / "git") as server:
+        yield Stage({"https://git.example.org": f"http://{HOST}:{server.port}"})
+
+
 STAGES: Mapping[str, Callable[[Path], AbstractContextManager[Stage]]] = {
     "docs/guides/from-dvc.md": dvc_stage,
     "docs/guides/from-git-lfs.md": lfs_stage,
@@ -167,6 +176,7 @@ STAGES: Mapping[str, Callable[[Path], AbstractContextManager[Stage]]] = {
     "docs/guides/remote-http.md": web_stage,
     "docs/guides/remote-s3.md": s3_stage,
     "docs/guides/remote-ssh.md": ssh_stage,
+    "docs/guides/sharing.md": git_stage,
 }
 """Name of a page → how to make its stage in a home directory.  Raises ServerMissingError."""
 

@@ -46,6 +46,7 @@ _CONFIG = """
 \tlowSpeedLimit = 1
 \tlowSpeedTime = 60
 [protocol]
+\tversion = 2
 \tallow = never
 """
 _ASK_NOTHING = "ssh -o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15"
@@ -249,10 +250,19 @@ class _Place:
         except GitFailedError as error:
             raise _no_commit(self.url, revision) from error
 
+    def _forget_promisor(self) -> None:
+        for key in ("promisor", "partialclonefilter"):
+            with contextlib.suppress(GitFailedError):  # it is not set
+                run_git(self.path, "config", "--unset-all", f"remote.origin.{key}")
+
     def _fetch(self, depth: list[str], filtered: str, references: list[str]) -> None:
         """Fetch as little as the server knows how to give."""
-        ways = [[*depth, f"--filter={filtered}"], [*depth, "--filter=blob:none"], depth, []]
+        partly = [[*depth, f"--filter={filtered}"], [*depth, "--filter=blob:none"]]
+        ways = [*partly, [*depth, "--no-filter"], ["--no-filter"]]
         for way in ways:
+            if way not in partly:
+                # Of a clone that is whole nothing is fetched later, which git would try for ever without a git server.
+                self._forget_promisor()
             try:
                 run_git(self.path, *_QUIET, *way, "origin", *references)
                 return

@@ -225,7 +225,7 @@ OWNED_KEYS = ("version", "kind", "digest", "size", "files", "executable", "type"
 def _rewrite(pointer: Pointer, old: bytes) -> bytes:
     import tomlkit  # 28 ms, and only where a pointer that exists changes
 
-    document = tomlkit.parse(old)
+    document = tomlkit.parse(_with_digest(old, pointer.digest))
     _update(document, _settings(pointer), OWNED_KEYS)
     for name in ("meta", "source"):
         table: Mapping[str, Any] = getattr(pointer, name)
@@ -236,6 +236,18 @@ def _rewrite(pointer: Pointer, old: bytes) -> bytes:
         else:
             document[name] = dict(table)
     return tomlkit.dumps(document).encode()
+
+
+def _with_digest(old: bytes, digest: Digest) -> bytes:
+    """Return a pointer with the digest in its place behind the kind, if it has none and that place is found."""
+    before = tomllib.loads(old.decode())
+    if "digest" in before or not digest:
+        return old
+    new = re.sub(rb"^(kind[ \t]*=[^\r\n]*)", rb'\1\ndigest = "%s"' % digest.encode(), old, count=1, flags=re.MULTILINE)
+    try:
+        return new if tomllib.loads(new.decode()) == {**before, "digest": digest} else old
+    except ValueError:
+        return old
 
 
 def _update(table: Any, wanted: Mapping[str, Any], owned: Iterable[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from vstore.errors import InvalidError, RemoteExtraMissingError
 from vstore.remote.fsspec_transport.driver import Driver, Place, find_filesystem
@@ -38,9 +39,18 @@ ORIGINS: Mapping[str, str] = {
     **dict.fromkeys(("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"), "buckets.BucketOrigin"),
     **dict.fromkeys(("sftp", "ssh"), "files.SftpOrigin"),
     **dict.fromkeys(("hdfs", "webhdfs", "swebhdfs"), "files.HadoopOrigin"),
-    **dict.fromkeys(("webdav", "webdavs"), "web.WebdavOrigin"),
 }
 """How what is not ours is read by a transport of a protocol: module below ``origins``, and class."""
+
+WEB_ORIGINS: Mapping[str, str] = {
+    **dict.fromkeys(("http", "https"), "open_web"),
+    **dict.fromkeys(("webdav", "webdavs"), "open_webdav_origin"),
+}
+"""How it is read from web servers, where a file has another address than a folder: function of ``origins.web``."""
+
+
+def _import(room: str) -> Any:
+    return importlib.import_module(f"{__package__}.{room}")
 
 
 def find_driver(scheme: str) -> Driver | None:
@@ -72,17 +82,17 @@ def open_fsspec(url: str, options: Mapping[str, str], *, timeout_s: float) -> Tr
 def open_fsspec_origin(url: str, options: Mapping[str, str], *, timeout_s: float) -> Origin:
     """Open a URL to read what is there, whatever it is called; see ``open_fsspec``."""
     scheme = url.partition("://")[0].lower()
-    if scheme in ("http", "https"):
+    if scheme in WEB_ORIGINS:
         _check_form(url)
         place = Place(url, dict(options), timeout_s)
         driver = find_driver(scheme)
         assert driver is not None
         _check_options(place, driver)
-        origin: Origin = importlib.import_module(f"{__package__}.origins.web").open_web(place)
-        return origin
+        open_web: Callable[[Place], Origin] = getattr(_import("origins.web"), WEB_ORIGINS[scheme])
+        return open_web(place)
     transport = open_fsspec(url, options, timeout_s=timeout_s)
     room, _, name = ORIGINS.get(scheme, "files.FsspecOrigin").partition(".")
-    kind: Callable[[Transport], Origin] = getattr(importlib.import_module(f"{__package__}.origins.{room}"), name)
+    kind: Callable[[Transport], Origin] = getattr(_import(f"origins.{room}"), name)
     return kind(transport)
 
 

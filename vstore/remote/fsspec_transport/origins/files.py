@@ -40,7 +40,12 @@ class SftpOrigin(Origin):
         while folders:
             folder = folders.pop()
             with self._transport._session(f"list {folder or 'everything'}", folder) as session:
-                found = session.list(self._path(folder.rstrip("/")))
+                try:
+                    found = session.list(self._path(folder.rstrip("/")))
+                except FileNotFoundError:
+                    if folder:
+                        raise
+                    return
                 links = [name for name, listed in found if stat.S_ISLNK(listed.mode)]
                 targets = {name: session.find(self._path(folder + name)) for name in links}
             for name, listed in found:

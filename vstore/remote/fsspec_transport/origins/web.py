@@ -7,7 +7,7 @@ import datetime
 import email.utils
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from vstore.errors import Cause, InvalidError, KeyNotFoundError, RemoteUnavailableError, VstoreError
 from vstore.remote.fsspec_transport.driver import Place, import_driver
@@ -16,8 +16,8 @@ from vstore.remote.fsspec_transport.http.address import Address, find_address
 from vstore.remote.fsspec_transport.http.pages import parse_date
 from vstore.remote.fsspec_transport.http.static import CONNECTIONS
 from vstore.remote.fsspec_transport.http.transport import parse_range
-from vstore.remote.fsspec_transport.http.webdav import WebdavTransport
-from vstore.remote.origin import Item, Origin, dated_lock
+from vstore.remote.fsspec_transport.http.webdav import WebdavTransport, open_webdav
+from vstore.remote.origin import Item, Origin, dated_lock, join_url
 
 if TYPE_CHECKING:
     from vstore.remote.fsspec_transport.http.connections import Answer, Connections
@@ -158,16 +158,22 @@ def open_web(place: Place) -> WebOrigin:
 
 
 class WebdavOrigin(Origin):
-    """What a URL names at a WebDAV server: a file or a folder, known by date and size."""
+    """What a URL names at a WebDAV server: a file or a folder, known by date and size.
+
+    ``transport`` is at the folder above, since the addresses of files do not end as those of folders do; ``name`` is ""
+    where there is none.
+    """
 
     most_at_once = _MOST_AT_ONCE
 
-    def __init__(self, transport: WebdavTransport) -> None:
-        self.url = transport.url
+    def __init__(self, transport: WebdavTransport, name: str) -> None:
+        self.url = join_url(transport.url, name)
         self._transport = transport
+        self._name = name
 
     def look(self, path: str) -> Item | None:
-        found = self._transport._find(path, action=f"look for {path or 'it'}")
+        where = self._path(path)
+        found = self._transport._find(where, action=f"look for {where}") if where else None
         if found is None or found.is_folder:
             return None
         return Item(path, found.size_bytes, dated_lock(found.modified_s, found.size_bytes))
@@ -176,18 +182,30 @@ class WebdavOrigin(Origin):
         folders = [""]
         while folders:
             folder = folders.pop()
-            for found in self._transport._scan(folder):
+            for found in self._transport._scan(f"{self._path(folder)}/".removeprefix("/")):
                 if found.is_folder:
-                    folders.append(f"{folder}{found.name}/")
+                    folders.append(folder + found.name + "/")
                 else:
                     lock = dated_lock(found.modified_s, found.size_bytes)
                     yield Item(folder + found.name, found.size_bytes, lock)
 
     def read(self, item: Item, start: int, length: int) -> bytes:
         try:
-            return self._transport._get(item.path, start, length)
+            return self._transport._get(self._path(item.path), start, length)
         except KeyNotFoundError as error:
             raise self.changed(item) from error
 
     def close(self) -> None:
         self._transport.close()
+
+    def _path(self, path: str) -> str:
+        return f"{self._name}/{path}".strip("/")
+
+
+def open_webdav_origin(place: Place) -> WebdavOrigin:
+    """Open a file or folder of a WebDAV server.  Raises RemoteExtraMissingError, InvalidError."""
+    scheme, mark, rest = place.url.rstrip("/").partition("://")
+    above, _, name = rest.rpartition("/")
+    if not above:
+        return WebdavOrigin(open_webdav(place), "")
+    return WebdavOrigin(open_webdav(place._replace(url=f"{scheme}{mark}{above}")), unquote(name))

@@ -246,7 +246,7 @@ def bring_awaited(repo: Repo, path: RelPath) -> bool:
         return False
     url, lock = str(pointer.source["url"]), pointer.source.get("lock", "")
     with repo.using_cache(), open_source(repo, url) as origin:
-        found = survey(repo, origin, url)
+        found = survey(repo, origin, url, was_tree=pointer.is_tree)
         if lock and found.lock != lock:
             message = f"{origin.url} is another version now than the one that {path}{POINTER_SUFFIX} names"
             raise SourceChangedError(message, path=path, url=origin.url)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -98,13 +99,27 @@ def _resolve(repo: Repo, url: str) -> tuple[str, Mapping[str, str]]:
     return f"{settings.url.rstrip('/')}/{path}", settings.options
 
 
-def survey(repo: Repo, origin: Origin, url: str) -> Survey:
-    """Find out what a URL names now.  Raises KeyNotFoundError where nothing is, NameRefusedError before any is read."""
+def survey(repo: Repo, origin: Origin, url: str, *, was_tree: bool = False) -> Survey:
+    """Find out what a URL names now; what ``was_tree`` is taken for a folder first, which saves a request.
+
+    Raises KeyNotFoundError where nothing is, NameRefusedError for names that no tree may hold, before any is read.
+    """
     is_web = url.lower().startswith(("http://", "https://"))
-    if is_web or not url.endswith("/"):
-        item = origin.look("")
-        if item is not None:
-            return Survey(False, [item], item.lock)
+    ways: list[Callable[[Origin], Survey | None]] = [_find_file, functools.partial(_find_folder, repo)]
+    if was_tree or (url.endswith("/") and not is_web):
+        ways.reverse()
+    found = ways[0](origin) or ways[1](origin)
+    if found is None:
+        raise KeyNotFoundError(f"there is nothing at {origin.url}", key=origin.url)
+    return found
+
+
+def _find_file(origin: Origin) -> Survey | None:
+    item = origin.look("")
+    return None if item is None else Survey(False, [item], item.lock)
+
+
+def _find_folder(repo: Repo, origin: Origin) -> Survey | None:
     items = []
     skipped = 0
     for item in origin.list():
@@ -115,7 +130,7 @@ def survey(repo: Repo, origin: Origin, url: str) -> Survey:
     if skipped:
         repo.reporter.note(f"{skipped:,} files of {origin.url} were skipped: they belong to git or vstore")
     if not items:
-        raise KeyNotFoundError(f"there is nothing at {origin.url}", key=origin.url)
+        return None
     items.sort(key=lambda item: item.path)
     Tree(make_entry(item, _NO_DIGEST, item.size_bytes or 0) for item in items)
     return Survey(True, items, listing_lock(items))

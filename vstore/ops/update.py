@@ -123,7 +123,7 @@ def _check_untouched(repo: Repo, path: RelPath, pointer: Pointer) -> None:
 def _update_url(repo: Repo, path: RelPath, pointer: Pointer, way: Way, *, dry_run: bool) -> Updated:
     url, lock = str(pointer.source["url"]), str(pointer.source.get("lock", ""))
     with repo.using_cache(), open_source(repo, url) as origin:
-        found = survey(repo, origin, url)
+        found = survey(repo, origin, url, was_tree=pointer.is_tree)
         known = load_listing(repo, lock)
         outline = Updated(
             path,

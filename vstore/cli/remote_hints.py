@@ -155,6 +155,13 @@ PERMISSIONS: Mapping[str, Mapping[str, str]] = {
 }
 """By kind of store and action: what has to be allowed."""
 
+_AT_SOURCE_AGAIN = "look at the URL; if it is right, run the same command again"
+_AT_SOURCE = (
+    "look at the URL; options and credentials are those of a remote: `vstore remote add NAME URL`, then import"
+    " remote://NAME/PATH"
+)
+"""Of what is imported by a URL of its own."""
+
 _OPTIONS = {"s3": "endpoint_url", "gs": "endpoint_url"}
 """Which option holds the address of a server; elsewhere it is part of the URL."""
 
@@ -190,7 +197,10 @@ def hint_for_remote(fields: Mapping[str, Any]) -> str | None:
     place = rest.partition("/")[0]
     action = str(fields.get("action") or "").partition(" ")[0]
     permissions = PERMISSIONS.get(store, {})
-    return _AT_STORE.get(store, {}).get(cause, _HINTS[cause]).format(
+    template = _AT_STORE.get(store, {}).get(cause, _HINTS[cause])
+    if fields.get("imported") and "`vstore remote" in template:
+        return _AT_SOURCE_AGAIN if cause.is_passing else _AT_SOURCE
+    return template.format(
         name=name,
         url=shlex.quote(url),
         option=_OPTIONS.get(store, "url"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from vstore.errors import InvalidError, KeyNotFoundError
+from vstore.errors import InvalidError, KeyNotFoundError, RemoteDeniedError, RemoteUnavailableError
 from vstore.objects.digest import Digest
 from vstore.objects.names import find_refusal, is_reserved
 from vstore.objects.tree import EXECUTABLE, FILE, Entry, Tree
@@ -82,11 +82,21 @@ def open_source(repo: Repo, url: str) -> Iterator[Origin]:
     Raises RemoteNotFoundError, RemoteExtraMissingError, InvalidError.
     """
     real, options = _resolve(repo, url)
+    try:
+        with _open(repo, real, options) as origin:
+            yield origin
+    except (RemoteUnavailableError, RemoteDeniedError) as error:
+        if "remote" not in error.fields:  # that of a push has it already
+            remote = url.removeprefix(_REMOTE).partition("/")[0] if url.startswith(_REMOTE) else None
+            error.fields.update({"imported": True} if remote is None else {"remote": remote})
+        raise
+
+
+def _open(repo: Repo, real: str, options: Mapping[str, str]) -> Origin:
     origin = open_origin(real, options, root=repo.work_tree, timeout_s=repo.config.timeout_s)
     if not is_known_place(real):
         repo.reporter.warn(f"the driver for {real.partition('://')[0]}:// is none that vstore is tested with")
-    with RetryingOrigin(origin, tell=repo.reporter.note) as retrying:
-        yield retrying
+    return RetryingOrigin(origin, tell=repo.reporter.note)
 
 
 def _resolve(repo: Repo, url: str) -> tuple[str, Mapping[str, str]]:

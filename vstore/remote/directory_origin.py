@@ -34,7 +34,7 @@ class DirectoryOrigin(Origin):
         except _ABSENT:
             return None
         except OSError as error:
-            raise from_os_error(error, self.url, f"look for {path or 'it'}") from error
+            raise from_os_error(error, self.url, f"look for {path}" if path else "look") from error
         return _item(path, found) if stat.S_ISREG(found.st_mode) else None
 
     def list(self) -> Iterator[Item]:
@@ -66,7 +66,7 @@ class DirectoryOrigin(Origin):
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 raise self.changed(item) from error
-            raise from_os_error(error, self.url, f"read {item.path or 'it'}") from error
+            raise from_os_error(error, self.url, f"read {item.path}".rstrip()) from error
         if _item(item.path, found).lock != item.lock or len(data) != length:
             raise self.changed(item)
         return data

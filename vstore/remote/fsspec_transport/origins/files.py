@@ -31,7 +31,7 @@ class SftpOrigin(Origin):
         self._transport = transport
 
     def look(self, path: str) -> Item | None:
-        with self._transport._session(f"look for {path or 'it'}", path) as session:
+        with self._transport._session(f"look for {path}" if path else "look", path) as session:
             found = session.find(self._path(path))
         return _sftp_item(path, found) if found is not None and stat.S_ISREG(found.mode) else None
 
@@ -56,7 +56,7 @@ class SftpOrigin(Origin):
                     yield _sftp_item(folder + name, what)
 
     def read(self, item: Item, start: int, length: int) -> bytes:
-        with self._transport._session(f"read {item.path or 'it'}", item.path) as session:
+        with self._transport._session(f"read {item.path}".rstrip(), item.path) as session:
             try:
                 what, data = session.read(self._path(item.path), start, length)
             except FileNotFoundError as error:
@@ -85,7 +85,7 @@ class HadoopOrigin(Origin):
         self._transport = transport
 
     def look(self, path: str) -> Item | None:
-        with self._transport._errors(f"look for {path or 'it'}", path):
+        with self._transport._errors(f"look for {path}" if path else "look", path):
             try:
                 status = self._transport._files.get_status(self._path(path))
             except FileNotFoundError:
@@ -108,7 +108,7 @@ class HadoopOrigin(Origin):
                     yield _hadoop_item(folder + status.name, status)
 
     def read(self, item: Item, start: int, length: int) -> bytes:
-        with self._transport._errors(f"read {item.path or 'it'}", item.path):
+        with self._transport._errors(f"read {item.path}".rstrip(), item.path):
             try:
                 data = self._transport._files.read(self._path(item.path), start, length)
             except FileNotFoundError as error:
@@ -137,7 +137,7 @@ class FsspecOrigin(Origin):
 
     def look(self, path: str) -> Item | None:
         try:
-            with self._transport._foreign_errors(f"look for {path or 'it'}", path):
+            with self._transport._foreign_errors(f"look for {path}" if path else "look", path):
                 self._transport._filesystem.invalidate_cache()
                 info = self._transport._ask("info", self._path(path))
         except KeyNotFoundError:
@@ -157,7 +157,7 @@ class FsspecOrigin(Origin):
 
     def read(self, item: Item, start: int, length: int) -> bytes:
         try:
-            with self._transport._foreign_errors(f"read {item.path or 'it'}", item.path):
+            with self._transport._foreign_errors(f"read {item.path}".rstrip(), item.path):
                 path = self._path(item.path)
                 data = self._transport._ask("cat_file", path, start=start, end=start + length, size_bytes=length)
         except KeyNotFoundError as error:

@@ -122,7 +122,7 @@ class WebOrigin(Origin):
         except VstoreError:
             raise
         except Exception as error:
-            raise from_foreign(error, self.url, "read it", "such file") from error
+            raise from_foreign(error, self.url, "read the file", "such file") from error
 
 
 def _find_lock(headers: Mapping[str, str], size_bytes: int | None) -> str:

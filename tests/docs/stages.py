@@ -126,6 +126,27 @@ def web_stage(home: Path) -> Iterator[Stage]:
 
 
 @contextlib.contextmanager
+def import_stage(home: Path) -> Iterator[Stage]:
+    """A static site that shows ``~/www``, and an S3 server with a bucket in which somebody publishes data."""
+    folder = home.parent / "site"
+    folder.mkdir()
+    with contextlib.ExitStack() as stack:
+        try:
+            site = stack.enter_context(running(start_static, FileServer, folder))
+        except ServerMissingError:
+            site = stack.enter_context(running_site(folder))
+        (home / "www").symlink_to(site.folder)
+        server = stack.enter_context(running_moto())
+        client = server.client()
+        client.create_bucket(Bucket="open-data")
+        for name in ("2023.csv", "2024.csv"):
+            client.put_object(Bucket="open-data", Key=f"lake/weather/{name}", Body=b"1,2,3,4\n" * 70)
+        environ = {"AWS_ACCESS_KEY_ID": server.key, "AWS_SECRET_ACCESS_KEY": server.secret}
+        real = {"https://data.example.org": f"http://{HOST}:{site.port}", "https://s3.example.org": server.endpoint_url}
+        yield Stage(real, environ)
+
+
+@contextlib.contextmanager
 def gcs_stage(home: Path) -> Iterator[Stage]:
     """A stand-in for Google Cloud Storage, with the bucket of the page and the file of a service account."""
     with running_gcs() as server:
@@ -170,6 +191,7 @@ def git_stage(home: Path) -> Iterator[Stage]:
 STAGES: Mapping[str, Callable[[Path], AbstractContextManager[Stage]]] = {
     "docs/guides/from-dvc.md": dvc_stage,
     "docs/guides/from-git-lfs.md": lfs_stage,
+    "docs/guides/import-url.md": import_stage,
     "docs/guides/remote-azure.md": azure_stage,
     "docs/guides/remote-gcs.md": gcs_stage,
     "docs/guides/remote-hdfs.md": hdfs_stage,

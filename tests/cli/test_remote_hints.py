@@ -43,6 +43,14 @@ def test_every_cause_has_a_hint(cause: Cause, url: str) -> None:
         assert hint.count("`") % 2 == 0
 
 
+@pytest.mark.parametrize("cause", Cause)
+def test_hint_of_an_import_names_no_remote(cause: Cause) -> None:
+    """What is imported by a URL of its own has no settings; the hint says how it could."""
+    hint = str(hint_for_remote({"cause": cause.value, "url": "s3://bucket/x", "imported": True}))
+    assert "vstore remote set" not in hint and "vstore remote list" not in hint
+    assert "remote://NAME/PATH" in hint or "vstore remote" not in hint
+
+
 def test_hint_names_what_is_known() -> None:
     """The remote, its region and its container are named where the error knows them."""
     fields = {"cause": "region", "url": "s3://bucket", "remote": "store", "region": "eu-central-1"}

@@ -101,7 +101,7 @@ def _plain(text: str) -> str:
 
 def _result_of(words: list[str]) -> type:
     """Return the dataclass that the function of the api for a verb returns: ``remote list`` is ``remote_list``."""
-    found = typing.get_type_hints(getattr(api, "_".join(words)))["return"]
+    found = typing.get_type_hints(getattr(api, "_".join(words).replace("-", "_")))["return"]
     assert dataclasses.is_dataclass(found) and isinstance(found, type), f"{words} returns no document"
     return found
 

@@ -13,9 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.objects.strategies import Damage, damages, pointers
-from vstore.errors import InvalidError, NewerFormatError, PointerInvalidError, VstoreError
-from vstore.objects.digest import hash_bytes
-from vstore.objects.pointer import MAX_POINTER_BYTES, Pointer, pointer_from_bytes, pointer_to_bytes
+from vstore.errors import InvalidError, NewerFormatError, NotDownloadedError, PointerInvalidError, VstoreError
+from vstore.objects.digest import Digest, hash_bytes
+from vstore.objects.pointer import (
+    MAX_POINTER_BYTES,
+    Pointer,
+    awaited_from_bytes,
+    pointer_from_bytes,
+    pointer_to_bytes,
+)
 
 _DIGEST = hash_bytes(b"", "xxh128")
 _FILE = Pointer("file", _DIGEST, 5)
@@ -236,3 +242,50 @@ def test_noise(data: bytes) -> None:
         pointer_from_bytes(data, "p")
     except VstoreError:
         pass
+
+
+AWAITED = b"""version = 1
+# mine
+kind = "tree"
+size = 10
+files = 2
+
+[source]
+url = "s3://bucket/x"
+lock = "list:1"
+"""
+
+
+def test_import_that_was_not_downloaded_yet() -> None:
+    """Without a digest an import is none that can be used, but what its pointer says can be read."""
+    with pytest.raises(NotDownloadedError) as error:
+        pointer_from_bytes(AWAITED, "x.vstore")
+    assert error.value.fields == {"path": "x.vstore"}
+    pointer = awaited_from_bytes(AWAITED, "x.vstore")
+    assert pointer.is_awaited
+    assert (pointer.kind, pointer.size_bytes, pointer.files) == ("tree", 10, 2)
+    assert pointer_to_bytes(pointer) == AWAITED.replace(b"# mine\n", b"")
+    assert pointer_to_bytes(pointer, AWAITED) == AWAITED
+
+
+def test_downloading_keeps_what_a_person_wrote() -> None:
+    """When the data came, the digest gets its place in the file, and the rest stays."""
+    pointer = awaited_from_bytes(AWAITED, "x.vstore")
+    done = dataclasses.replace(pointer, digest=Digest("xxh128:" + 32 * "a"), size_bytes=11)
+    assert pointer_to_bytes(done, AWAITED) == AWAITED.replace(
+        b"size = 10\n", b'digest = "xxh128:%s"\nsize = 11\n' % (32 * b"a")
+    )
+
+
+def test_digest_behind_an_odd_kind() -> None:
+    """Where the place for the digest is not found it stands somewhere else, but never in a table of people."""
+    text = b'version = 1\n"kind" = "file"\n\n[meta]\nkind = "camera"\n\n[source]\nurl = "s3://bucket/x"\n'
+    done = dataclasses.replace(awaited_from_bytes(text, "x.vstore"), digest=Digest("xxh128:" + 32 * "a"))
+    assert pointer_from_bytes(pointer_to_bytes(done, text), "x.vstore") == done
+
+
+@pytest.mark.parametrize("source", [b"", b"[source]\n", b"[source]\nurl = 1\n", b'[source]\nrepo = "x"\n'])
+def test_digest_is_missing(source: bytes) -> None:
+    """A pointer without a digest is broken unless a URL says where the data is."""
+    with pytest.raises(PointerInvalidError):
+        awaited_from_bytes(b'version = 1\nkind = "file"\nsize = 1\n' + source, "x.vstore")

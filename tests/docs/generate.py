@@ -13,6 +13,7 @@ import ast
 import dataclasses
 import importlib
 import inspect
+import keyword
 import re
 import sys
 import tempfile
@@ -101,7 +102,8 @@ def _plain(text: str) -> str:
 
 def _result_of(words: list[str]) -> type:
     """Return the dataclass that the function of the api for a verb returns: ``remote list`` is ``remote_list``."""
-    found = typing.get_type_hints(getattr(api, "_".join(words).replace("-", "_")))["return"]
+    name = "_".join(words).replace("-", "_")
+    found = typing.get_type_hints(getattr(api, f"{name}_" if keyword.iskeyword(name) else name))["return"]
     assert dataclasses.is_dataclass(found) and isinstance(found, type), f"{words} returns no document"
     return found
 

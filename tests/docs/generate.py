@@ -64,7 +64,7 @@ def _cli_page() -> Iterator[str]:
     for section, verbs in VERBS.items():
         yield f"## {section}\n"
         for name in verbs:
-            yield from _verb(name, importlib.import_module(f"vstore.cli.commands.{name}").command, known)
+            yield from _verb(name, importlib.import_module(f"vstore.cli.commands.{_python_name(name)}").command, known)
 
 
 def _verb(
@@ -100,10 +100,13 @@ def _plain(text: str) -> str:
 # Results
 
 
+def _python_name(verb: str) -> str:
+    return f"{verb}_" if keyword.iskeyword(verb) else verb.replace("-", "_")
+
+
 def _result_of(words: list[str]) -> type:
     """Return the dataclass that the function of the api for a verb returns: ``remote list`` is ``remote_list``."""
-    name = "_".join(words).replace("-", "_")
-    found = typing.get_type_hints(getattr(api, f"{name}_" if keyword.iskeyword(name) else name))["return"]
+    found = typing.get_type_hints(getattr(api, _python_name("_".join(words))))["return"]
     assert dataclasses.is_dataclass(found) and isinstance(found, type), f"{words} returns no document"
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import os
+import re
 import signal
 import threading
 import time
@@ -302,6 +303,15 @@ class TestWeb:
             project.ok("import-url", f"{url}/x.bin")
         assert project.read("x.bin") == FOLDER["large.bin"]
 
+    @pytest.mark.parametrize("validator", ["ETag", "Last-Modified", None])
+    def test_parts_that_do_not_say_of_what(self, project: Project, validator: str | None) -> None:
+        """A server that was told of which version a part is wanted need not say it again."""
+        with simple_site(FOLDER["large.bin"], with_length=True, breaks=0, parts=True, validator=validator) as url:
+            done = project.ok("import-url", f"{url}/x.bin", "--json").json()
+        kind = {"ETag": "etag:", "Last-Modified": "modified:", None: "size:"}[validator]
+        assert done["lock"].startswith(kind)
+        assert project.read("x.bin") == FOLDER["large.bin"]
+
     def test_folder_has_no_name(self, project: Project, site: Place) -> None:
         """A URL that ends with a slash says not what its data is called."""
         refused = project.run("import-url", f"{site.url}/")
@@ -526,17 +536,32 @@ class meanwhile:  # noqa: N801 - it reads as a word of the sentence
 
 
 class simple_site:  # noqa: N801 - as above
-    """A web server that knows neither parts nor, perhaps, lengths, and breaks off some answers."""
+    """A web server that knows neither parts nor lengths, unless it should, and breaks off some answers."""
 
-    def __init__(self, data: bytes, *, with_length: bool, breaks: int) -> None:
+    def __init__(
+        self, data: bytes, *, with_length: bool, breaks: int, parts: bool = False, validator: str | None = "ETag"
+    ) -> None:
         left = [breaks]
+        values = {"ETag": '"one"', "Last-Modified": "Fri, 27 Nov 2026 10:00:00 GMT"}
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                found = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+                if parts and found:
+                    start, end = int(found[1]), int(found[2]) + 1
+                    self.send_response(206)
+                    self.send_header("Content-Length", str(end - start))
+                    self.send_header("Content-Range", f"bytes {start}-{end - 1}/{len(data)}")
+                    if validator and "If-Range" not in self.headers:
+                        self.send_header(validator, values[validator])
+                    self.end_headers()
+                    self.wfile.write(data[start:end])
+                    return
                 self.send_response(200)
-                self.send_header("ETag", '"one"')
+                if validator:
+                    self.send_header(validator, values[validator])
                 if with_length:
                     self.send_header("Content-Length", str(len(data)))
                 else:

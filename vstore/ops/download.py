@@ -71,7 +71,7 @@ class _Download:
         """Begin a large file, or go on with it; return how much of it is here."""
         if item.size_bytes is not None and item.size_bytes <= SMALL_BYTES and item.has_ranges:
             return 0
-        is_resumable = item.lock and item.has_ranges and not item.lock.startswith("etag:W/")
+        is_resumable = item.is_firm and item.has_ranges
         name = "\n".join((self._origin.url, item.path, item.lock)) if is_resumable else ""
         arrival = Arrival(self._repo.cache, name)
         if arrival.size_bytes > (item.size_bytes or 0):

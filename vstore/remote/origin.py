@@ -35,6 +35,14 @@ class Item(NamedTuple):
     has_ranges: bool = True
     """Whether parts can be asked for; where not, and where the size is not known, ``iter_whole`` reads."""
 
+    @property
+    def is_firm(self) -> bool:
+        """Whether the lock is enough to put parts together that were read at different times.
+
+        A size alone is not, nor is a tag that the server calls weak: it means the same page, not the same bytes.
+        """
+        return bool(self.lock) and not self.lock.startswith(("size:", "etag:W/"))
+
 
 class Origin(ABC):
     """One URL, which names a file, or a folder of files.
@@ -112,7 +120,7 @@ class RetryingOrigin(Origin):
             nonlocal pieces
             try:
                 if pieces is None:
-                    if handed and not item.lock:
+                    if handed and not item.is_firm:
                         raise self.changed(item)  # nobody could tell whether it goes on where it stopped
                     pieces = _skip(self.inner.iter_whole(item), handed)
                 return next(pieces, None)

@@ -14,6 +14,7 @@ from vstore.remote.fsspec_transport.sftp.transport import SftpTransport
 from vstore.remote.fsspec_transport.transport import FsspecTransport, modified_s
 from vstore.remote.origin import Item, Origin, dated_lock
 
+_PIECE_BYTES = 1024 * 1024
 _TAGS = ("ETag", "etag", "generation", "sha", "checksum", "hash")
 """What drivers call a version, if it is text or a number."""
 
@@ -165,6 +166,14 @@ class FsspecOrigin(Origin):
         if len(data) != length:
             raise self.changed(item)
         return bytes(data)
+
+    def iter_whole(self, item: Item) -> Iterator[bytes]:
+        with (
+            self._transport._foreign_errors(f"read {item.path}".rstrip(), item.path),
+            self._transport._filesystem.open(self._path(item.path), "rb") as file,
+        ):
+            while piece := file.read(_PIECE_BYTES):
+                yield piece
 
     def close(self) -> None:
         self._transport.close()

@@ -98,6 +98,7 @@ class Config:
     jobs: int
     in_flight_bytes: int
     timeout_s: float
+    fs_cache_bytes: int
     remotes: Mapping[str, RemoteSettings]
     _settings: Mapping[str, Setting] = field(repr=False)
     _all: tuple[Setting, ...] = field(repr=False)
@@ -180,6 +181,7 @@ def _make_config(found: list[Setting], environ: Mapping[str, str], root: Path | 
         jobs=reader.get(known.JOBS),
         in_flight_bytes=reader.get(known.IN_FLIGHT),
         timeout_s=reader.get(known.TIMEOUT),
+        fs_cache_bytes=reader.get(known.FS_CACHE_SIZE),
         remotes=MappingProxyType({name: reader.remote(name) for name in sorted(names)}),
         _settings=MappingProxyType(reader.settings),
         _all=tuple(found),

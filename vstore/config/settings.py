@@ -133,6 +133,12 @@ TIMEOUT = Definition(
     "transfer.timeout", SECONDS, "30", "After how many seconds of silence a request counts as stalled."
 )
 IN_FLIGHT = Definition("transfer.in_flight", SIZE, "128M", "How much data transfers may hold in memory.")
+FS_CACHE_SIZE = Definition(
+    "fs.cache_size",
+    SIZE,
+    "4G",
+    "How much of what is read from remotes without fetching it is kept on disk, beside the cache.",
+)
 REMOTE_URL = Definition("remote.NAME.url", TEXT, None, "Where the remote is: a URL, or the path of a directory.")
 READ_ONLY = Definition("remote.NAME.read_only", BOOL, "false", "Whether pushing to the remote is refused.")
 LISTING = Definition(
@@ -158,6 +164,7 @@ SETTINGS: tuple[Definition[Any], ...] = (
     JOBS,
     IN_FLIGHT,
     TIMEOUT,
+    FS_CACHE_SIZE,
     REMOTE_URL,
     READ_ONLY,
     LISTING,

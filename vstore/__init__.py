@@ -79,6 +79,7 @@ if TYPE_CHECKING:
         diff,
         doctor,
         du,
+        exists,
         fetch,
         fsck,
         gc,
@@ -92,9 +93,12 @@ if TYPE_CHECKING:
         migrate_dvc,
         migrate_lfs,
         mv,
+        open,
         open_repo,
+        path,
         pull,
         push,
+        read,
         remote_add,
         remote_check,
         remote_default,
@@ -106,6 +110,7 @@ if TYPE_CHECKING:
         status,
         unlock,
         update,
+        url,
     )
 
 __version__ = "0.1.0"
@@ -182,6 +187,7 @@ __all__ = [
     "diff",
     "doctor",
     "du",
+    "exists",
     "fetch",
     "fsck",
     "gc",
@@ -195,9 +201,12 @@ __all__ = [
     "migrate_dvc",
     "migrate_lfs",
     "mv",
+    "open",
     "open_repo",
+    "path",
     "pull",
     "push",
+    "read",
     "remote_add",
     "remote_check",
     "remote_default",
@@ -209,6 +218,7 @@ __all__ = [
     "status",
     "unlock",
     "update",
+    "url",
 ]
 
 

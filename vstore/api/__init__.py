@@ -27,6 +27,7 @@ from vstore.api.looking import (
     status,
 )
 from vstore.api.migrating import migrate_dvc, migrate_lfs
+from vstore.api.reading import exists, open, path, read, url
 from vstore.api.settings import config_get, config_list, config_set, config_unset
 from vstore.api.sources import get, import_
 from vstore.api.syncing import (
@@ -153,6 +154,7 @@ __all__ = [
     "diff_driver",
     "doctor",
     "du",
+    "exists",
     "fetch",
     "find_work_tree",
     "fsck",
@@ -171,9 +173,12 @@ __all__ = [
     "migrate_dvc",
     "migrate_lfs",
     "mv",
+    "open",
     "open_repo",
+    "path",
     "pull",
     "push",
+    "read",
     "remote_add",
     "remote_check",
     "remote_default",
@@ -188,4 +193,5 @@ __all__ = [
     "status",
     "unlock",
     "update",
+    "url",
 ]

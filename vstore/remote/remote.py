@@ -32,8 +32,8 @@ _NO_BASES: Mapping[Digest, Digest] = {}
 class Remote:
     """A remote as one project sees it.
 
-    Every method but ``read_blob`` asks the remote anew; so does each reader, once.  All of them raise RemoteUnavailableError,
-    RemoteDeniedError and, where a newer vstore wrote the remote, NewerFormatError.
+    Every method but ``read_blob`` asks the remote anew; so does each reader, once.  All of them raise
+    RemoteUnavailableError, RemoteDeniedError and, where a newer vstore wrote the remote, NewerFormatError.
     """
 
     def __init__(self, site: Site, *, name: str) -> None:

@@ -1,0 +1,130 @@
+"""A library: one version of one repository, open for reading by any number of threads."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+from vstore.elsewhere import open_elsewhere
+from vstore.objects.names import RelPath
+from vstore.objects.tree_text import TreeText
+from vstore.ops.reading.contents import Contents
+from vstore.ops.reading.file import ReadFile
+from vstore.ops.reading.node import Node
+from vstore.ops.reading.pieces import Pieces
+from vstore.ops.reading.stretches import STEP_BYTES, ChunkStretches
+from vstore.ops.reading.view import Trees, View
+from vstore.ops.resolve import get_git
+from vstore.progress import SILENT, Reporter
+from vstore.repo import Repo, open_repo
+
+
+class Library:
+    """Reads the files of a revision or, if ``rev`` is None, of what the pointers in the work tree say now.
+
+    ``remote`` names the one to read from what is not here; by default each artifact's own, else the default remote.
+    Thread-safe, but not for a process that was forked.  ``close`` is called when it is closed.
+    Raises RevisionNotFoundError, GitRepositoryNotFoundError.
+    """
+
+    def __init__(self, repo: Repo, rev: str | None, *, remote: str | None, close: Callable[[], object]) -> None:
+        self.repo = repo
+        self.remote = remote
+        commit = repo.rev if rev is None else get_git(repo).resolve(rev)
+        self.view = View(repo, commit, Trees(repo, remote))
+        self._pieces = Pieces(repo, remote)
+        self._contents = Contents(repo, self.view, self._pieces)
+        self._close = close
+
+    def open(self, path: RelPath) -> ReadFile:
+        """Open a file.  Raises PathNotFoundError, InvalidError for a directory, ObjectMissingError."""
+        return self.open_node(self.view.get_file(path))
+
+    def open_node(self, node: Node, *, owning: bool = False) -> ReadFile:
+        """Open a file that was found; if ``owning``, the library is closed with it."""
+        stretches = self._contents.open(node)
+        remote = isinstance(stretches, ChunkStretches)
+        return ReadFile(node, stretches, prove=remote, close=self.close if owning else _nothing)
+
+    def is_in_work_tree(self, node: Node) -> bool:
+        """Tell whether the work tree holds exactly what this version has of a file, or of a tracked directory."""
+        if node.is_file:
+            return node.oid is None and self._contents.is_unmodified(node)
+        owner = self.view.find_owner(node.path)
+        if owner is None:
+            return False
+        snapshot = self.repo.snapshotter().take(self.repo.work_tree / owner.path, owner.path)
+        if snapshot.tree is None:
+            return False
+        now = TreeText(snapshot.tree).iter_below(node.path[len(owner.path) + 1 :])
+        then = (entry for _, entry in self.view.iter_entries(node.path))
+        # Of the root itself the digest would do, but of what is inside it has none.
+        return (self.repo.work_tree / node.path).is_dir() and all(a == b for a, b in zip_longest(now, then))
+
+    def read_ranges(self, wanted: Sequence[tuple[Node, int, int]]) -> Iterator[bytes]:
+        """Yield some stretches (of files, from, length), in their order; what is at a remote is asked for together."""
+        for group in _group(wanted):
+            self._contents.load(group)
+            for node, offset, length in group:
+                with self.open_node(node) as file:
+                    file.seek(offset)
+                    yield file.read(length)
+
+    def close(self) -> None:
+        """Give back connections and files."""
+        self._pieces.close()
+        self._close()
+
+    def __enter__(self) -> Library:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_library(
+    location: str | Path | None,
+    rev: str | None = None,
+    *,
+    remote: str | None = None,
+    start: Path | None = None,
+    reporter: Reporter = SILENT,
+) -> Library:
+    """Open a repository for reading: one on this machine or behind a URL, or by None the one at or above ``start``.
+
+    Raises RepositoryNotFoundError, RevisionNotFoundError, and what opening a repository raises.
+    """
+    with contextlib.ExitStack() as stack:
+        if location is None:
+            repo = stack.enter_context(open_repo(start or Path.cwd(), reporter=reporter))
+        else:
+            repo = stack.enter_context(open_elsewhere(location, rev=rev, start=start, reporter=reporter))
+            rev = None
+        closing = contextlib.ExitStack()
+        library = Library(repo, rev, remote=remote, close=closing.close)
+        closing.push(stack.pop_all())
+        return library
+
+
+_TOGETHER_FILES = 1000
+
+
+def _group(wanted: Sequence[tuple[Node, int, int]]) -> Iterator[list[tuple[Node, int, int]]]:
+    """Yield stretches in groups that are good to hold in memory."""
+    group: list[tuple[Node, int, int]] = []
+    size_bytes = 0
+    for item in wanted:
+        node, offset, length = item
+        group.append(item)
+        size_bytes += min(length, max(0, (node.size_bytes or 0) - offset))
+        if size_bytes >= STEP_BYTES or len(group) >= _TOGETHER_FILES:
+            yield group
+            group, size_bytes = [], 0
+    if group:
+        yield group
+
+
+def _nothing() -> None:
+    """Close nothing."""

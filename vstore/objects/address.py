@@ -56,6 +56,17 @@ def parse_address(text: str) -> Address:
     return Address(repository or None, unquote(rev) if mark and rev else None, text[found.end() :])
 
 
+def split_address(text: str) -> tuple[str, RelPath]:
+    """Return what stands before the path of an address, up to its colon and as it is written, and the path."""
+    found = _ADDRESS.match(text)
+    return ("", text) if found is None else (f"{found['where']}:", text[found.end() :])
+
+
+def join_address(where: str, path: RelPath) -> str:
+    """Return an address, without the protocol, from its two parts."""
+    return f"{where}/{path}" if where and path else where or path
+
+
 def is_addressed(text: str) -> bool:
     """Tell whether a text would be read as more than a path."""
     return _ADDRESS.match(text) is not None

@@ -57,10 +57,7 @@ class Contents:
         return ChunkStretches(node.size_bytes, chunks, lambda digests: self._read_pieces(node, digests))
 
     def load(self, wanted: Sequence[tuple[Node, int, int]]) -> None:
-        """Read what is needed for some stretches (of nodes, from, length) and is only at a remote, with few requests.
-
-        It is kept in memory and on disk for who opens them next.  What cannot be had is passed over.
-        """
+        """Read what is needed for some stretches (of nodes, from, length) and is only at a remote, all at once."""
         groups: dict[str | None, tuple[Pointer, list[Digest]]] = {}
         for node, start, length in wanted:
             if node.digest is None or node.pointer is None or node.size_bytes is None:

@@ -87,7 +87,7 @@ class ReadFile(io.BufferedReader):
         super().__init__(_RawFile(stretches, node.digest if prove else None, close), _BUFFER_BYTES)
         self.path = node.path
         self.digest = node.digest
-        self.size_bytes = stretches.size_bytes
+        self.size = stretches.size_bytes  # as fsspec and those who use it call it
 
     @property
     def name(self) -> str:

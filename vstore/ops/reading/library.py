@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -36,7 +38,8 @@ class Library:
         self.view = View(repo, commit, Trees(repo, remote))
         self._pieces = Pieces(repo, remote)
         self._contents = Contents(repo, self.view, self._pieces)
-        self._close = close
+        self.close = weakref.finalize(self, _close, os.getpid(), self._pieces, close)
+        """Give back connections and files; that happens also when nobody holds the library any more."""
 
     def open(self, path: RelPath) -> ReadFile:
         """Open a file.  Raises PathNotFoundError, InvalidError for a directory, ObjectMissingError."""
@@ -46,7 +49,11 @@ class Library:
         """Open a file that was found; if ``owning``, the library is closed with it."""
         stretches = self._contents.open(node)
         remote = isinstance(stretches, ChunkStretches)
-        return ReadFile(node, stretches, prove=remote, close=self.close if owning else _nothing)
+        # The file holds the library, so that nothing is closed below it.
+        return ReadFile(node, stretches, prove=remote, close=self.close if owning else self._keep)
+
+    def _keep(self) -> None:
+        """Close nothing: others may be reading."""
 
     def is_in_work_tree(self, node: Node) -> bool:
         """Tell whether the work tree holds exactly what this version has of a file, or of a tracked directory."""
@@ -63,19 +70,13 @@ class Library:
         # Of the root itself the digest would do, but of what is inside it has none.
         return (self.repo.work_tree / node.path).is_dir() and all(a == b for a, b in zip_longest(now, then))
 
-    def read_ranges(self, wanted: Sequence[tuple[Node, int, int]]) -> Iterator[bytes]:
-        """Yield some stretches (of files, from, length), in their order; what is at a remote is asked for together."""
+    def load(self, wanted: Sequence[tuple[Node, int, int]]) -> None:
+        """Read what is needed for some stretches (of files, from, length) and is only at a remote, with few requests.
+
+        It is kept for a while, for who opens them next.  What cannot be had is passed over.
+        """
         for group in _group(wanted):
             self._contents.load(group)
-            for node, offset, length in group:
-                with self.open_node(node) as file:
-                    file.seek(offset)
-                    yield file.read(length)
-
-    def close(self) -> None:
-        """Give back connections and files."""
-        self._pieces.close()
-        self._close()
 
     def __enter__(self) -> Library:
         return self
@@ -126,5 +127,7 @@ def _group(wanted: Sequence[tuple[Node, int, int]]) -> Iterator[list[tuple[Node,
         yield group
 
 
-def _nothing() -> None:
-    """Close nothing."""
+def _close(process: int, pieces: Pieces, close: Callable[[], object]) -> None:
+    if process == os.getpid():  # connections and threads stay behind where a process is forked
+        pieces.close()
+        close()

@@ -18,7 +18,7 @@ from vstore.objects.address import PROTOCOL, Address, join_address, parse_addres
 from vstore.objects.names import RelPath
 from vstore.ops.reading.file import ReadFile
 from vstore.ops.reading.library import Library
-from vstore.ops.reading.node import DIRECTORY, Node
+from vstore.ops.reading.node import DIRECTORY, OTHER, Node
 
 Info = dict[str, Any]
 
@@ -90,14 +90,13 @@ class VstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return _info(node, where)
 
     def ls(self, path: str, detail: bool = True, **__: Any) -> list[Any]:
-        """Return what is in a directory, or the file itself."""
+        """Return what is in a directory, or the file itself.  A link that leads to no file is left out."""
         library, where, node = self._get(path)
         with _os_errors(path):
             nodes = library.view.iter_children(node.path) if node.kind == DIRECTORY else [node]
-            return sorted(
-                (_info(each, where) if detail else join_address(where, each.path) for each in nodes),
-                key=lambda each: each["name"] if detail else each,
-            )
+            found = {join_address(where, each.path): each for each in nodes if each.kind != OTHER}
+        names = sorted(found)
+        return [_info(found[name], where) for name in names] if detail else names
 
     def find(
         self, path: str, maxdepth: int | None = None, withdirs: bool = False, detail: bool = False, **more: Any
@@ -111,9 +110,9 @@ class VstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
             return {} if detail else []
         with _os_errors(path):
             nodes = library.view.iter_below(node.path) if node.kind == DIRECTORY else [node]
-            infos = {join_address(where, each.path): each for each in nodes if each.kind != DIRECTORY}
-        names = sorted(infos)
-        return {name: _info(infos[name], where) for name in names} if detail else names
+            found = {join_address(where, each.path): each for each in nodes if each.is_file}
+        names = sorted(found)
+        return {name: _info(found[name], where) for name in names} if detail else names
 
     def exists(self, path: str, **__: Any) -> bool:
         """Tell whether there is something at a path.  Raises what keeps it from being known."""

@@ -11,6 +11,7 @@ import pytest
 from pygit2.enums import ConfigLevel
 
 from tests.command import git
+from tests.integrations import libraries
 from tests.project import Project
 from tests.servers import report
 
@@ -99,3 +100,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for reason, count in sorted(reasons.items()):
             terminalreporter.line(f"{reason} ({count} test{'s' if count > 1 else ''})")
     report.summarize(terminalreporter, reasons)
+    libraries.summarize(terminalreporter)

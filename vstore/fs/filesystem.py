@@ -42,17 +42,17 @@ class VstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def __init__(
         self, repo: str | os.PathLike[str] | None = None, rev: str | None = None, remote: str | None = None, **more: Any
     ) -> None:
+        """``start``, one of ``more``, is where to stand; by default that is the working directory, as it changes."""
         super().__init__(repo, rev, remote, **more)
+        self._start: str | None = more.get("start")
         self.repo = None if repo is None else os.fspath(repo)
         self.rev = rev
         self.remote = remote
         self._libraries = Libraries(remote)
 
     def __reduce__(self) -> Any:
-        """Pickle; whoever unpickles it may stand elsewhere, so a directory becomes absolute."""
-        repo = self.repo or "."
-        place = repo if "://" in repo or not os.path.exists(repo) else os.path.abspath(repo)
-        return _make, (type(self), place, self.rev, self.remote)
+        """Pickle; whoever unpickles it may stand elsewhere, so where we stand goes along."""
+        return _make, (type(self), self.storage_args, {"start": os.getcwd(), **self.storage_options})
 
     # paths
 
@@ -72,7 +72,7 @@ class VstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """Return a version, what stands before its paths, and the path in it."""
         address = parse_address(self._strip_protocol(path))
         rev = self.rev if address.rev is None and address.repository is None else address.rev
-        library = self._libraries.get(address.repository or self.repo, rev)
+        library = self._libraries.get(address.repository or self.repo, rev, self._start or os.getcwd())
         return library, split_address(self._strip_protocol(path))[0], address.path
 
     def _get(self, path: str) -> tuple[Library, str, Node]:
@@ -237,8 +237,8 @@ class VstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
     makedirs = rmdir = rm_file = _rm = touch = cp_file = mkdir
 
 
-def _make(kind: Callable[..., VstoreFileSystem], repo: str, rev: str | None, remote: str | None) -> VstoreFileSystem:
-    return kind(repo=repo, rev=rev, remote=remote)
+def _make(kind: Callable[..., VstoreFileSystem], values: Sequence[Any], options: Info) -> VstoreFileSystem:
+    return kind(*values, **options)
 
 
 def _range_of(start: int | None, end: int | None, size: int) -> tuple[int, int]:

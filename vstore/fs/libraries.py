@@ -28,17 +28,16 @@ class Libraries:
         self._lock = threading.Lock()
         self._open: OrderedDict[_Key, Library] = OrderedDict()
 
-    def get(self, location: str | None, rev: str | None) -> Library:
-        """Return a version of a repository; by None of the one at or above the working directory."""
+    def get(self, location: str | None, rev: str | None, start: str) -> Library:
+        """Return a version of a repository; by None of the one at or above ``start``, where relative locations begin."""
         if self._process != os.getpid():
             self._left_behind = self._open  # not even closed: that would speak to connections of another process
             self._start_anew()
-        # Relative locations, and none, begin at the working directory as it is now.
-        key = (location, os.getcwd(), rev)
+        key = (location, start, rev)
         with self._lock:
             library = self._open.get(key)
             if library is None:
-                library = self._open[key] = open_library(location, rev, remote=self._remote, start=Path.cwd())
+                library = self._open[key] = open_library(location, rev, remote=self._remote, start=Path(start))
                 if len(self._open) > _MOST_OPEN:
                     self._open.popitem(last=False)  # closed as soon as no file of it is open
             self._open.move_to_end(key)

@@ -20,7 +20,7 @@ from vstore.ops.reading.stretches import STEP_BYTES, ChunkStretches
 from vstore.ops.reading.view import Trees, View
 from vstore.ops.resolve import get_git
 from vstore.progress import SILENT, Reporter
-from vstore.repo import Repo, open_repo
+from vstore.repo import Repo, find_root, open_repo
 
 
 class Library:
@@ -95,11 +95,13 @@ def open_library(
 ) -> Library:
     """Open a repository for reading: one on this machine or behind a URL, or by None the one at or above ``start``.
 
+    Where ``location`` is that one, too, it is opened as our own, with all that the environment says about its remotes.
     Raises RepositoryNotFoundError, RevisionNotFoundError, and what opening a repository raises.
     """
     with contextlib.ExitStack() as stack:
-        if location is None:
-            repo = stack.enter_context(open_repo(start or Path.cwd(), reporter=reporter))
+        here = start or Path.cwd()
+        if location is None or _is_same(here / location, here):
+            repo = stack.enter_context(open_repo(here if location is None else here / location, reporter=reporter))
         else:
             repo = stack.enter_context(open_elsewhere(location, rev=rev, start=start, reporter=reporter))
             rev = None
@@ -107,6 +109,11 @@ def open_library(
         library = Library(repo, rev, remote=remote, close=closing.close)
         closing.push(stack.pop_all())
         return library
+
+
+def _is_same(place: Path, here: Path) -> bool:
+    root = find_root(here)
+    return root is not None and root == find_root(place)
 
 
 _TOGETHER_FILES = 1000

@@ -31,7 +31,7 @@ def test_written_and_read(repository: str | None, rev: str | None, path: str) ->
         ("vstore:///srv/project@v1.0:/data", ("/srv/project", "v1.0", "data")),
         ("vstore://../project:/data", ("../project", None, "data")),
         ("vstore:///srv/project@feature/x:", ("/srv/project", "feature/x", "")),
-        ("vstore://https://ada@example.org:8080/o/r.git@v1:/a/b", ("https://ada@example.org:8080/o/r.git", "v1", "a/b")),
+        ("vstore://https://ada@example.org:80/o/r.git@v1:/a/b", ("https://ada@example.org:80/o/r.git", "v1", "a/b")),
         ("vstore://https://example.org/o/r.git:/a", ("https://example.org/o/r.git", None, "a")),
         ("vstore://ssh://git@example.org/r.git:/a", ("ssh://git@example.org/r.git", None, "a")),
         ("vstore://git@example.org:o/r.git@HEAD~2:/a", ("git@example.org:o/r.git", "HEAD~2", "a")),

@@ -29,7 +29,7 @@ class Libraries:
         self._open: OrderedDict[_Key, Library] = OrderedDict()
 
     def get(self, location: str | None, rev: str | None, start: str) -> Library:
-        """Return a version of a repository; by None of the one at or above ``start``, where relative locations begin."""
+        """Return a version of a repository; None is the one at or above ``start``, where relative locations begin."""
         if self._process != os.getpid():
             self._left_behind = self._open  # not even closed: that would speak to connections of another process
             self._start_anew()

@@ -47,12 +47,12 @@ def _is_public(name: str) -> bool:
 
 
 def _inherits_docstring(source: Source, name: str, node: ast.AST) -> bool:
-    # Only methods inherit: a dataclass invents a docstring, and a subclass is not its parent.
-    if isinstance(node, ast.ClassDef) or "." not in name:
-        return False
     decorators = {ast.unparse(decorator).rpartition(".")[2] for decorator in node.decorator_list}  # type: ignore[attr-defined]
     if decorators & {"overload", "setter", "deleter"}:
         return True
+    # Only methods inherit: a dataclass invents a docstring, and a subclass is not its parent.
+    if isinstance(node, ast.ClassDef) or "." not in name:
+        return False
     return inspect.getdoc(attrgetter(name)(importlib.import_module(source.module))) is not None
 
 

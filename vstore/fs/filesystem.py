@@ -170,10 +170,17 @@ class VstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **__: Any) -> bytes:
         """Return a file, or a stretch of it; negative numbers count from its end."""
-        with self._open(path) as file:
-            first, length = _range_of(start, end, file.size)
-            file.seek(first)
-            return file.read(length)
+        library, node, *stretch = self._locate(path, start, end)
+        with _os_errors(path):
+            return library.read(node, *stretch)
+
+    def _locate(self, path: str, start: int | None, end: int | None) -> tuple[Library, Node, int, int]:
+        """Return a file, and offset and length of a stretch of it that is named as a slice is."""
+        library, _, node = self._get(path)
+        with _os_errors(path):
+            node = library.view.get_file(node.path)
+        first, last, _ = slice(start, end).indices(self.info(path)["size"])
+        return library, node, first, max(0, last - first)
 
     def cat_ranges(
         self,
@@ -194,20 +201,15 @@ class VstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
         groups: dict[int, tuple[Library, list[tuple[int, Node, int, int]]]] = {}
         for row, (path, start, end) in enumerate(zip(paths, firsts, lasts, strict=True)):
             try:
-                library, _, node = self._get(path)
-                with _os_errors(path):
-                    library.view.get_file(node.path)
-                stretch = _range_of(start, end, self.info(path)["size"])
-                groups.setdefault(id(library), (library, []))[1].append((row, node, *stretch))
+                library, node, first, length = self._locate(path, start, end)
+                groups.setdefault(id(library), (library, []))[1].append((row, node, first, length))
             except Exception as error:  # noqa: BLE001 - the caller gets it, as fsspec says
                 results[row] = error
         for library, wanted in groups.values():
             library.load([(node, first, length) for _, node, first, length in wanted])
             for row, node, first, length in wanted:
                 try:
-                    with library.open_node(node) as file:
-                        file.seek(first)
-                        results[row] = file.read(length)
+                    results[row] = library.read(node, first, length)
                 except Exception as error:  # noqa: BLE001
                     results[row] = error
         failed = [result for result in results if isinstance(result, Exception)]
@@ -239,12 +241,6 @@ class VstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
 def _make(kind: Callable[..., VstoreFileSystem], values: Sequence[Any], options: Info) -> VstoreFileSystem:
     return kind(*values, **options)
-
-
-def _range_of(start: int | None, end: int | None, size: int) -> tuple[int, int]:
-    """Return offset and length of what a slice means."""
-    first, last, _ = slice(start, end).indices(size)
-    return first, max(0, last - first)
 
 
 def _info(node: Node, where: str) -> Info:

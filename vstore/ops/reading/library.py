@@ -52,6 +52,18 @@ class Library:
         # The file holds the library, so that nothing is closed below it.
         return ReadFile(node, stretches, prove=remote, close=self.close if owning else self._keep)
 
+    def read(self, node: Node, start: int, length: int) -> bytes:
+        """Return a stretch of a file, and read nothing ahead; of the whole its digest is proven."""
+        if not start and length == node.size_bytes:
+            with self.open_node(node) as file:
+                return file.read()
+        parts: list[bytes] = []
+        with contextlib.closing(self._contents.open(node)) as stretches:
+            while length and (part := stretches.read(start, length)):
+                parts.append(part)
+                start, length = start + len(part), length - len(part)
+        return b"".join(parts)
+
     def _keep(self) -> None:
         """Close nothing: others may be reading."""
 

@@ -306,7 +306,7 @@ def _python_page() -> Iterator[str]:
         function = getattr(api, name)
         yield f"### vstore.{name}\n"
         yield f"```py\n{name}{_signature(function)}\n```\n"
-        yield inspect.getdoc(function).replace("``", "`").replace("  ", " ") + "\n"
+        yield _with_examples(inspect.getdoc(function) or "") + "\n"
     yield "## Results and arguments\n"
     shown: set[type] = set()
     for name in api.__all__:
@@ -315,6 +315,17 @@ def _python_page() -> Iterator[str]:
             shown.add(cls)
             yield f"### vstore.{name}\n"
             yield from _class(cls)
+
+
+def _with_examples(text: str) -> str:
+    """Return a docstring as Markdown, with its examples as code."""
+    parts = []
+    for paragraph in text.split("\n\n"):
+        if paragraph.startswith(">>> "):
+            parts.append(f"```pycon\n{paragraph}\n```")
+        else:
+            parts.append(paragraph.replace("``", "`").replace("  ", " "))
+    return "\n\n".join(parts)
 
 
 def _signature(function: Callable[..., Any]) -> str:

@@ -18,6 +18,7 @@ _NAMES = {
     "duckdb": "duckdb",
     "ipykernel": "ipykernel",
     "nbclient": "nbclient",
+    "nbformat": "nbformat",
     "pandas": "pandas",
     "polars": "polars",
     "pyarrow": "pyarrow",

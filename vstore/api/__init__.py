@@ -43,6 +43,7 @@ from vstore.api.syncing import (
     remote_rename,
     remote_set,
 )
+from vstore.api.watching import live_progress
 from vstore.config import Layer
 from vstore.ops.add import Added, AddResult, Labels
 from vstore.ops.cat import CatResult
@@ -168,6 +169,7 @@ __all__ = [
     "list_remote_names",
     "list_revisions",
     "list_tracked",
+    "live_progress",
     "ls",
     "merge_driver",
     "migrate_dvc",

@@ -14,21 +14,12 @@ from typing import Any, TextIO
 
 import click
 
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
+from vstore.progress.words import duration as duration
+from vstore.progress.words import size as size
+
 _ODD = re.compile(r'[\0-\x1f\x7f-\x9f"\\\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]')
 _WIDEST = 60
 _ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
-
-
-def size(size_bytes: int) -> str:
-    """Return a size for people, in powers of 1000: ``1.4 GB``."""
-    value, unit = float(size_bytes), 0
-    # What rounds to 1000 belongs to the next unit.
-    while value >= 999.5 and unit < len(_UNITS) - 1:
-        value /= 1000
-        unit += 1
-    digits = 1 if unit and value < 99.95 else 0
-    return f"{value:.{digits}f} {_UNITS[unit]}"
 
 
 def growth(size_bytes: int) -> str:
@@ -44,16 +35,6 @@ def count(number: int, noun: str) -> str:
 def changes(added: int, modified: int, deleted: int) -> str:
     """Return how many files were added, modified and deleted: ``+3 ~1 -2``, without what is zero."""
     return " ".join(f"{sign}{number:,}" for sign, number in (("+", added), ("~", modified), ("-", deleted)) if number)
-
-
-def duration(seconds: float) -> str:
-    """Return a time span for people: ``4 s``, ``2 min 05 s``, ``3 h 20 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
 def path(name: str) -> str:

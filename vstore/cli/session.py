@@ -13,7 +13,7 @@ from typing import TypeVar
 import click
 
 from vstore.cli import render
-from vstore.cli.live_progress import LiveProgress
+from vstore.progress.live import LiveProgress, Surface
 
 Result = TypeVar("Result")
 
@@ -34,7 +34,14 @@ class Session:
     @functools.cached_property
     def reporter(self) -> LiveProgress:
         """What draws progress and prints remarks, on standard error."""
-        return LiveProgress(sys.stderr, quiet=self.quiet, asked=self.progress)
+        is_terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        return LiveProgress(
+            sys.stderr,
+            Surface.TERMINAL if is_terminal else Surface.LOG,
+            draws=is_terminal and not self.quiet if self.progress is None else self.progress,
+            quiet=self.quiet,
+            danger=render.paint("Warning:", "yellow", sys.stderr),
+        )
 
     def path(self, name: str) -> str:
         """Return a path of a result, which is relative to the work tree, as the user would name it from here."""

@@ -1,4 +1,4 @@
-"""Progress for people: one line at the foot of a terminal while something takes long.
+"""Progress for people: one line at the foot of a terminal, or below a cell, while something takes long.
 
 It is drawn by a thread of its own, so that the work pays only for counting, and it appears after a moment,
 so that quick commands stay clean.  Where it is asked for and there is no terminal, whole lines come instead.
@@ -6,15 +6,14 @@ so that quick commands stay clean.  Where it is asked for and there is no termin
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 import time
 from collections import deque
+from enum import Enum
 from typing import NamedTuple, TextIO
 
-from vstore.cli import render
-from vstore.progress import Reporter
+from vstore.progress import Reporter, words
 
 _PATIENCE_S = 0.3
 _REDRAW_S = 0.1
@@ -22,6 +21,17 @@ _LINE_EVERY_S = 5.0
 _WINDOW = 50  # redraws, that is five seconds, from which the rate is taken
 _BAR_WIDTH = 24
 _CLEAR = "\r\x1b[K"
+_OTHER_COLUMNS = 100
+
+
+class Surface(Enum):
+    """What progress is drawn on: how a line is drawn again differs."""
+
+    TERMINAL = "terminal"
+    NOTEBOOK = "notebook"
+    """It knows how to go back to the start of a line, but not how to clear it."""
+    LOG = "log"
+    """Every line stays."""
 
 
 class Task(NamedTuple):
@@ -33,17 +43,20 @@ class Task(NamedTuple):
 
 
 class LiveProgress(Reporter):
-    """Draws on ``stream``: on a terminal, or anywhere if ``asked``.  Notes are left out if ``quiet``."""
+    """Draws on ``stream``, if it ``draws`` at all.  Notes are left out if ``quiet``; ``danger`` begins a warning."""
 
-    def __init__(self, stream: TextIO, *, quiet: bool = False, asked: bool | None = None) -> None:
+    def __init__(
+        self, stream: TextIO, surface: Surface, *, draws: bool, quiet: bool = False, danger: str = "Warning:"
+    ) -> None:
         self._stream = stream
+        self._surface = surface
+        self._draws = draws
         self._quiet = quiet
-        self._is_terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
-        self._draws = asked if asked is not None else self._is_terminal and not quiet
+        self._danger = danger
         self._lock = threading.Lock()
         self._task: Task | None = None
         self._done = 0
-        self._drawn = False
+        self._drawn = ""
         self._over = threading.Event()
         self._drawer: threading.Thread | None = None
 
@@ -77,7 +90,7 @@ class LiveProgress(Reporter):
 
     def warn(self, message: str) -> None:
         """Say it on a line of its own, also when quiet."""
-        self._say(render.paint("Warning:", "yellow", self._stream) + f" {message}")
+        self._say(f"{self._danger} {message}")
 
     def _say(self, message: str) -> None:
         with self._lock:
@@ -87,29 +100,33 @@ class LiveProgress(Reporter):
 
     def _draw_until_over(self, task: Task, over: threading.Event) -> None:
         samples: deque[tuple[float, int]] = deque([(time.monotonic(), 0)], maxlen=_WINDOW)
-        pause_s = _PATIENCE_S if self._is_terminal else _LINE_EVERY_S
+        pause_s = _LINE_EVERY_S if self._surface is Surface.LOG else _PATIENCE_S
         while not over.wait(pause_s):
-            pause_s = _REDRAW_S if self._is_terminal else _LINE_EVERY_S
+            pause_s = _LINE_EVERY_S if self._surface is Surface.LOG else _REDRAW_S
             with self._lock:
                 samples.append((time.monotonic(), self._done))
                 self._draw(describe(task, self._done, rate_of(samples), self._columns()))
 
     def _columns(self) -> int:
-        return shutil.get_terminal_size().columns - 1 if self._is_terminal else 200
+        return shutil.get_terminal_size().columns - 1 if self._surface is Surface.TERMINAL else _OTHER_COLUMNS
 
     def _draw(self, line: str) -> None:
-        if self._is_terminal:
-            self._stream.write(_CLEAR + line)
-            self._drawn = True
-        else:
+        if self._surface is Surface.LOG:
             self._stream.write(line + "\n")
+        else:
+            self._stream.write(self._blank() + line)
+            self._drawn = line
         self._stream.flush()
 
     def _erase(self) -> None:
         if self._drawn:
-            self._drawn = False
-            self._stream.write(_CLEAR)
+            self._stream.write(self._blank())
+            self._drawn = ""
             self._stream.flush()
+
+    def _blank(self) -> str:
+        """Return what makes the line empty that was drawn last."""
+        return _CLEAR if self._surface is Surface.TERMINAL else f"\r{' ' * len(self._drawn)}\r"
 
 
 def rate_of(samples: deque[tuple[float, int]]) -> float:
@@ -120,13 +137,13 @@ def rate_of(samples: deque[tuple[float, int]]) -> float:
 
 def describe(task: Task, done: int, rate: float, width: int) -> str:
     """Return the line about a task, at most ``width`` characters long: bar, amount, rate, remaining time."""
-    show = render.size if task.unit == "bytes" else "{:,}".format
+    show = words.size if task.unit == "bytes" else "{:,}".format
     suffix = "" if task.unit == "bytes" else f" {task.unit}"
     parts = [f"{show(done)} of {show(task.total)}{suffix}" if task.total else f"{show(done)}{suffix}"]
     if rate > 0:
         parts.append(f"{show(round(rate))}/s")
         if task.total and done < task.total:
-            parts.append(f"{render.duration((task.total - done) / rate)} left")
+            parts.append(f"{words.duration((task.total - done) / rate)} left")
     text = "  ".join(parts)
     bar = _bar(done / task.total) if task.total else ""
     for line in (f"{task.name}  {bar}  {text}" if bar else f"{task.name}  {text}", f"{task.name}  {text}", text):

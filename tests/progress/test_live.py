@@ -8,8 +8,8 @@ from collections import deque
 
 import pytest
 
-from vstore.cli import live_progress
-from vstore.cli.live_progress import LiveProgress, Task, describe, rate_of
+from vstore.progress import live
+from vstore.progress.live import LiveProgress, Surface, Task, describe, rate_of
 
 
 class _Terminal(io.StringIO):
@@ -19,18 +19,14 @@ class _Terminal(io.StringIO):
         super().__init__()
         self.drawn = threading.Event()
 
-    def isatty(self) -> bool:
-        return True
-
     def write(self, text: str) -> int:
         self.drawn.set()
         return super().write(text)
 
 
 @pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> _Terminal:
+def terminal() -> _Terminal:
     """A terminal that can redraw a line."""
-    monkeypatch.setenv("TERM", "xterm")
     return _Terminal()
 
 
@@ -59,7 +55,7 @@ def test_rate_is_that_of_the_last_moments() -> None:
 
 def test_quick_work_draws_nothing(terminal: _Terminal) -> None:
     """What is over at once leaves a terminal clean."""
-    progress = LiveProgress(terminal)
+    progress = LiveProgress(terminal, Surface.TERMINAL, draws=True)
     progress.begin("hashing", total=3)
     progress.advance(3)
     progress.end()
@@ -68,7 +64,7 @@ def test_quick_work_draws_nothing(terminal: _Terminal) -> None:
 
 def test_long_work_is_drawn_and_cleared(terminal: _Terminal) -> None:
     """What takes long is drawn while it runs, and its line is gone at the end."""
-    progress = LiveProgress(terminal)
+    progress = LiveProgress(terminal, Surface.TERMINAL, draws=True)
     progress.begin("hashing", total=10)
     progress.advance(5)
     assert terminal.drawn.wait(10)
@@ -79,7 +75,7 @@ def test_long_work_is_drawn_and_cleared(terminal: _Terminal) -> None:
 
 def test_notes_do_not_tear_the_line(terminal: _Terminal) -> None:
     """A note that comes while a line is drawn stands on a line of its own."""
-    progress = LiveProgress(terminal)
+    progress = LiveProgress(terminal, Surface.TERMINAL, draws=True)
     progress.begin("hashing")
     assert terminal.drawn.wait(10)
     progress.note("a fact")
@@ -90,7 +86,10 @@ def test_notes_do_not_tear_the_line(terminal: _Terminal) -> None:
 def test_no_terminal_no_progress() -> None:
     """Where nobody watches, only remarks are written, and when quiet only warnings."""
     loud, quiet = io.StringIO(), io.StringIO()
-    for progress in (LiveProgress(loud), LiveProgress(quiet, quiet=True)):
+    for progress in (
+        LiveProgress(loud, Surface.LOG, draws=False),
+        LiveProgress(quiet, Surface.LOG, draws=False, quiet=True),
+    ):
         progress.begin("hashing")
         progress.advance()
         progress.note("a fact")
@@ -103,13 +102,9 @@ def test_no_terminal_no_progress() -> None:
 def test_asked_for_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where progress is asked for and there is no terminal, whole lines come from time to time."""
 
-    class _Log(_Terminal):
-        def isatty(self) -> bool:
-            return False
-
-    monkeypatch.setattr(live_progress, "_LINE_EVERY_S", 0.01)
-    log = _Log()
-    progress = LiveProgress(log, asked=True)
+    monkeypatch.setattr(live, "_LINE_EVERY_S", 0.01)
+    log = _Terminal()
+    progress = LiveProgress(log, Surface.LOG, draws=True)
     progress.begin("pushing", total=2000, unit="bytes")
     assert log.drawn.wait(10)
     progress.end()
@@ -119,8 +114,21 @@ def test_asked_for_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_progress_wins_over_a_terminal(terminal: _Terminal) -> None:
     """Told not to, nothing is drawn: no thread is even started."""
-    progress = LiveProgress(terminal, asked=False)
+    progress = LiveProgress(terminal, Surface.TERMINAL, draws=False)
     before = threading.active_count()
     progress.begin("hashing")
     assert threading.active_count() == before
     progress.end()
+
+
+def test_notebook(terminal: _Terminal) -> None:
+    """In a notebook a line is drawn again from its start, and gone at the end, without codes of terminals."""
+    progress = LiveProgress(terminal, Surface.NOTEBOOK, draws=True)
+    progress.begin("hashing", total=10)
+    assert terminal.drawn.wait(10)
+    progress.end()
+    shown = ""
+    for part in terminal.getvalue().split("\r"):
+        shown = part + shown[len(part) :]
+    assert "of 10 files" in terminal.getvalue() and shown.strip() == ""
+    assert "\x1b" not in terminal.getvalue()

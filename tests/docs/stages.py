@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import importlib.metadata
+import importlib.util
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -26,6 +28,7 @@ from tests.servers.web import running_site, running_wsgidav
 from tests.servers.webhdfs import running_webhdfs
 from tests.tools import find_dvc, find_git_lfs
 
+_HOW = "pip install -e '.[test-integrations]'"
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -188,10 +191,23 @@ def git_stage(home: Path) -> Iterator[Stage]:
         yield Stage({"https://git.example.org": f"http://{HOST}:{server.port}"})
 
 
+@contextlib.contextmanager
+def libraries_stage(_home: Path) -> Iterator[Stage]:
+    """The libraries that read through vstore, which has to be installed for them to know of it."""
+    for name in ("pandas", "dask", "pyarrow", "duckdb", "polars", "upath"):
+        if importlib.util.find_spec(name) is None:
+            library = "universal-pathlib" if name == "upath" else name
+            raise ServerMissingError(f"the library {library}", lost="the guide to it", how=_HOW)
+    if "vstore" not in importlib.metadata.entry_points(group="fsspec.specs").names:
+        raise ServerMissingError("an entry point of this checkout", lost="what libraries find by it", how=_HOW)
+    yield Stage()
+
+
 STAGES: Mapping[str, Callable[[Path], AbstractContextManager[Stage]]] = {
     "docs/guides/from-dvc.md": dvc_stage,
     "docs/guides/from-git-lfs.md": lfs_stage,
     "docs/guides/import-url.md": import_stage,
+    "docs/guides/pandas-and-friends.md": libraries_stage,
     "docs/guides/remote-azure.md": azure_stage,
     "docs/guides/remote-gcs.md": gcs_stage,
     "docs/guides/remote-hdfs.md": hdfs_stage,

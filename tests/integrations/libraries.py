@@ -43,7 +43,7 @@ class Libraries:
             module = importlib.import_module(name)
             version = importlib.metadata.version(library)
         except (ImportError, importlib.metadata.PackageNotFoundError):
-            pytest.skip(f"the library {library} is not installed")
+            pytest.skip(f"the library {library} is not installed (pip install -e '.[test-integrations]')")
         used = (_USED, f"{library} {version}")
         if used not in self._request.node.user_properties:
             self._request.node.user_properties.append(used)

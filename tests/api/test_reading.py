@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import vstore
+from tests.command import PROJECT
 from tests.project import LARGE, Project
 from vstore.errors import (
     ChangedWhileReadError,
@@ -190,6 +193,36 @@ def test_urls_name_what_is_there(filled: Project) -> None:
     assert vstore.url("data", rev="v1") == f"vstore://{filled.path}@v1:/data"
     with pytest.raises(PathNotFoundError):
         vstore.url("data/x.txt", rev="v1")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may only read")
+def test_who_may_only_read(filled: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A repository that one may not write to is read all the same, from its remote, too."""
+    clone = filled.clone()
+    for folder in (tmp_path_factory.getbasetemp(), *tmp_path_factory.getbasetemp().parents):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    for folder in (filled.path.parent, clone.path, filled.store):
+        subprocess.run(["chmod", "-R", "go+rX", folder], check=True)
+    program = """
+import os, pathlib, sys, pygit2, vstore
+pygit2.option(pygit2.GIT_OPT_SET_OWNER_VALIDATION, 0)
+other = sys.argv[1]
+vstore.read("data/large.bin", directory=other)  # all that Python has to import is there now
+os.setuid(65534)
+assert vstore.read("data/a.txt", rev="v1") == b"a\\n"
+assert len(vstore.read("data/large.bin", rev="v1")) == 512000
+assert not pathlib.Path(".git/vstore/blocks").exists()
+"""
+    environ = {"PATH": os.environ["PATH"], "HOME": str(clone.path), "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program, filled.clone("other").path],
+        cwd=clone.path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 # local paths

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
 from vstore.cache.writer import open_writer
-from vstore.errors import CorruptError, ObjectMissingError, RemoteNotFoundError, VstoreError
+from vstore.errors import (
+    CorruptError,
+    NoSpaceError,
+    ObjectMissingError,
+    PermissionDeniedError,
+    RemoteNotFoundError,
+    VstoreError,
+)
 from vstore.objects.digest import Digest, algorithm_of, hash_bytes
 from vstore.objects.pointer import Pointer
 from vstore.objects.tree import Entry, Tree
@@ -44,7 +52,8 @@ def _find_at_remote(repo: Repo, pointer: Pointer, remote: str | None) -> bytes |
         return None
     if hash_bytes(data, algorithm_of(pointer.digest).name) != pointer.digest:
         raise CorruptError(f"the remote's copy of {pointer.digest} is damaged", digest=pointer.digest)
-    with open_writer(repo.cache) as writer:
+    # Where the cache cannot be written, as in a container that only reads, it is read again next time.
+    with contextlib.suppress(NoSpaceError, PermissionDeniedError), open_writer(repo.cache) as writer:
         writer.add_bytes(data, algorithm_of(pointer.digest).name)
     return data
 

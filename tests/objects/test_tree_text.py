@@ -29,6 +29,7 @@ def test_same_as_parsed(entries: list[Entry]) -> None:
     for entry in tree.entries:
         assert text.find(entry.path) == entry
         assert text.find(entry.path + "/x") is None
+        assert list(text.iter_after(entry.path)) == [other for other in tree.entries if other.path > entry.path]
         directory = entry.path.rpartition("/")[0]
         below = [other for other in tree.entries if not directory or other.path.startswith(directory + "/")]
         assert list(text.iter_below(directory)) == below

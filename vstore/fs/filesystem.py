@@ -85,9 +85,7 @@ class VstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def info(self, path: str, **__: Any) -> Info:
         """Return what is known of a path: name, type, size, digest (also as ETag), and whether it is executable."""
         library, where, node = self._get(path)
-        if node.is_file and node.size_bytes is None:
-            return {**_info(node, where), "size": len(library.view.read_git_file(node))}
-        return _info(node, where)
+        return {**_info(node, where), "size": library.view.size_of(node)}
 
     def ls(self, path: str, detail: bool = True, **__: Any) -> list[Any]:
         """Return what is in a directory, or the file itself.  A link that leads to no file is left out."""
@@ -114,21 +112,25 @@ class VstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
         names = sorted(found)
         return {name: _info(found[name], where) for name in names} if detail else names
 
+    def _look(self, path: str) -> Node | None:
+        try:
+            return self._get(path)[2]
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
     def exists(self, path: str, **__: Any) -> bool:
         """Tell whether there is something at a path.  Raises what keeps it from being known."""
-        try:
-            self._get(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        return True
+        return self._look(path) is not None
 
     def isfile(self, path: str) -> bool:
         """Tell whether there is a file at a path."""
-        return self.exists(path) and bool(self._get(path)[2].is_file)
+        node = self._look(path)
+        return node is not None and node.is_file
 
     def isdir(self, path: str) -> bool:
         """Tell whether there is a directory at a path."""
-        return self.exists(path) and self._get(path)[2].kind == DIRECTORY
+        node = self._look(path)
+        return node is not None and node.kind == DIRECTORY
 
     def ukey(self, path: str) -> str:
         """Return what changes when the content of a file does: its digest, or git's id of it."""
@@ -166,7 +168,7 @@ class VstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
             _refuse(path)
         library, _, node = self._get(path)
         with _os_errors(path):
-            return library.open_node(library.view.get_file(node.path))
+            return library.open_node(library.view.check_file(node))
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **__: Any) -> bytes:
         """Return a file, or a stretch of it; negative numbers count from its end."""
@@ -178,8 +180,8 @@ class VstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """Return a file, and offset and length of a stretch of it that is named as a slice is."""
         library, _, node = self._get(path)
         with _os_errors(path):
-            node = library.view.get_file(node.path)
-        first, last, _ = slice(start, end).indices(self.info(path)["size"])
+            size = library.view.size_of(library.view.check_file(node))
+        first, last, _ = slice(start, end).indices(size)
         return library, node, first, max(0, last - first)
 
     def cat_ranges(

@@ -75,6 +75,18 @@ class TreeText:
                 yield entry
             at = end
 
+    def iter_after(self, path: RelPath) -> Iterator[Entry]:
+        """Yield the entries that come after a path, one by one: for who wants a few.
+
+        Raises CorruptError, NameRefusedError.
+        """
+        wanted = path.encode(errors="surrogateescape")
+        at = self._first_from(wanted)
+        while at < len(self._data):
+            if self._path_at(at) != wanted:
+                yield self._entry_at(at)
+            at = self._next(at)
+
     def _first_from(self, path: bytes) -> int:
         """Return where the first line begins whose path is not before ``path``."""
         low, high = len(TREE_HEADER), len(self._data)

@@ -42,7 +42,7 @@ def path(library: Library, name: RelPath) -> Path:
     if node.kind == DIRECTORY and node.pointer is None:
         raise InvalidError(f"{name or '.'} is a directory that vstore does not track", path=name)
     if node.kind != DIRECTORY:
-        node = library.view.get_file(name)
+        library.view.check_file(node)
     if library.is_in_work_tree(node):
         return library.repo.work_tree / node.path
     place = library.repo.private / "paths" / _key_of(library, node)

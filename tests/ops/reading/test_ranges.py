@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +93,22 @@ def test_many_small_files(bucket: tuple[Project, HttpProxy]) -> None:
         assert len(nodes) == 300 and requests <= 5
         requests, _ = _spend(proxy, lambda: [library.open_node(node).read() for node in nodes])
         assert requests == 0
+
+
+def test_one_small_file_after_the_other(bucket: tuple[Project, HttpProxy]) -> None:
+    """Who reads a directory file by file gets ever more with each request; who jumps gets only what was meant."""
+    _, proxy = bucket
+    with open_library(None) as library:
+        nodes = list(library.view.iter_below("data/small"))
+        library.open_node(nodes[250]).close()
+        requests, _ = _spend(proxy, lambda: [library.open_node(node).close() for node in nodes])
+        assert requests <= 9
+        assert [library.open_node(node).read()[:3] for node in (nodes[0], nodes[299])] == [b"000", b"299"]
+    shutil.rmtree(".git/vstore/blocks")
+    with open_library(None) as library:
+        library.open_node(nodes[0]).close()
+        requests, _ = _spend(proxy, lambda: [library.open_node(nodes[row]).close() for row in range(290, 0, -29)])
+        assert requests == 10
 
 
 def test_nothing_is_left_in_the_cache(bucket: tuple[Project, HttpProxy]) -> None:

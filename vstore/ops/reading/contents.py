@@ -14,6 +14,7 @@ from vstore.cache.loose import hash_file
 from vstore.errors import CorruptError, ObjectMissingError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest, algorithm_of, has_digest
+from vstore.objects.names import RelPath
 from vstore.objects.pointer import Pointer
 from vstore.ops.reading.node import Node
 from vstore.ops.reading.pieces import Pieces
@@ -24,6 +25,18 @@ from vstore.state import Verified
 from vstore.workspace.scan import STAT_NUMBERS, Stat, take_stat
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FIRST_FILES_AHEAD = 8
+_MOST_FILES_AHEAD = 1024
+_AHEAD_BYTES = 8 * 1024 * 1024
+
+
+class _Course(threading.local):
+    """Where a thread is that reads one small file after the other."""
+
+    following: RelPath | None = None
+    """The file that is not read ahead yet; who asks for it goes on."""
+    count = 0
+    """How many were read ahead last."""
 
 
 class Contents:
@@ -36,6 +49,7 @@ class Contents:
         self._lock = threading.Lock()
         self._verified: set[Verified] | None = None
         self._unmodified: set[tuple[Digest, Stat]] = set()
+        self._course = _Course()
 
     def open(self, node: Node) -> Stretches:
         """Open a file.
@@ -48,7 +62,7 @@ class Contents:
             return HeldStretches(self._view.read_git_file(node))
         if node.size_bytes <= SMALL_BYTES:
             data = self._find_small(node)
-            return HeldStretches(self._read_pieces(node, [node.digest])[node.digest] if data is None else data)
+            return HeldStretches(self._read_small(node, node.digest) if data is None else data)
         file = self._open_cached(node.digest, node.size_bytes) or self._open_unmodified(node)
         if file is not None:
             return FileStretches(file)
@@ -72,6 +86,34 @@ class Contents:
         for pointer, digests in groups.values():
             with contextlib.suppress(ObjectMissingError):
                 self._pieces.read(digests, pointer, self._view.list_roots)
+
+    def _read_small(self, node: Node, digest: Digest) -> bytes:
+        """Read a small content from a remote; while file after file is read, ever more of those that come next too."""
+        course = self._course
+        goes_on = node.path == course.following
+        held = self._pieces.find(digest)
+        if held is not None and not goes_on:
+            return held
+        course.count = min(_MOST_FILES_AHEAD, max(_FIRST_FILES_AHEAD, 2 * course.count)) if goes_on else 0
+        ahead, course.following = self._list_ahead(node, course.count)
+        if ahead:
+            with contextlib.suppress(ObjectMissingError):
+                self._read_pieces(node, [digest, *ahead])
+        return self._read_pieces(node, [digest])[digest]
+
+    def _list_ahead(self, node: Node, count: int) -> tuple[list[Digest], RelPath | None]:
+        """Return the contents of ``count`` small files that come next and are not here, and the path after them."""
+        digests: list[Digest] = []
+        size_bytes = 0
+        for after in self._view.iter_after(node):
+            if after.digest is None or after.size_bytes is None or after.size_bytes > SMALL_BYTES:
+                continue
+            if len(digests) >= count or size_bytes >= _AHEAD_BYTES:
+                return digests, after.path
+            if not self._repo.cache.has(after.digest):
+                digests.append(after.digest)
+                size_bytes += after.size_bytes
+        return digests, None
 
     def _read_pieces(self, node: Node, digests: Iterable[Digest]) -> dict[Digest, bytes]:
         assert node.pointer is not None

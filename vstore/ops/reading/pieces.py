@@ -53,7 +53,7 @@ class Pieces:
         wanted = dict.fromkeys(digests)
         held: dict[Digest, bytes] = {}
         for digest in wanted:
-            data = self._recall(digest)
+            data = self.find(digest)
             if data is not None:
                 held[digest] = data
         lacking = [digest for digest in wanted if digest not in held]
@@ -87,7 +87,8 @@ class Pieces:
         if missing:
             raise ObjectMissingError(f"{missing[0]} is in no remote", digests=missing)
 
-    def _recall(self, digest: Digest) -> bytes | None:
+    def find(self, digest: Digest) -> bytes | None:
+        """Return a piece if it is in memory or among the blocks, without asking a remote."""
         with self._lock:
             data = self._recent.get(digest)
             if data is not None:

@@ -90,11 +90,18 @@ class View:
 
     def get_file(self, path: RelPath) -> Node:
         """Return the file at a path.  Raises InvalidError for what is none, PathNotFoundError."""
-        node = self.get(path)
+        return self.check_file(self.get(path))
+
+    def check_file(self, node: Node) -> Node:
+        """Return a node that is a file.  Raises InvalidError for any other."""
         if not node.is_file:
             what = "a directory" if node.kind == DIRECTORY else f"a link to {node.target}, which is no file of its tree"
-            raise InvalidError(f"{path or '.'} is {what}", path=path)
+            raise InvalidError(f"{node.path or '.'} is {what}", path=node.path)
         return node
+
+    def size_of(self, node: Node) -> int:
+        """Return the size of a file, reading it where only that tells."""
+        return len(self._listing.read(node)) if node.size_bytes is None else node.size_bytes
 
     def iter_children(self, directory: RelPath) -> Iterator[Node]:
         """Yield what is in a directory; nothing where there is none."""
@@ -140,6 +147,14 @@ class View:
                 yield from self._iter_folders(folders, child.path)
             else:
                 yield from self.iter_below(child.path)
+
+    def iter_after(self, node: Node) -> Iterator[Node]:
+        """Yield what comes after a file in the same artifact, in the order of paths."""
+        owner = self._listing.find_owner(node.path)
+        if owner is not None and node.path != owner.path:
+            text = self._text_of(node_of(owner))
+            for entry in text.iter_after(node.path[len(owner.path) + 1 :]):
+                yield self._inner_node(owner, text, entry)
 
     def list_roots(self) -> set[Digest]:
         """Return the digests that all good pointers name."""

@@ -27,7 +27,7 @@ class TreeText:
         return len(self._data)
 
     def find(self, path: RelPath) -> Entry | None:
-        """Return the entry of a path; 20 us in a tree of a million.  Raises CorruptError, NameRefusedError."""
+        """Return the entry of a path; 40 us in a tree of a million.  Raises CorruptError, NameRefusedError."""
         wanted = path.encode(errors="surrogateescape")
         at = self._first_from(wanted)
         if at == len(self._data) or self._path_at(at) != wanted:

@@ -272,11 +272,35 @@ def test_path_fetches(filled: Project) -> None:
     assert (vstore.path("data", rev="v1", directory=clone.path) / "a.txt").read_bytes() == b"a\n"
 
 
+def test_path_of_a_damaged_object(filled: Project) -> None:
+    """What turns out to be damaged is fetched anew."""
+    (filled.path / "data/large.bin").write_bytes(b"changed")
+    for held in (filled.path / ".git/vstore/cache/objects").rglob("*"):
+        if held.is_file():
+            held.chmod(0o644)
+            held.write_bytes(held.read_bytes()[:-1] + b"!")
+    assert (vstore.path("data", rev="v1") / "large.bin").read_bytes() == LARGE
+
+
+def test_path_under_any_name(filled: Project) -> None:
+    """A file may have any name, and a link inside a directory stands for what it leads to."""
+    filled.write("logs/stats.json", b"{}")
+    filled.write("logs/new.txt", LARGE)
+    (filled.path / "logs/latest").symlink_to("new.txt")
+    filled.ok("add", "logs")
+    filled.commit()
+    filled.ok("push")
+    clone = filled.clone()
+    assert vstore.path("logs/latest", directory=clone.path).read_bytes() == LARGE
+    assert vstore.path("logs/stats.json", directory=clone.path).read_bytes() == b"{}"
+    assert vstore.read("logs/latest", directory=clone.path) == LARGE
+
+
 def test_path_is_not_kept_for_ever(filled: Project) -> None:
     """What nobody has asked for since a week goes, at the next question."""
     old = vstore.path("data/a.txt", rev="v1")
     week_ago = time.time() - 8 * 24 * 3600
-    os.utime(old.parent, (week_ago, week_ago))
+    os.utime(old.parents[1], (week_ago, week_ago))
     other = vstore.path("model.bin", rev="v1")
     assert other.exists() and not old.exists()
 

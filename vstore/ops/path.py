@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vstore.cache.link import COPY, HARDLINK, REFLINK, probe_link_type
-from vstore.durable import FileLock, os_errors, temporary_name
+from vstore.durable import FileLock, flush_files, os_errors, temporary_name, write_atomic
 from vstore.errors import CorruptError, InvalidError, ObjectMissingError
 from vstore.objects.names import RelPath
 from vstore.objects.tree import EXECUTABLE, FILE, Entry
@@ -26,7 +27,8 @@ from vstore.workspace.scan import Stat, take_stat
 
 _KEPT_S = 7 * 24 * 3600
 """What nobody asked for during a week is deleted."""
-_STATS = "stats.json"
+_STATS, _FILES = "stats.json", "files"
+_FLUSHED_AT_ONCE = 500
 _LOCK = "lock"
 _WAITING = "waiting for another vstore command that writes files of an old version"
 
@@ -44,14 +46,14 @@ def path(library: Library, name: RelPath) -> Path:
     if node.kind != DIRECTORY:
         library.view.check_file(node)
     if library.is_in_work_tree(node):
-        return library.repo.work_tree / node.path
+        return library.repo.work_tree / (node.place or node.path)
     place = library.repo.private / "paths" / _key_of(library, node)
     with os_errors(place, "write to"), _alone(library.repo, place.parent):
         _tidy(place.parent)
         if not _is_intact(place):
             _make(library, node, place)
         os.utime(place)
-    return place / node.name
+    return place / _FILES / node.name
 
 
 @contextlib.contextmanager
@@ -77,17 +79,17 @@ def _make(library: Library, node: Node, place: Path) -> None:
     """Write a file or directory below ``place``, which appears when it is whole."""
     repo = library.repo
     staged = place.parent / temporary_name()
-    staged.mkdir()
+    (staged / _FILES).mkdir(parents=True)
+    top = staged / _FILES / node.name
     try:
         if node.pointer is None:
-            (staged / node.name).write_bytes(library.view.read_git_file(node))
+            top.write_bytes(library.view.read_git_file(node))
         else:
             with repo.using_cache():
-                entries = _list_entries(library, node)
-                _fetch_lacking(library, node, entries)
-                _materialize(repo, staged, node, entries)
-        stats = dict(_settle(staged / node.name))
-        (staged / _STATS).write_text(json.dumps(stats), "ascii")
+                _materialize(library, node, top)
+        _flush(top)
+        stats = dict(_settle(top))
+        write_atomic(staged / _STATS, json.dumps(stats).encode("ascii"))
         _remove(place)
         os.rename(staged, place)
     finally:
@@ -107,7 +109,8 @@ def _fetch_lacking(library: Library, node: Node, entries: list[Entry]) -> None:
     wanted = {entry.digest: entry.path for entry in entries if entry.is_file}
     if repo.cache.find_missing(wanted):
         if repo.config.remotes:
-            fetch(repo, [repo.work_tree / node.path], remote=library.remote, scope=Scope(rev=library.view.commit))
+            named = repo.work_tree / (node.place or node.path)
+            fetch(repo, [named], remote=library.remote, scope=Scope(rev=library.view.commit))
         missing = repo.cache.find_missing(wanted)
         if missing:
             raise ObjectMissingError(
@@ -118,25 +121,46 @@ def _fetch_lacking(library: Library, node: Node, entries: list[Entry]) -> None:
             )
 
 
-def _materialize(repo: Repo, staged: Path, node: Node, entries: list[Entry]) -> None:
+def _materialize(library: Library, node: Node, top: Path) -> None:
+    repo = library.repo
     # A file that is linked may not be written through, and costs no room.
-    link_type, _ = probe_link_type([REFLINK, HARDLINK, COPY], repo.cache.path, staged)
-    materializer = Materializer(staged, repo.cache, repo.state, link_type=link_type, reporter=repo.reporter)
-    done = materializer.apply(node.name, write=entries, delete=[], make_root=node.kind == DIRECTORY, expected=None)
-    for failed, error in done.failed:
-        error.fields.setdefault("path", failed)
-        raise error
-    if done.damaged or done.missing:
-        [(failed, digest), *_] = [*done.damaged, *done.missing]
-        raise CorruptError(f"the cached object {digest}, which {failed} needs, is damaged", digest=digest)
+    link_type, _ = probe_link_type([REFLINK, HARDLINK, COPY], repo.cache.path, top.parent)
+    materializer = Materializer(top.parent, repo.cache, repo.state, link_type=link_type, reporter=repo.reporter)
+    entries = _list_entries(library, node)
+    for is_last in (False, True):
+        _fetch_lacking(library, node, entries)
+        done = materializer.apply(top.name, write=entries, delete=[], make_root=node.kind == DIRECTORY, expected=None)
+        for failed, error in done.failed:
+            error.fields.setdefault("path", failed)
+            raise error
+        bad = dict([*done.damaged, *done.missing])
+        if not bad:
+            return
+        if is_last:
+            [(failed, digest), *_] = bad.items()
+            raise CorruptError(f"the cached object {digest}, which {failed} needs, is damaged", digest=digest)
+        # What turned out to be damaged was set aside, and may be fetched anew.
+        entries = [entry for entry in entries if entry.digest in bad.values()]
+
+
+def _flush(top: Path) -> None:
+    """Let what was written survive a power cut."""
+    files = (file for file in _iter_files(top) if not os.path.islink(file))
+    while batch := list(itertools.islice(files, _FLUSHED_AT_ONCE)):
+        descriptors = [os.open(file, os.O_RDONLY | os.O_CLOEXEC) for file in batch]
+        try:
+            flush_files(descriptors)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
 
 
 def _settle(top: Path) -> Iterator[tuple[str, Stat]]:
     """Make files read-only, and yield their numbers."""
     for file in _iter_files(top):
-        held = os.lstat(file)
-        if not os.path.islink(file):
-            os.chmod(file, held.st_mode & 0o555)
+        mode = os.lstat(file).st_mode
+        if mode & 0o222 and not os.path.islink(file):
+            os.chmod(file, mode & 0o555)
         numbers = take_stat(os.lstat(file))
         assert numbers is not None
         yield os.path.relpath(file, top), numbers
@@ -154,7 +178,7 @@ def _is_intact(place: Path) -> bool:
     """Tell whether what was written is there, and nobody touched it."""
     try:
         stats = json.loads((place / _STATS).read_text("ascii"))
-        [top] = [place / name for name in os.listdir(place) if name != _STATS]
+        [top] = (place / _FILES).iterdir()
         found = {os.path.relpath(file, top): take_stat(os.lstat(file)) for file in _iter_files(top)}
     except (OSError, ValueError):
         return False

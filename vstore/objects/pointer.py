@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vstore.errors import InvalidError, NewerFormatError, NotDownloadedError, PointerInvalidError
-from vstore.objects.digest import Digest, parse_digest
+from vstore.objects.digest import DIGEST_PATTERN, Digest, parse_digest
 
 POINTER_SUFFIX = ".vstore"
 POINTER_VERSION = 1
@@ -27,6 +27,11 @@ _CONFLICT = re.compile(rb"^(<{7,}|>{7,}|\|{7,})( |$|\r)", re.MULTILINE)
 _SIZE_LIMIT = 2**63
 AWAITED = Digest("")
 """The digest of what was not downloaded yet."""
+# What we write where a person added nothing: nearly all pointers, and ten times faster to read than TOML at large.
+_PLAIN = re.compile(
+    rb'version = 1\nkind = "(?:file|(tree))"\ndigest = "(%b)"\nsize = (0|[1-9][0-9]{0,17})\n'
+    rb"(?(1)files = (0|[1-9][0-9]{0,17})|executable = (true|false))\n" % DIGEST_PATTERN.encode()
+)
 _KINDS = {int: "a whole number", str: "a string", bool: "true or false", list: "a list of strings", dict: "a table"}
 
 
@@ -114,6 +119,16 @@ def awaited_from_bytes(data: bytes, path: str) -> Pointer:
 
     Raises PointerInvalidError, NewerFormatError.
     """
+    plain = _PLAIN.fullmatch(data)
+    if plain is not None:
+        tree, digest, size, files, executable = plain.groups()
+        return Pointer(
+            "file" if tree is None else "tree",
+            Digest(digest.decode()),
+            int(size),
+            1 if files is None else int(files),
+            executable == b"true",
+        )
     if len(data) > MAX_POINTER_BYTES:
         raise PointerInvalidError(f"{path} is too large for a pointer file", path=path, line=1)
     conflict = _CONFLICT.search(data)

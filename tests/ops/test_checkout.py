@@ -11,6 +11,10 @@ import pytest
 
 from tests.objects.strategies import HURTFUL_NAMES
 from tests.project import LARGE, Project
+from vstore.api import open_repo
+from vstore.cache.writer import open_writer
+from vstore.objects.pointer import Pointer, pointer_to_bytes
+from vstore.objects.tree import TREE_HEADER
 
 UNSAVED, PARTLY = 11, 3
 
@@ -264,8 +268,7 @@ def test_broken_pointer_stops_nobody_else(filled: Project, damage: str) -> None:
     """What cannot be read as a pointer is told of; its data stays, and the others are restored."""
     pointer = filled.path / "data.vstore"
     if damage == "conflict":
-        pointer.write_bytes(b"<<<<<<< ours\n" + pointer.read_bytes())
-    elif damage == "link":
+        pointer.write_bytes(b"    elif damage == "link":
         pointer.rename(filled.path / "aside")
         pointer.symlink_to("aside")
     else:
@@ -422,6 +425,7 @@ def test_what_could_be_placed_in_part_asks_for_the_rest(filled: Project) -> None
     assert "Next: vstore add -u" in filled.ok("status", "data").stdout
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("is_fetched", [True, False])
 def test_what_comes_after_a_checkout_in_part_was_not_deleted(filled: Project, is_fetched: bool) -> None:
     """When the cache has what a checkout lacked, the files still count as never having been here."""
@@ -448,3 +452,17 @@ def test_what_comes_after_a_checkout_in_part_was_not_deleted(filled: Project, is
     filled.ok("checkout")
     assert filled.read("data/large.bin") == LARGE and filled.read("data/a.txt") == b"mine\n"
     filled.ok("status", "data", "--check")
+
+
+@pytest.mark.parametrize("name", ["../../../evil", "/tmp/evil", ".git/hooks/post-checkout", "a/../../../evil"])
+def test_stranger_tree_is_refused(filled: Project, name: str) -> None:
+    """A tree that names what lies outside of its directory, or belongs to git, is not written, and the rest is."""
+    (filled.path / "model.bin").unlink()
+    with open_repo(filled.path) as repo, open_writer(repo.cache) as writer:
+        evil = writer.add_bytes(b"evil\n", "xxh128")
+        tree = writer.add_bytes(f"{TREE_HEADER}f\t5\t{evil}\t{name}\n".encode(), "xxh128")
+    (filled.path / "data.vstore").write_bytes(pointer_to_bytes(Pointer("tree", tree, 5, 1)))
+    outcome = filled.run("checkout")
+    assert outcome.exit_code == PARTLY and "refuses to track" in outcome.stderr
+    assert filled.has("model.bin") and filled.read("data/a.txt") == b"a\n"
+    assert not list(filled.path.parent.rglob("*evil")) and not filled.has("data/.git")

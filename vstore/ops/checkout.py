@@ -207,7 +207,8 @@ class _Checkout:
         old_tree = before.tree if before.tree is not None else _EMPTY_TREE
         new_tree = tree if tree is not None else _EMPTY_TREE
         difference = diff_trees(old_tree, new_tree)
-        write = difference.added + [new for _, new in difference.modified]
+        # The tree may be a stranger's: what it would have us write is checked as a tree of its own.
+        write = Tree([*difference.added, *(new for _, new in difference.modified)]).entries
         replaced = [old for old, _ in difference.modified]
         delete = difference.deleted
         if before.kind == "file":

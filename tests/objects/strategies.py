@@ -67,7 +67,8 @@ entries = st.one_of(
 ).filter(_is_lawful)
 
 
-def _without_conflicts(drawn: list[Entry]) -> list[Entry]:
+def without_conflicts(drawn: list[Entry]) -> list[Entry]:
+    """Return those entries of a list that fit into one tree with the ones before them."""
     kept: dict[str, Entry] = {}
     for entry in drawn:
         try:
@@ -78,7 +79,7 @@ def _without_conflicts(drawn: list[Entry]) -> list[Entry]:
     return list(kept.values())
 
 
-entry_lists = st.lists(entries, max_size=12).map(_without_conflicts)
+entry_lists = st.lists(entries, max_size=12).map(without_conflicts)
 """Lists of entries in any order that fit into one tree."""
 
 _scalars = st.one_of(

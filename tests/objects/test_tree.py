@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.objects.strategies import HURTFUL_NAMES, Damage, damages, digests, entry_lists
+from tests.objects.strategies import HURTFUL_NAMES, Damage, damages, digests, entry_lists, without_conflicts
 from tests.objects.test_names import REFUSED_PATHS
 from vstore.errors import CorruptError, NameRefusedError, NewerFormatError, VstoreError
 from vstore.objects.digest import Digest, hash_bytes
@@ -224,11 +224,16 @@ def test_newer_version() -> None:
         assert caught.value.fields["version"] == 12
 
 
-@given(entry_lists, entry_lists)
-def test_diff(old: list[Entry], new: list[Entry]) -> None:
-    """The difference of two encodings is that of their entries."""
+@given(entry_lists, entry_lists, st.booleans())
+def test_diff(one: list[Entry], other: list[Entry], blocks: bool) -> None:
+    """The difference of two encodings is that of their entries, also where it is found a few lines at a time."""
+    shared = [entry for entry in one if not entry.size_bytes % 2]
+    old, new = without_conflicts(one), without_conflicts([*shared, *other])
     before, after = {entry.path: entry for entry in old}, {entry.path: entry for entry in new}
-    diff = diff_trees(Tree(old).to_bytes(), memoryview(Tree(new).to_bytes()))
+    with pytest.MonkeyPatch.context() as patch:
+        if blocks:
+            patch.setattr("vstore.objects.tree._COMPARED_BYTES", 100)
+        diff = diff_trees(Tree(old).to_bytes(), memoryview(Tree(new).to_bytes()))
     assert diff == TreeDiff(
         added=[after[path] for path in sorted(after.keys() - before.keys())],
         deleted=[before[path] for path in sorted(before.keys() - after.keys())],

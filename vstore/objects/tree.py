@@ -12,6 +12,7 @@ trees are equal when their digests are and differ in the lines that differ.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import functools
 import gc
@@ -41,6 +42,7 @@ _CONTENT = re.compile(rb"^[fx]\t([0-9]{1,18})\t(" + DIGEST_PATTERN.encode() + rb
 # Text with one emoji in it takes four bytes a character: only a block at a time is held as text.
 _BLOCK_BYTES = 4 * 1024 * 1024
 _BLOCK_ENTRIES = 50_000
+_COMPARED_BYTES = 256 * 1024
 
 
 class Entry(NamedTuple):
@@ -134,15 +136,58 @@ def diff_trees(old: Buffer, new: Buffer) -> TreeDiff:
     Raises CorruptError, NewerFormatError.  Names are not checked: what acts on a stranger's tree reads it
     whole, by ``Tree.from_bytes``.
     """
-    old_lines, new_lines = check_frame(old).split(b"\n")[1:-1], check_frame(new).split(b"\n")[1:-1]
-    old_only, new_only = set(old_lines).difference(new_lines), set(new_lines).difference(old_lines)
-    before = {entry.path: entry for entry in _parse_lines(old_lines, old_only)}
-    after = {entry.path: entry for entry in _parse_lines(new_lines, new_only)}
-    return TreeDiff(
-        added=[entry for path, entry in after.items() if path not in before],
-        deleted=[entry for path, entry in before.items() if path not in after],
-        modified=[(before[path], entry) for path, entry in after.items() if path in before],
-    )
+    result = TreeDiff([], [], [])
+    for old_lines, new_lines in iter_differing(old, new):
+        before = {entry.path: entry for entry in parse_lines(old_lines)}
+        after = {entry.path: entry for entry in parse_lines(new_lines)}
+        result.added.extend([entry for path, entry in after.items() if path not in before])
+        result.deleted.extend([entry for path, entry in before.items() if path not in after])
+        result.modified.extend([(before[path], entry) for path, entry in after.items() if path in before])
+    return result
+
+
+def iter_differing(old: Buffer, new: Buffer) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    """Yield the lines that only the old and only the new tree has, a block at a time, sorted by path.
+
+    Both lines of a path are in the same block.  Takes the memory of a block, 0.4 us a line where something near
+    it differs, and next to nothing where nothing does.  Raises as ``diff_trees``.
+    """
+    before, after = check_frame(old), check_frame(new)
+    start, other = len(TREE_HEADER), len(TREE_HEADER)
+    while start < len(before) or other < len(after):
+        same = before[start : start + _COMPARED_BYTES]
+        if same == after[other : other + _COMPARED_BYTES]:
+            length = same.rfind(b"\n") + 1
+            if length:
+                start, other = start + length, other + length
+                continue
+        mine = before[start : _end_of_block(before, start)].split(b"\n")[:-1]
+        others = after[other : _end_of_block(after, other)].split(b"\n")[:-1]
+        # Both blocks end where the one does that ends first.
+        if mine and others:
+            last, other_last = path_of(mine[-1]), path_of(others[-1])
+            if last < other_last:
+                del others[bisect.bisect_right(others, last, key=path_of) :]
+            elif other_last < last:
+                del mine[bisect.bisect_right(mine, other_last, key=path_of) :]
+        start += sum(map(len, mine)) + len(mine)
+        other += sum(map(len, others)) + len(others)
+        known, wanted = set(mine), set(others)
+        if known != wanted:
+            yield [line for line in mine if line not in wanted], [line for line in others if line not in known]
+
+
+def path_of(line: bytes) -> bytes:
+    """Return the path on a line, as UTF-8; paths are sorted by these bytes.  Raises CorruptError."""
+    try:
+        path = line.split(b"\t", 3)[3]
+    except IndexError as error:
+        raise CorruptError("a tree has a line that is not an entry") from error
+    return path.replace(b"\\t", b"\t").replace(b"\\n", b"\n") if b"\\" in path else path
+
+
+def _end_of_block(data: bytes, start: int) -> int:
+    return data.find(b"\n", start + _COMPARED_BYTES) + 1 or len(data)
 
 
 def find_contents(tree: Buffer) -> list[tuple[Digest, int]]:
@@ -196,18 +241,30 @@ def check_frame(data: Buffer) -> bytes:
     return whole
 
 
-def _parse_lines(lines: list[bytes], chosen: set[bytes]) -> list[Entry]:
-    return _parse(TREE_HEADER.encode() + b"".join([line + b"\n" for line in lines if line in chosen]))
+def parse_lines(lines: list[bytes]) -> list[Entry]:
+    """Return the entries of some lines.  Raises CorruptError; names are not checked."""
+    return list(iter_entries(b"".join([line + b"\n" for line in lines])))
+
+
+def iter_entries(lines: Buffer) -> Iterator[Entry]:
+    """Yield the entries of lines that stand one below the other, a block at a time.  Raises as ``parse_lines``."""
+    data = bytes(lines)
+    for start, end in _iter_blocks(data, 0):
+        yield from _parse_block(data[start:end])
 
 
 def _parse(data: bytes) -> list[Entry]:
     entries: list[Entry] = []
-    start = len(TREE_HEADER)
+    for start, end in _iter_blocks(data, len(TREE_HEADER)):
+        entries += _parse_block(data[start:end])
+    return entries
+
+
+def _iter_blocks(data: bytes, start: int) -> Iterator[tuple[int, int]]:
     while start < len(data):
         end = data.find(b"\n", start + _BLOCK_BYTES) + 1 or len(data)
-        entries += _parse_block(data[start:end])
+        yield start, end
         start = end
-    return entries
 
 
 def _parse_block(data: bytes) -> list[Entry]:

@@ -58,6 +58,13 @@ def test_whole_supersedes_parts(state: State) -> None:
     assert set(state.load_placed()) == {"data", "other"}
 
 
+def test_what_was_put_inside_is_found(state: State) -> None:
+    """What was put at paths inside an artifact is listed, and nothing of a neighbour whose name begins alike."""
+    for name in ("other/b", "other/a/x", "other-2/a", "other0", "othe"):
+        state.save_placed(name, Placed("tree", DIGEST))
+    assert state.list_placed_below("other") == ["other/a/x", "other/b"]
+
+
 @pytest.mark.parametrize("damage", ["no database", "empty", "cut", "spoilt", "newer", "directory"])
 def test_damaged_file_is_made_anew(state: State, damage: str) -> None:
     """Whatever is wrong with the file, asking gives nothing and afterwards it remembers again."""

@@ -142,6 +142,11 @@ class State:
             return Placed(kind, Digest(digest))
         return None
 
+    def list_placed_below(self, root: str) -> list[str]:
+        """Return the paths below one at which vstore put something."""
+        rows = self._read("SELECT path FROM placed WHERE path >= ? AND path < ? ORDER BY path", root + "/", root + "0")
+        return [path for (path,) in rows]
+
     def save_placed(self, root: str, placed: Placed) -> None:
         """Remember what vstore put at, or took from, a path; it supersedes whatever was put inside."""
         self._write(

@@ -110,10 +110,8 @@ def find_selection(repo: Repo, root: RelPath) -> list[RelPath]:
 
     What was not asked for is not deleted, only because it is not here.
     """
-    placed = repo.state.load_placed()
-    if root in placed:
-        return []
-    return [path[len(root) + 1 :] for path in placed if path.startswith(root + "/")]
+    inside = [path[len(root) + 1 :] for path in repo.state.list_placed_below(root)]
+    return inside if inside and repo.state.find_placed(root) is None else []
 
 
 def is_inside(path: RelPath, directories: Sequence[RelPath]) -> bool:

@@ -16,7 +16,7 @@ from vstore.ops.gathering import Manner, bring_from_origin, is_imported
 from vstore.ops.import_url import bring_awaited
 from vstore.ops.resolve import is_inside
 from vstore.ops.transfer import Scope, Version, group_by_remote, list_versions, list_wanted
-from vstore.ops.trees import find_tree, load_tree
+from vstore.ops.trees import fetch_trees, find_tree, load_tree
 from vstore.remote.content import Content
 from vstore.remote.fetch import FetchReport
 from vstore.remote.remote import Remote
@@ -145,9 +145,12 @@ def _fetch_from(
 ) -> tuple[Fetched, list[tuple[RelPath, Digest]]]:
     absent: list[tuple[RelPath, Digest]] = []
     trees: dict[Digest, bytes | None] = {}
-    for version in versions:
-        pointer, path = version.pointer, version.target.artifact.path
+    artifacts = [(version.target.artifact.path, version.pointer) for version in versions]
+    failed = fetch_trees(repo, artifacts, remote=remote.name)
+    for path, pointer in artifacts:
         try:
+            if pointer.digest in failed:
+                raise failed[pointer.digest]
             trees[pointer.digest] = load_tree(repo, pointer, path, remote=remote.name) if pointer.is_tree else None
         except ObjectMissingError:
             absent.append((path, pointer.digest))

@@ -8,16 +8,19 @@ from collections.abc import Iterable
 from vstore.cache.writer import open_writer
 from vstore.errors import (
     CorruptError,
+    NewerFormatError,
     NoSpaceError,
     ObjectMissingError,
     PermissionDeniedError,
     RemoteNotFoundError,
+    UnavailableError,
     VstoreError,
 )
 from vstore.objects.digest import Digest, algorithm_of, hash_bytes
+from vstore.objects.names import RelPath
 from vstore.objects.pointer import Pointer
 from vstore.objects.tree import Entry, Tree
-from vstore.ops.gathering import find_tree_at_origin
+from vstore.ops.gathering import find_tree_at_origin, is_imported
 from vstore.repo import Repo
 
 
@@ -34,13 +37,7 @@ def load_tree(repo: Repo, pointer: Pointer, path: str, *, remote: str | None = N
     if data is None:
         data = find_tree_at_origin(repo, pointer, repo.cache)
     if data is None:
-        digests: list[Digest] = [pointer.digest]
-        raise ObjectMissingError(
-            f"the list of files of {path} is neither in the cache nor in a remote",
-            digests=digests,
-            paths=[path],
-            no_remote=not repo.config.remotes,
-        ) from missing
+        raise _missing(repo, pointer.digest, path) from missing
     return data
 
 
@@ -56,6 +53,47 @@ def _find_at_remote(repo: Repo, pointer: Pointer, remote: str | None) -> bytes |
     with contextlib.suppress(NoSpaceError, PermissionDeniedError), open_writer(repo.cache) as writer:
         writer.add_bytes(data, algorithm_of(pointer.digest).name)
     return data
+
+
+def fetch_trees(
+    repo: Repo, artifacts: Iterable[tuple[RelPath, Pointer]], *, remote: str | None = None
+) -> dict[Digest, VstoreError]:
+    """Bring the trees that the cache lacks from their remotes, and nothing else; return why some could not be brought.
+
+    Each remote is opened once.  Of imports nothing is said: ``load_tree`` also looks where they came from.  Raises NoSpaceError, PermissionDeniedError where the cache cannot be written.
+    """
+    trees = {pointer.digest: (path, pointer) for path, pointer in artifacts if pointer.is_tree and not pointer.stays_elsewhere}
+    lacking: dict[str | None, dict[Digest, RelPath]] = {}
+    for digest in repo.cache.find_missing(trees):
+        path, pointer = trees[digest]
+        lacking.setdefault(remote or pointer.remote, {})[digest] = path
+    failed: dict[Digest, VstoreError] = {}
+    for name, paths in lacking.items():
+        reason: VstoreError | None = None
+        left = set(paths)
+        try:
+            with repo.open_remote(name) as opened, open_writer(repo.cache) as writer:
+                for digest, data in opened.read_roots(paths):
+                    writer.add_bytes(data, algorithm_of(digest).name)
+                    left.discard(digest)
+        except RemoteNotFoundError:
+            pass
+        except (NoSpaceError, PermissionDeniedError):
+            raise
+        except (UnavailableError, NewerFormatError) as error:
+            reason = error
+        left = {digest for digest in left if not is_imported(trees[digest][1])}
+        failed |= {digest: reason or _missing(repo, digest, paths[digest]) for digest in left}
+    return failed
+
+
+def _missing(repo: Repo, digest: Digest, path: RelPath) -> ObjectMissingError:
+    return ObjectMissingError(
+        f"the list of files of {path} is neither in the cache nor in a remote",
+        digests=[digest],
+        paths=[path],
+        no_remote=not repo.config.remotes,
+    )
 
 
 def find_tree(repo: Repo, digest: Digest) -> bytes | None:

@@ -159,14 +159,22 @@ class Reader:
 
     def read_content(self, digest: Digest) -> bytes:
         """Return a content of any size, verified as a whole.  Raises ObjectMissingError, UnavailableError."""
-        for _, content in self.read(BLOB, [digest], take_content):
+        for _, content in self.read_contents([digest]):
             return content
-        for _, chunks in self.read_chunks([digest]):
+        raise ObjectMissingError(f"{self.site.transport.url} does not hold {digest}", digests=[digest])
+
+    def read_contents(self, digests: Collection[Digest]) -> Iterator[tuple[Digest, bytes]]:
+        """Yield each content that is good somewhere, of any size, verified as a whole; small ones are read together."""
+        large = set(self.catalog.locate(RECIPE, digests))
+        left = dict.fromkeys(digests)
+        for location, content in self.read(BLOB, [digest for digest in digests if digest not in large], take_content):
+            del left[location.digest]
+            yield location.digest, content
+        for digest, chunks in self.read_chunks(left):
             blobs = self.read_blobs([chunk.digest for chunk in chunks])
             content = b"".join([blobs.get(chunk.digest, b"") for chunk in chunks])
             if hash_bytes(content, algorithm_of(digest).name) == digest:
-                return content
-        raise ObjectMissingError(f"{self.site.transport.url} does not hold {digest}", digests=[digest])
+                yield digest, content
 
     def read_chunks(self, contents: Iterable[Digest]) -> Iterator[tuple[Digest, list[Chunk]]]:
         """Yield the chunks of each large content whose recipe is good, in the order of the content."""

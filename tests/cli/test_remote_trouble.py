@@ -320,9 +320,7 @@ def bad_moto(moto: S3Server, http_proxy: Callable[[int], HttpProxy]) -> tuple[Ht
 
 
 @pytest.mark.parametrize(("code", "status"), [("AuthorizationHeaderMalformed", 400), ("PermanentRedirect", 301)])
-def test_wrong_region(
-    code: str, status: int, trouble: Trouble, bad_moto: tuple[HttpProxy, Mapping[str, Any]]
-) -> None:
+def test_wrong_region(code: str, status: int, trouble: Trouble, bad_moto: tuple[HttpProxy, Mapping[str, Any]]) -> None:
     """A bucket of another region; the server says which, and so does the hint."""
     proxy, place = bad_moto
     body = answer_of_s3(code, "<Region>eu-central-1</Region>")

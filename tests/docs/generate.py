@@ -67,9 +67,7 @@ def _cli_page() -> Iterator[str]:
             yield from _verb(name, importlib.import_module(f"vstore.cli.commands.{_python_name(name)}").command, known)
 
 
-def _verb(
-    name: str, command: click.Command, known: set[type], parent: click.Context | None = None
-) -> Iterator[str]:
+def _verb(name: str, command: click.Command, known: set[type], parent: click.Context | None = None) -> Iterator[str]:
     ctx = click.Context(command, info_name=name, parent=parent or click.Context(cli, info_name="vstore"))
     yield f"### {ctx.command_path}\n" if parent is None else f"#### {ctx.command_path}\n"
     usage = " ".join([ctx.command_path, *command.collect_usage_pieces(ctx)])

@@ -238,9 +238,7 @@ def test_diff(one: list[Entry], other: list[Entry], blocks: bool) -> None:
         added=[after[path] for path in sorted(after.keys() - before.keys())],
         deleted=[before[path] for path in sorted(before.keys() - after.keys())],
         modified=[
-            (before[path], after[path])
-            for path in sorted(before.keys() & after.keys())
-            if before[path] != after[path]
+            (before[path], after[path]) for path in sorted(before.keys() & after.keys()) if before[path] != after[path]
         ],
     )
 

@@ -9,7 +9,8 @@ import pytest
 from tests.project import LARGE, Project
 from vstore.api import open_repo
 from vstore.errors import InvalidError, NotTrackedError, RevisionNotFoundError
-from vstore.ops.diff import diff, split_revisions
+from vstore.ops.diff import diff
+from vstore.ops.resolve import split_revisions
 
 
 def _changes(result: Any) -> dict[str, str]:
@@ -100,7 +101,7 @@ def test_before_the_first_commit_all_is_new(project: Project) -> None:
 
 
 def test_file_that_became_a_directory(project: Project) -> None:
-    """A file in place of a directory is told as what went and what came."""
+    """A file in place of a directory is told as what went and what came, and the artifact as of another kind."""
     project.add_data()
     (project.path / "model.bin").unlink()
     project.write("model.bin/part", b"p")
@@ -108,21 +109,43 @@ def test_file_that_became_a_directory(project: Project) -> None:
     assert _changes(project.ok("diff", "--json").json()) == {"model.bin": "deleted", "model.bin/part": "added"}
 
 
-def test_lost_list_of_files_is_no_error(changed: Project) -> None:
-    """Where the files of a tree are known to nobody, the artifact is still told, with a warning."""
+def test_lost_list_of_files_stops_nothing(changed: Project) -> None:
+    """Where the files of a tree are known to nobody, the artifact is still told, and so is the rest."""
     changed.drop_cache()
-    outcome = changed.ok("diff", "HEAD~1", "HEAD", "--json")
-    artifacts = {artifact["path"]: artifact for artifact in outcome.json()["artifacts"]}
-    assert artifacts["data"]["files"] is None and artifacts["data"]["change"] == "modified"
-    assert "cannot be compared" in outcome.stderr
+    for arguments in (["--json"], ["--stat", "--json"]):
+        outcome = changed.run("diff", "HEAD~1", "HEAD", *arguments)
+        artifacts = {artifact["path"]: artifact for artifact in outcome.json()["artifacts"]}
+        assert artifacts["data"]["files"] is None and artifacts["data"]["change"] == "modified"
+        assert artifacts["data"]["growth_bytes"] == 7 and artifacts["table.csv"]["added"] == 1
+        assert [path for path, _ in outcome.json()["failed"]] == ["data"]
+        assert outcome.exit_code == 3 and "could not be compared" in outcome.stderr
 
 
-def test_broken_pointer_elsewhere_stops_nothing(changed: Project) -> None:
-    """A pointer with conflict markers is passed over with a warning."""
+def test_lists_of_files_come_from_the_remote(changed: Project) -> None:
+    """In a clone without any data the trees that differ are fetched, and nothing else."""
+    changed.add_remote()
+    changed.ok("push", "--all-commits")
+    clone = changed.clone()
+    assert _changes(clone.ok("diff", "HEAD~1", "HEAD", "--json").json())["data/new.txt"] == "added"
+    status = {a["path"]: a["not_in_cache"] for a in clone.ok("status", "--json").json()["artifacts"]}
+    assert status == {"data": 3, "model.bin": 1, "table.csv": 1}
+    changed.store.rename(changed.store.with_name("away"))
+    assert _changes(clone.ok("diff", "HEAD~1", "HEAD", "--json").json())["data/new.txt"] == "added"
+
+
+def test_broken_pointer_stops_nothing(changed: Project) -> None:
+    """A pointer that is broken on either side is named, and not taken for one that came or went."""
     changed.write("table.csv.vstore", b"<<<<<<< ours\n")
-    outcome = changed.ok("diff", "HEAD~1", "--name-only")
-    assert "data/new.txt" in outcome.stdout
-    assert "table.csv was passed over" in outcome.stderr
+    outcome = changed.run("diff", "HEAD~1", "--name-only")
+    assert "data/new.txt" in outcome.stdout and "table.csv" not in outcome.stdout
+    assert outcome.exit_code == 3 and "merge conflict is not resolved" in outcome.stderr
+    assert changed.ok("diff", "HEAD~1", "--name-only", "data").stdout
+    changed.git("add", "table.csv.vstore")
+    changed.commit("broken")
+    changed.git("checkout", "--quiet", "HEAD~1", "table.csv.vstore")
+    outcome = changed.run("diff", "HEAD~1", "HEAD", "--json")
+    assert outcome.exit_code == 3
+    assert (outcome.json()["artifacts"], [path for path, _ in outcome.json()["failed"]]) == ([], ["table.csv"])
 
 
 def test_both_a_revision_and_a_path_is_refused(changed: Project) -> None:

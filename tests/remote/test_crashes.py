@@ -59,9 +59,7 @@ def fetch_fresh(path: Path, remote: Transport, *roots: Root) -> bool:
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("fault", [CrashAt, UnreachableAt])
-def test_push_that_died_at_any_request_is_taken_up_again(
-    tmp_path: Path, moment: str, fault: type[CrashAt]
-) -> None:
+def test_push_that_died_at_any_request_is_taken_up_again(tmp_path: Path, moment: str, fault: type[CrashAt]) -> None:
     """Wherever a push dies, also with its last request done but unacknowledged, the next push completes it."""
     for number in range(count_requests(tmp_path / "count")):
         path = tmp_path / str(number)

@@ -255,9 +255,7 @@ def test_other_projects_serve_only_strong_hashes(tmp_path: Path, log: LoggedTran
         assert bob.holds(root) == found
 
 
-def test_many_large_files_are_fetched_in_groups(
-    ada: Machine, bob: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_large_files_are_fetched_in_groups(ada: Machine, bob: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """More large files than may be open at once arrive, also where they share chunks."""
     monkeypatch.setattr(fetch, "_GROUP_FILES", 3)
     shared = noise(400_000)

@@ -180,9 +180,7 @@ def test_commit_that_pins_too_little_is_found_and_mended(ada: Machine, bob: Mach
     assert ada.holds(root)
 
 
-def test_tree_of_impossible_length_takes_no_memory(
-    ada: Machine, remote: Liar, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tree_of_impossible_length_takes_no_memory(ada: Machine, remote: Liar, monkeypatch: pytest.MonkeyPatch) -> None:
     """A recipe that would make up a tree longer than any is not followed."""
     monkeypatch.setattr(holdings, "MAX_TREE_BYTES", 10_000_000)
     chunk = ada.shelf.put(bytes(1_000_000))

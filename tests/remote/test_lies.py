@@ -273,9 +273,7 @@ def begin_and_die(ada: Machine, remote: Hooked, root: Root, monkeypatch: pytest.
     return keys(remote, "packs/")[0]
 
 
-def test_pack_whose_upload_was_not_acknowledged_is_found_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pack_whose_upload_was_not_acknowledged_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The journal names a pack before it is uploaded, so that not even the last one goes up twice."""
     remote = Hooked(MemoryTransport())
     ada = Machine(tmp_path / "ada", remote)

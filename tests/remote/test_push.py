@@ -484,9 +484,7 @@ def test_pack_refs_with_hostile_numbers_do_not_break_a_push(ada: Machine, log: L
     assert report.commit is not None
     commit = commit_from_bytes(log.read(report.commit), report.commit)
     pin = PackRef(f"packs/{'f' * 32}-0.vpack", 2**48, "0" * 32)
-    forged = type(commit)(
-        PROJECT, "e" * 32, "eve", "", tuple(each._replace(pins=(pin,)) for each in commit.roots)
-    )
+    forged = type(commit)(PROJECT, "e" * 32, "eve", "", tuple(each._replace(pins=(pin,)) for each in commit.roots))
     log.delete(report.commit)
     log.write(f"commits/{PROJECT}/{'e' * 32}.json", forged.to_bytes())
     assert ada.push(root).packs == 1

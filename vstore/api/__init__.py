@@ -51,6 +51,7 @@ from vstore.ops.checkout import CheckedOut, CheckoutResult
 from vstore.ops.config import ConfigResult, SettingShown
 from vstore.ops.diff import ArtifactDiff, DiffResult, FileDiff
 from vstore.ops.diff_driver import DiffDriverResult, Row
+from vstore.ops.diff import ArtifactDiff, DiffResult, DiffTotals, FileDiff
 from vstore.ops.doctor import DoctorResult, RemoteHealth, RepositoryHealth
 from vstore.ops.du import DuResult, Usage
 from vstore.ops.fetch import Fetched, FetchResult
@@ -93,6 +94,7 @@ __all__ = [
     "Damage",
     "DiffDriverResult",
     "DiffResult",
+    "DiffTotals",
     "DoctorResult",
     "DuResult",
     "FetchResult",

@@ -40,14 +40,16 @@ def diff(
     *,
     paths: Paths = (),
     directory: Directory = None,
+    stat: bool = False,
     reporter: Reporter = SILENT,
 ) -> DiffResult:
     """Compare revision ``old`` (default: HEAD) with ``new`` (default: the files), by artifact and by file.
 
+    Trees that the cache lacks are fetched.  With ``stat`` files are only counted.
     Raises RevisionNotFoundError, NotTrackedError.
     """
     with opened(directory, reporter) as repo:
-        return _diff.diff(repo, paths, old=old, new=new)
+        return _diff.diff(repo, paths, old=old, new=new, stat=stat)
 
 
 def ls(
@@ -116,7 +118,7 @@ def split_repository(arguments: Sequence[str], *, directory: Directory = None) -
 def split_revisions(arguments: Sequence[str], *, directory: Directory = None) -> tuple[list[str], list[str]]:
     """Tell leading revisions (``A``, ``A B`` or ``A..B``) from the paths behind them, as git does."""
     with opened(directory) as repo:
-        return _diff.split_revisions(repo, arguments)
+        return resolve.split_revisions(repo, arguments)
 
 
 def list_tracked(*, directory: Directory = None) -> list[RelPath]:

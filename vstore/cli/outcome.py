@@ -84,6 +84,14 @@ def check_fetch(result: api.FetchResult, *, written: int = 0) -> None:
     _check_broken(result.broken)
 
 
+def check_diff(result: api.DiffResult) -> None:
+    """Raise PartialError if something could not be compared."""
+    if result.failed:
+        number = f"{len(result.failed):,} paths" if len(result.failed) > 1 else "a path"
+        done = len(result.artifacts)
+        raise errors.PartialError(f"{number} could not be compared", done=done, failed=result.failed)
+
+
 def check_pull(result: api.PullResult) -> None:
     """Raise what its fetch and its checkout amount to; files in the way come first."""
     if result.checkout.unsaved:

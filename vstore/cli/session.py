@@ -76,7 +76,8 @@ class Session:
         """
         self.reporter.end()
         if self.json:
-            sys.stdout.write(render.to_json(result, pretty=sys.stdout.isatty()) + "\n")
+            sys.stdout.writelines(render.iter_json(result, pretty=sys.stdout.isatty()))
+            sys.stdout.write("\n")
         elif always or not self.quiet:
             self.say(words(result))
 

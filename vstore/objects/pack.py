@@ -157,9 +157,7 @@ def encode_record(kind: int, digest: Digest, data: bytes, *, check: Digest | Non
     return head + body, location
 
 
-def _encode(
-    kind: int, digest: Digest, data: bytes, check: Digest | None, offset: int
-) -> tuple[bytes, bytes, Location]:
+def _encode(kind: int, digest: Digest, data: bytes, check: Digest | None, offset: int) -> tuple[bytes, bytes, Location]:
     """Return a record in two pieces: magic and checksum, and the rest."""
     if len(data) > MAX_RECORD_BYTES:
         raise InvalidError(f"{digest} is too long for a record", digest=digest)

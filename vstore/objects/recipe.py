@@ -48,9 +48,7 @@ def recipe_to_bytes(recipe: Recipe) -> bytes:
     if sys.byteorder == "big":
         lengths.byteswap()
     algorithm = algorithm_of(recipe.chunks[0].digest)
-    header = _HEADER.pack(
-        _MAGIC, RECIPE_VERSION, recipe.level, algorithm.code, len(recipe.chunks), recipe.size_bytes
-    )
+    header = _HEADER.pack(_MAGIC, RECIPE_VERSION, recipe.level, algorithm.code, len(recipe.chunks), recipe.size_bytes)
     return header + b"".join([to_raw(chunk.digest) for chunk in recipe.chunks]) + lengths.tobytes()
 
 

@@ -246,11 +246,10 @@ def parse_lines(lines: list[bytes]) -> list[Entry]:
     return list(iter_entries(b"".join([line + b"\n" for line in lines])))
 
 
-def iter_entries(lines: Buffer) -> Iterator[Entry]:
+def iter_entries(lines: bytes | bytearray) -> Iterator[Entry]:
     """Yield the entries of lines that stand one below the other, a block at a time.  Raises as ``parse_lines``."""
-    data = bytes(lines)
-    for start, end in _iter_blocks(data, 0):
-        yield from _parse_block(data[start:end])
+    for start, end in _iter_blocks(lines, 0):
+        yield from _parse_block(lines[start:end])
 
 
 def _parse(data: bytes) -> list[Entry]:
@@ -260,14 +259,14 @@ def _parse(data: bytes) -> list[Entry]:
     return entries
 
 
-def _iter_blocks(data: bytes, start: int) -> Iterator[tuple[int, int]]:
+def _iter_blocks(data: bytes | bytearray, start: int) -> Iterator[tuple[int, int]]:
     while start < len(data):
         end = data.find(b"\n", start + _BLOCK_BYTES) + 1 or len(data)
         yield start, end
         start = end
 
 
-def _parse_block(data: bytes) -> list[Entry]:
+def _parse_block(data: bytes | bytearray) -> list[Entry]:
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -289,35 +288,33 @@ def _parse_block(data: bytes) -> list[Entry]:
         if kind in "fx":
             if _DIGEST.fullmatch(content) is None:
                 raise CorruptError(f"a tree has no digest for {path!r}")
-            entries.append(Entry(_unescape(path), kind, int(size), Digest(content)))
+            entries.append(Entry(unescape(path), kind, int(size), Digest(content)))
         elif size != "0" or bool(content) != (kind == SYMLINK):
             raise CorruptError(f"a tree has a malformed entry for {path!r}")
         else:
-            entries.append(Entry(_unescape(path), kind, 0, _NO_DIGEST, _unescape(content)))
+            entries.append(Entry(unescape(path), kind, 0, _NO_DIGEST, unescape(content)))
     return entries
 
 
 def _format(entries: list[Entry]) -> bytes:
     """Return the lines of entries."""
-    text = "".join(
-        [f"{kind}\t{size}\t{digest or target}\t{path}\n" for path, kind, size, digest, target in entries]
-    )
+    text = "".join([f"{kind}\t{size}\t{digest or target}\t{path}\n" for path, kind, size, digest, target in entries])
     if text.count("\n") != len(entries) or text.count("\t") != 3 * len(entries):
         text = "".join(
             [
-                f"{kind}\t{size}\t{digest or _escape(target)}\t{_escape(path)}\n"
+                f"{kind}\t{size}\t{digest or escape(target)}\t{escape(path)}\n"
                 for path, kind, size, digest, target in entries
             ]
         )
     return text.encode()
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     # Backslashes are refused in names, so these two are unambiguous.
     return text.replace("\t", "\\t").replace("\n", "\\n")
 
 
-def _unescape(text: str) -> str:
+def unescape(text: str) -> str:
     return text.replace("\\t", "\t").replace("\\n", "\n")
 
 

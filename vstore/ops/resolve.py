@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vstore.errors import GitRepositoryNotFoundError, NotTrackedError, PathNotFoundError, VstoreError
+from vstore.errors import (
+    GitRepositoryNotFoundError,
+    InvalidError,
+    NotTrackedError,
+    PathNotFoundError,
+    RevisionNotFoundError,
+    VstoreError,
+)
 from vstore.git import GitRepo
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.repo import Repo
-from vstore.workspace.pointers import Artifact, find_owner, iter_artifacts, parse_artifact
+from vstore.workspace.pointers import Artifact, find_artifact, find_owner, iter_artifacts, parse_artifact
 
 
 class Target(NamedTuple):
@@ -117,3 +125,64 @@ def find_selection(repo: Repo, root: RelPath) -> list[RelPath]:
 def is_inside(path: RelPath, directories: Sequence[RelPath]) -> bool:
     """Tell whether a path is one of some, or below one."""
     return any(path == directory or path.startswith(directory + "/") for directory in directories)
+
+
+def touches(wanted: RelPath, artifact: RelPath) -> bool:
+    """Tell whether a path is an artifact, or above or inside it."""
+    return not wanted or wanted == artifact or artifact.startswith(wanted + "/") or wanted.startswith(artifact + "/")
+
+
+def split_revisions(repo: Repo, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Tell up to two leading revisions (``A``, ``A B`` or ``A..B``) from the paths behind them.
+
+    Raises InvalidError for what is both, RevisionNotFoundError for what is neither.
+    """
+    revisions: list[str] = []
+    for number, argument in enumerate(arguments):
+        parts = argument.split("..")
+        if not number and len(parts) == 2 and not os.path.lexists(repo.start / argument):
+            revisions = [part or "HEAD" for part in parts]
+            for revision in revisions:
+                if repo.git is not None:
+                    repo.git.resolve(revision)
+            return revisions, list(arguments[1:])
+        if number == 2 or not _is_revision(repo, argument):
+            if number < 2 and repo.git is not None and not _is_path(repo, argument):
+                _check_known_at(repo, argument, revisions)
+            return revisions, list(arguments[number:])
+        if _is_path(repo, argument):
+            raise InvalidError(f"{argument!r} is a revision and also a path", argument=argument)
+        revisions.append(argument)
+    return revisions, []
+
+
+def _is_revision(repo: Repo, text: str) -> bool:
+    if repo.git is None:
+        return False
+    try:
+        repo.git.resolve(text)
+    except RevisionNotFoundError:
+        return False
+    return True
+
+
+def _check_known_at(repo: Repo, argument: str, revisions: Sequence[str]) -> None:
+    """Raise RevisionNotFoundError for what is no path at some revisions, or at HEAD, either."""
+    with contextlib.suppress(InvalidError):
+        path = repo.relative(argument)
+        for revision in revisions or ["HEAD"]:
+            with contextlib.suppress(RevisionNotFoundError):  # before the first commit
+                if any(touches(path, artifact.path) for artifact in list_artifacts(repo, rev=revision)):
+                    return
+        raise RevisionNotFoundError(f"{argument!r} is neither a revision nor a path", revision=argument)
+
+
+def _is_path(repo: Repo, named: str) -> bool:
+    return os.path.lexists(repo.start / named) or _is_artifact(repo, named)
+
+
+def _is_artifact(repo: Repo, named: str) -> bool:
+    try:
+        return find_artifact(repo.work_tree, repo.relative(named)) is not None
+    except InvalidError:
+        return False

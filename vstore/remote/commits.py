@@ -110,9 +110,7 @@ def _root(fields: Fields, packs: Sequence[PackRef]) -> CommittedRoot:
 
 def intent_to_bytes(session: str, project: str, author: str, created: str, relied: Iterable[Key]) -> bytes:
     """Return the intent of a session: what it relies upon, besides everything that bears its own name."""
-    return seal(
-        {"session": session, "project": project, "author": author, "created": created, "packs": sorted(relied)}
-    )
+    return seal({"session": session, "project": project, "author": author, "created": created, "packs": sorted(relied)})
 
 
 def intent_from_bytes(data: bytes, key: Key) -> frozenset[Key]:

@@ -172,9 +172,7 @@ class Documents:
         self.problems.setdefault(key, Problem(key, kind, reason))
 
 
-def _is_right(
-    index: Index, data: bytes, by_key: Mapping[Key, PackRef], tables: Mapping[PackRef, Table]
-) -> bool:
+def _is_right(index: Index, data: bytes, by_key: Mapping[Key, PackRef], tables: Mapping[PackRef, Table]) -> bool:
     """Tell whether an index says of the packs that we know what their own ends say."""
     if any(by_key.get(pack.key, pack) != pack for pack in index.packs):
         return False

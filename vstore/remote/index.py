@@ -98,9 +98,7 @@ def index_to_bytes(tables: Sequence[tuple[PackRef, Table]]) -> bytes:
     for (kind, code), parts in sorted(groups.items()):
         directory.append(_DIRECTORY.pack(kind, code, 0, sum(section.records for _, section in parts)))
         sections += _section_pieces(kind, ALGORITHMS_BY_CODE[code], parts)
-    body = b"".join(
-        [_HEADER.pack(_MAGIC, INDEX_VERSION, len(tables), len(directory)), packs, *directory, *sections]
-    )
+    body = b"".join([_HEADER.pack(_MAGIC, INDEX_VERSION, len(tables), len(directory)), packs, *directory, *sections])
     return body + xxhash.xxh3_128_digest(body)
 
 

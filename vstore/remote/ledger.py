@@ -251,9 +251,7 @@ class Ledger:
         read_range = self.site.transport.read_range
         if pack.size_bytes < FOOTER_BYTES:
             raise CorruptError(f"{pack.key} is too short to be a pack", key=pack.key)
-        footer = footer_from_bytes(
-            read_range(pack.key, pack.size_bytes - FOOTER_BYTES, FOOTER_BYTES), pack.size_bytes
-        )
+        footer = footer_from_bytes(read_range(pack.key, pack.size_bytes - FOOTER_BYTES, FOOTER_BYTES), pack.size_bytes)
         if footer.pack_checksum != pack.checksum or footer.table_bytes > MAX_DOCUMENT_BYTES:
             raise CorruptError(f"{pack.key} is not the pack that it should be", key=pack.key)
         return parse_table(read_range(pack.key, footer.table_offset, footer.table_bytes), footer)

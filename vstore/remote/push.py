@@ -162,6 +162,7 @@ class _Push:
     def _upload(self, journal: Journal) -> None:
         """Upload the records that are not there, then the index of all packs that have none."""
         uploads = Uploads(self._draft, self._source, self._session)
+
         def put(pack: BuiltPack) -> tuple[PackRef, Table]:
             self._renew_intent()
             journal.note(pack.ref)

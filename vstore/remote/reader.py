@@ -104,9 +104,7 @@ class Reader:
             self._catalog, self._wide = catalog, True
             return True
 
-    def read(
-        self, kind: int, digests: Iterable[Digest], take: Take[Result]
-    ) -> Iterator[tuple[Location, Result]]:
+    def read(self, kind: int, digests: Iterable[Digest], take: Take[Result]) -> Iterator[tuple[Location, Result]]:
         """Yield what ``take`` makes of each record that is good somewhere; the others are left out.
 
         ``take`` is called in worker threads.  Raises what it raises, and UnavailableError.

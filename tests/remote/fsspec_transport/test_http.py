@@ -299,9 +299,7 @@ class TestConnections:
             assert [read.result() for read in reads] == [CONTENT[number : number + 5] for number in range(16)]
         assert script.connections <= 8
 
-    def test_proxy_of_the_environment(
-        self, script: Scripted, other: Scripted, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_proxy_of_the_environment(self, script: Scripted, other: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
         """The proxy that the environment names is asked, with its own password, unless the host is excepted."""
         other.answer = serve
         script.answer = serve

@@ -64,9 +64,7 @@ def is_passing(error: Exception) -> bool:
 
 def no_place(url: str) -> RemoteUnavailableError:
     """Say that the bucket or directory itself is not there."""
-    return RemoteUnavailableError(
-        f"the bucket or directory of {url} does not exist", cause=Cause.NO_PLACE, url=url
-    )
+    return RemoteUnavailableError(f"the bucket or directory of {url} does not exist", cause=Cause.NO_PLACE, url=url)
 
 
 def _iter_details(error: BaseException, cause: Cause, answer: Answer) -> Iterator[str]:

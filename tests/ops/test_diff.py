@@ -126,6 +126,7 @@ def test_lists_of_files_come_from_the_remote(changed: Project) -> None:
     changed.add_remote()
     changed.ok("push", "--all-commits")
     clone = changed.clone()
+    clone.add_remote()
     assert _changes(clone.ok("diff", "HEAD~1", "HEAD", "--json").json())["data/new.txt"] == "added"
     status = {a["path"]: a["not_in_cache"] for a in clone.ok("status", "--json").json()["artifacts"]}
     assert status == {"data": 3, "model.bin": 1, "table.csv": 1}

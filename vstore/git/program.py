@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,7 @@ _REPOSITORY_VARIABLES = frozenset(
 # English, so that its words can be recognised; no lock for refreshing what is only read; no questions; and a broken ref
 # is an error, not a ref less.
 _OUR_VARIABLES = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_REF_PARANOIA": "1"}
+_PIECE_BYTES = 256 * 1024
 
 
 def has_git() -> bool:
@@ -73,6 +75,33 @@ def start_git(directory: Path, *arguments: str) -> subprocess.Popen[bytes]:
             stderr=subprocess.DEVNULL,
             env=git_environment(),
         )
+
+
+def iter_git(directory: Path, *arguments: str) -> Iterator[bytes]:
+    """Run git in a directory and yield what it prints, in pieces, while it goes on.
+
+    Whoever stops listening stops git.  Raises as ``run_git``, after what was printed before.
+    """
+    with tempfile.TemporaryFile() as complaints:  # a pipe that nobody empties would stop git
+        with _starting(directory):
+            process = subprocess.Popen(
+                ["git", "-C", directory, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=complaints,
+                env=git_environment(),
+            )
+        with process:
+            assert process.stdout is not None
+            try:
+                while piece := process.stdout.read1(_PIECE_BYTES):
+                    yield piece
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode:
+            complaints.seek(0)
+            raise GitFailedError(f"git failed in {directory}: {_complaint(complaints.read())}", path=str(directory))
 
 
 def git_environment() -> dict[str, str]:

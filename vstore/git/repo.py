@@ -149,6 +149,13 @@ class GitRepo:
         files = self._contents.find_files(self._get_tree(revision), prefix, suffix)
         return self._contents.iter_read(files)
 
+    def iter_contents(self, oids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Yield each object id with the bytes of the object, in the order given; what a partial clone lacks is fetched.
+
+        Raises GitFailedError where one is missing or damaged.
+        """
+        return self._contents.iter_read([(oid, oid) for oid in oids])
+
     def iter_index_files(self, suffix: str, stage: int = 0) -> Iterator[tuple[RelPath, bytes]]:
         """Yield path and content of each file of the index that ends with ``suffix``, sorted by path.
 

@@ -177,6 +177,33 @@ def iter_differing(old: Buffer, new: Buffer) -> Iterator[tuple[list[bytes], list
             yield [line for line in mine if line not in wanted], [line for line in others if line not in known]
 
 
+def cut_below(tree: Buffer, path: RelPath) -> bytes:
+    """Return the lines of a tree that are ``path`` or below it, without reading the others; as for ``iter_entries``.
+
+    Raises CorruptError, NewerFormatError.
+    """
+    whole, key = _check_frame(tree), path.encode(errors="surrogateescape")
+    start = _find_line(whole, key)
+    end = whole.find(b"\n", start) + 1
+    itself = whole[start:end] if end and path_of(whole[start : end - 1]) == key else b""
+    # Between "data" and "data/x" may stand "data.csv".
+    return itself + whole[_find_line(whole, key + b"/") : _find_line(whole, key + b"0")]
+
+
+def _find_line(data: bytes, key: bytes) -> int:
+    """Return where the first line begins whose path is not before ``key``."""
+    low, high = len(TREE_HEADER), len(data)
+    while low < high:
+        middle = (low + high) // 2
+        start = data.rfind(b"\n", low, middle) + 1 or low
+        end = data.find(b"\n", middle) + 1
+        if path_of(data[start : end - 1]) < key:
+            low = end
+        else:
+            high = start
+    return low
+
+
 def path_of(line: bytes) -> bytes:
     """Return the path on a line, as UTF-8; paths are sorted by these bytes.  Raises CorruptError."""
     try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from vstore.errors import GitFailedError, ObjectMissingError, PointerInvalidError, RevisionNotFoundError
 from vstore.git import GitRepo
-from vstore.git.history import find_new_commits, has_changed, iter_introduced
+from vstore.git.new_commits import find_new_commits, has_changed, iter_introduced
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.ops.checkout import CheckoutResult, checkout
 from vstore.ops.push import PushResult, push_versions

@@ -21,6 +21,7 @@ from vstore.api.looking import (
     list_remote_names,
     list_revisions,
     list_tracked,
+    log,
     ls,
     split_repository,
     split_revisions,
@@ -65,6 +66,7 @@ from vstore.ops.import_ import ImportResult
 from vstore.ops.import_url import ImportUrlResult
 from vstore.ops.init import InitResult
 from vstore.ops.install import InstalledHook, InstallResult
+from vstore.ops.log import LoggedVersion, LogResult
 from vstore.ops.ls import Listed, LsResult
 from vstore.ops.merge_driver import MergeDriverResult
 from vstore.ops.migrate.result import How, MigrateResult, MovedIn, Rewritten
@@ -116,6 +118,8 @@ __all__ = [
     "Labels",
     "Layer",
     "Listed",
+    "LogResult",
+    "LoggedVersion",
     "LsResult",
     "MergeDriverResult",
     "MigrateResult",
@@ -172,6 +176,7 @@ __all__ = [
     "list_revisions",
     "list_tracked",
     "live_progress",
+    "log",
     "ls",
     "merge_driver",
     "migrate_dvc",

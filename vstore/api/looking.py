@@ -13,6 +13,7 @@ from vstore.ops import cat as _cat
 from vstore.ops import diff as _diff
 from vstore.ops import doctor as _doctor
 from vstore.ops import du as _du
+from vstore.ops import log as _log
 from vstore.ops import ls as _ls
 from vstore.ops import resolve
 from vstore.ops import status as _status
@@ -20,6 +21,7 @@ from vstore.ops.cat import CatResult
 from vstore.ops.diff import DiffResult
 from vstore.ops.doctor import DoctorResult
 from vstore.ops.du import DuResult
+from vstore.ops.log import LogResult
 from vstore.ops.ls import LsResult
 from vstore.ops.status import StatusResult
 from vstore.progress import SILENT, Reporter
@@ -50,6 +52,24 @@ def diff(
     """
     with opened(directory, reporter) as repo:
         return _diff.diff(repo, paths, old=old, new=new, stat=stat)
+
+
+def log(
+    paths: Paths = (),
+    *,
+    directory: Directory = None,
+    rev: str | None = None,
+    all_branches: bool = False,
+    limit: int | None = None,
+    reporter: Reporter = SILENT,
+) -> LogResult:
+    """List the versions that commits have of artifacts, of those below directories, or of paths inside trees.
+
+    ``rev`` is where to begin (HEAD), or a range ``A..B``; ``all_branches`` begins at all branches and tags; ``limit``
+    is a number of commits.  Raises GitRepositoryNotFoundError, RevisionNotFoundError, NotTrackedError.
+    """
+    with opened(directory, reporter) as repo:
+        return _log.log(repo, paths, rev=rev, all_branches=all_branches, limit=limit)
 
 
 def ls(

@@ -36,6 +36,7 @@ VERBS: dict[str, dict[str, str]] = {
     "Look": {
         "status": "Show what differs between files, pointers, git, cache and remote.",
         "diff": "Show what changed between revisions, or a revision and the files.",
+        "log": "Show which commits changed artifacts, or files inside them.",
         "ls": "List what is tracked, and what is inside.",
         "cat": "Print the bytes of a tracked file, of any version.",
         "du": "Show how large artifacts are, and how much the cache holds.",

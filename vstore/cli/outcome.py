@@ -92,6 +92,15 @@ def check_diff(result: api.DiffResult) -> None:
         raise errors.PartialError(f"{number} could not be compared", done=done, failed=result.failed)
 
 
+def check_log(result: api.LogResult) -> None:
+    """Raise PartialError if it is not known what some commit made of something."""
+    if result.failed:
+        number = f"{len(result.failed):,} paths" if len(result.failed) > 1 else "a path"
+        raise errors.PartialError(
+            f"some versions of {number} could not be read", done=len(result.versions), failed=result.failed
+        )
+
+
 def check_pull(result: api.PullResult) -> None:
     """Raise what its fetch and its checkout amount to; files in the way come first."""
     if result.checkout.unsaved:

@@ -88,7 +88,9 @@ def iter_changing_commits(
         elif token.startswith(b":"):
             changes.append(_make_change(token, tokens))
         elif token:
-            raise GitFailedError(f"git log says {os.fsdecode(token[:100])!r}, which makes no sense", path=str(work_tree))
+            raise GitFailedError(
+                f"git log says {os.fsdecode(token[:100])!r}, which makes no sense", path=str(work_tree)
+            )
     if header:
         yield _make_commit(header, changes)
 

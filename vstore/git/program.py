@@ -94,7 +94,7 @@ def iter_git(directory: Path, *arguments: str) -> Iterator[bytes]:
         with process:
             assert process.stdout is not None
             try:
-                while piece := process.stdout.read1(_PIECE_BYTES):
+                while piece := os.read(process.stdout.fileno(), _PIECE_BYTES):
                     yield piece
             except BaseException:
                 process.kill()

@@ -25,7 +25,8 @@ ADDED = "added"
 DELETED = "deleted"
 MODIFIED = "modified"
 RENAMED = "renamed"
-_KINDS = {FILE: "file", EXECUTABLE: "executable", SYMLINK: "symlink", EMPTY_DIRECTORY: "directory"}
+KINDS = {FILE: "file", EXECUTABLE: "executable", SYMLINK: "symlink", EMPTY_DIRECTORY: "directory"}
+"""The letters of trees, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +177,8 @@ def _file_diff(change: Change) -> FileDiff:
         path,
         ADDED if old is None else DELETED if new is None else RENAMED if is_renamed else MODIFIED,
         old.path if old is not None and is_renamed else None,
-        old and _KINDS[old.kind],
-        new and _KINDS[new.kind],
+        old and KINDS[old.kind],
+        new and KINDS[new.kind],
         old and old.size_bytes,
         new and new.size_bytes,
         (old and old.digest) or None,
@@ -346,8 +347,8 @@ def _artifact_diff(pair: _Pair, changes: FileChanges | None) -> ArtifactDiff:
         pair.path,
         RENAMED if is_renamed else ADDED if old is None else DELETED if new is None else MODIFIED,
         pair.old_path,
-        None if old is None else _kind(old),
-        None if new is None else _kind(new),
+        None if old is None else kind_of(old),
+        None if new is None else kind_of(new),
         None if old is None else old.size_bytes,
         None if new is None else new.size_bytes,
         None if old is None else old.digest,
@@ -361,5 +362,6 @@ def _artifact_diff(pair: _Pair, changes: FileChanges | None) -> ArtifactDiff:
     )
 
 
-def _kind(pointer: Pointer) -> str:
+def kind_of(pointer: Pointer) -> str:
+    """Return the kind of an artifact, in a word."""
     return "tree" if pointer.is_tree else "executable" if pointer.executable else "file"

@@ -93,16 +93,17 @@ def _find_move(file: api.FileDiff) -> tuple[str, str] | None:
 
 def _moved(session: Session, move: tuple[str, str], files: Iterator[api.FileDiff]) -> Iterator[Row]:
     """Yield a row for files that moved from one directory to another."""
-    first, number, size_bytes = next(files), 1, 0
-    for number, file in enumerate(files, 2):  # there may be a million
-        size_bytes += file.new_bytes or 0
+    first = next(files)
+    number, size_bytes = 1, first.new_bytes or 0
+    for file in files:  # there may be a million
+        number, size_bytes = number + 1, size_bytes + (file.new_bytes or 0)
     if number == 1:
         yield _row(session, first, "  ")
         return
     old, new = (session.path(path) for path in move)
     yield (
         f"  {_sign('renamed')} {old}/ -> {new}/",
-        render.size(size_bytes + (first.new_bytes or 0)),
+        render.size(size_bytes),
         f"({number:,} files)",
     )
 

@@ -16,7 +16,7 @@ from tests.ops.test_checkout import shape
 from tests.project import LARGE, Project
 from tests.stateful.test_death import contents
 
-PARTLY = 3
+PARTLY, UNSAVED = 3, 11
 
 
 def linked(project: Project, link_type: str) -> Project:
@@ -194,3 +194,27 @@ def test_change_beside_a_link(project: Project) -> None:
     assert project.ok("status", "--json", "data").json()["artifacts"][0]["modified"] == ["a.txt"]
     project.ok("add", "data")
     project.ok("status", "--check")
+
+
+@pytest.mark.parametrize("link_type", ["hardlink", "symlink"])
+def test_status_sees_what_was_written_through_a_link(project: Project, link_type: str) -> None:
+    """Who writes through a link by force has modified the file, as he has one that is a copy; it can be added."""
+    project.ok("config", "set", "cache.type", link_type)
+    project.add_data()
+    project.ok("status", "--check")
+    project.ok("status", "--check")  # from now on only what was touched is looked at
+    for name, artifact in (("data/large.bin", "data"), ("model.bin", "model.bin")):
+        held(project, project.read(name)).chmod(0o644)
+        with open(project.path / name, "r+b") as file:
+            file.write(b"spoilt")
+        found = {a["path"]: a for a in project.ok("status", "--json").json()["artifacts"]}
+        assert found[artifact]["data"] == "modified"
+        assert found[artifact]["modified"] == (["large.bin"] if artifact == "data" else [])
+        assert project.run("checkout", artifact).exit_code == UNSAVED
+        assert name in project.ok("diff", "--name-only").stdout
+    project.ok("add", "-u")
+    project.commit("spoilt")
+    project.ok("status", "--check")
+    shutil.rmtree(project.path / "data")
+    project.ok("checkout")
+    assert project.read("data/large.bin") == b"spoilt" + LARGE[6:]

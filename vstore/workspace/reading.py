@@ -7,7 +7,6 @@ from array import array
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from vstore.cache.cache import Cache
 from vstore.cache.loose import Advance, hash_file
 from vstore.cache.writer import CacheWriter, LargeCopy
 from vstore.errors import ChangedWhileReadError, VstoreError
@@ -17,11 +16,11 @@ from vstore.objects.names import RelPath, find_refused_names
 from vstore.objects.tree import EMPTY_DIRECTORY, FILE, SYMLINK, Entry, Tree, find_target_refusal
 from vstore.parallel import map_ordered
 from vstore.progress import Reporter
-from vstore.workspace.scan import KINDS, STAT_NUMBERS, Scan, ScannedDirectory, take_stat
+from vstore.workspace.linked import LinkedObjects
+from vstore.workspace.scan import KINDS, LINK, STAT_NUMBERS, Scan, ScannedDirectory, take_stat
 from vstore.workspace.snapshot import UNKNOWN, Snapshot
 
 _ATTEMPTS = 3
-_LINK = 3
 # A pipe that took a file's place must not stop us.
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -38,11 +37,11 @@ class Reading:
     """Reads the files of a scan whose digests are not known."""
 
     def __init__(
-        self, found: Scan, digests: list[list[Digest]], cache: Cache, algorithm: str, writer: CacheWriter | None
+        self, found: Scan, digests: list[list[Digest]], links: LinkedObjects, algorithm: str, writer: CacheWriter | None
     ) -> None:
         self._scan = found
         self._digests = digests
-        self._cache = cache
+        self._links = links
         self._algorithm = algorithm
         self._writer = writer
         self._targets: dict[tuple[int, int], str] = {}
@@ -73,7 +72,7 @@ class Reading:
                     if digest:
                         continue
                     kind, size = directory.stats[row * STAT_NUMBERS], directory.stats[row * STAT_NUMBERS + 1]
-                    if kind == _LINK:
+                    if kind == LINK:
                         self._read_link(number, row, descriptor)
                     elif size > SMALL_BYTES:
                         large.append(_Job(number, row))
@@ -101,10 +100,10 @@ class Reading:
     def _read_links(self) -> None:
         for number, directory in enumerate(self._scan.directories):
             kinds = directory.stats[0::STAT_NUMBERS]
-            descriptor = self._open_directory(directory) if _LINK in kinds else None
+            descriptor = self._open_directory(directory) if LINK in kinds else None
             if descriptor is not None:
                 try:
-                    for row in [row for row, kind in enumerate(kinds) if kind == _LINK]:
+                    for row in [row for row, kind in enumerate(kinds) if kind == LINK]:
                         self._read_link(number, row, descriptor)
                 finally:
                     os.close(descriptor)
@@ -211,7 +210,7 @@ class Reading:
         except OSError as error:
             self._fail(directory.file_path(row), error)
             return
-        linked = self._cache.find_linked(target)
+        linked = self._links.find(target)
         if linked is None:
             self._targets[number, row] = target
             path = directory.file_path(row)
@@ -222,13 +221,27 @@ class Reading:
             return
         try:
             self._linked_sizes[number, row] = os.stat(target).st_size
+            found = self._links.read(linked, target)
+            if found != linked and self._writer is not None:
+                found = self._take_written(target)
         except OSError:
             # Nothing is lost with such a link, but nothing can be added either.
             if self._writer is not None:
                 self._refuse(directory.file_path(row), f"is a link to {linked}, which the cache does not hold")
             self._dangling.add((number, row))
             return
-        self._digests[number][row] = linked
+        self._digests[number][row] = found
+
+    def _take_written(self, target: str) -> Digest:
+        """Take what somebody wrote through a link: the object it leads to is not what its name says any more."""
+        assert self._writer is not None
+        descriptor = os.open(target, _READ_FLAGS)
+        try:
+            copy = self._writer.copy_large(descriptor, self._algorithm, lambda _: None)
+        finally:
+            os.close(descriptor)
+        self._writer.add_large(copy)
+        return copy.digest
 
     def snapshot(self) -> Snapshot:
         """Return what was read and what was known before; what could not be read is refused."""
@@ -262,7 +275,7 @@ class Reading:
         for number, (directory, column) in enumerate(zip(self._scan.directories, self._digests, strict=True)):
             prefix = directory.path + "/" if directory.path else ""
             kinds, sizes = directory.stats[0::STAT_NUMBERS], directory.stats[1::STAT_NUMBERS]
-            if _LINK not in kinds and not self.failed:
+            if LINK not in kinds and not self.failed:
                 yield from [
                     Entry(prefix + name, KINDS[kind], size, digest)
                     for name, kind, size, digest in zip(directory.names, kinds, sizes, column, strict=True)
@@ -271,11 +284,11 @@ class Reading:
                 for row, (name, kind, size, digest) in enumerate(
                     zip(directory.names, kinds, sizes, column, strict=True)
                 ):
-                    if prefix + name in skipped or (number, row) in self._dangling or not (digest or kind == _LINK):
+                    if prefix + name in skipped or (number, row) in self._dangling or not (digest or kind == LINK):
                         continue
-                    if kind == _LINK and digest:
+                    if kind == LINK and digest:
                         yield Entry(prefix + name, FILE, self._linked_sizes[number, row], digest)
-                    elif kind == _LINK:
+                    elif kind == LINK:
                         yield Entry(prefix + name, SYMLINK, 0, target=self._targets[number, row])
                     else:
                         yield Entry(prefix + name, KINDS[kind], size, digest)

@@ -20,7 +20,8 @@ from vstore.workspace.ignoring import IGNORE_FILE, NOTHING_IGNORED, Ignoring
 STAT_NUMBERS = 5
 """Of each file: kind, size, mtime_ns, inode, ctime_ns (0 where it is read-only and has several names)."""
 _NOTHING: Mapping[str, Sequence[int]] = {}
-KINDS = {1: FILE, 2: EXECUTABLE, 3: SYMLINK}
+LINK = 3
+KINDS = {1: FILE, 2: EXECUTABLE, LINK: SYMLINK}
 
 Stat = tuple[int, int, int, int, int]
 
@@ -90,7 +91,7 @@ def take_stat(result: os.stat_result) -> Stat | None:
     if mode & 0o170000 == stat.S_IFREG:
         code = 2 if mode & stat.S_IXUSR else 1
     elif mode & 0o170000 == stat.S_IFLNK:
-        code = 3
+        code = LINK
     else:
         return None
     # Making or removing another link to a cached object changes its ctime, but nothing of ours.

@@ -9,10 +9,9 @@ from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.tree import Entry, Tree
 from vstore.state import DirectoryRecord, RootRecord, State
-from vstore.workspace.scan import STAT_NUMBERS, Scan, ScannedDirectory
+from vstore.workspace.scan import LINK, STAT_NUMBERS, Scan, ScannedDirectory
 
 UNKNOWN = Digest("")
-_LINK = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +67,15 @@ def save(state: State, key: RelPath, snapshot: Snapshot, old: Mapping[str, Direc
     Such a file could be changed again without its times showing it, as git's "racily clean" files.
     """
     racy = snapshot.scan.newest_ns >= before_ns
-    has_links_to_cache = False
     changed: list[DirectoryRecord] = []
     paths: set[str] = set()
     for directory, column in zip(snapshot.scan.directories, snapshot.digests or (), strict=True):
         path = state_path(key, directory.path)
         paths.add(path)
         kinds = directory.stats[0::STAT_NUMBERS]
-        if _LINK in kinds:
+        if LINK in kinds:
             # A link says nothing about what it stands for: that may be gone, and its size is another one.
-            has_links_to_cache |= any(kind == _LINK and digest for kind, digest in zip(kinds, column, strict=True))
-            column = [UNKNOWN if kind == _LINK else digest for kind, digest in zip(kinds, column, strict=True)]
+            column = [UNKNOWN if kind == LINK else digest for kind, digest in zip(kinds, column, strict=True)]
         if racy:
             mtimes, ctimes = directory.stats[2::STAT_NUMBERS], directory.stats[4::STAT_NUMBERS]
             column = [
@@ -94,6 +91,6 @@ def save(state: State, key: RelPath, snapshot: Snapshot, old: Mapping[str, Direc
         if record != old.get(path):
             changed.append(record)
     root = None
-    if not racy and snapshot.tree is not None and not has_links_to_cache:
+    if not racy and snapshot.tree is not None:
         root = RootRecord(snapshot.scan.fingerprint(), snapshot.digest, snapshot.size_bytes, snapshot.files)
     state.save(key, changed, old.keys() - paths, root)

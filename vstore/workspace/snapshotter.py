@@ -14,6 +14,7 @@ from vstore.objects.tree import find_digests, paused_collector
 from vstore.progress import SILENT, Reporter
 from vstore.state import RootRecord, State
 from vstore.workspace.ignoring import load_ignoring
+from vstore.workspace.linked import LinkedObjects
 from vstore.workspace.reading import Reading
 from vstore.workspace.scan import Scan, scan
 from vstore.workspace.snapshot import UNKNOWN, Snapshot, match, save, state_path
@@ -35,6 +36,7 @@ class Snapshotter:
         self._work_tree = work_tree
         self._state = state
         self._cache = cache
+        self._links = LinkedObjects(state, cache)
         self._algorithm = algorithm
         self._jobs = jobs
         self._reporter = reporter
@@ -55,7 +57,7 @@ class Snapshotter:
         if not found.is_directory and not found.files and not (found.refused and writer is not None):
             return Snapshot(found, "absent", UNKNOWN, 0, 0)
         known = self._state.find_root(key) if found.is_directory and not found.refused else None
-        if known is not None and known.fingerprint == found.fingerprint():
+        if known is not None and known.fingerprint == found.fingerprint() and self._links.are_untouched(found):
             snapshot = self._unchanged(found, known, writer)
             if snapshot is not None:
                 return snapshot
@@ -83,7 +85,7 @@ class Snapshotter:
             started_ns, granularity_ns = file_system_time_ns(self._state.path.parent)
         except OSError:  # as where nothing may be written: then nothing can be remembered either
             started_ns, granularity_ns, remember = 0, 0, False
-        reading = Reading(found, digests, self._cache, self._algorithm, writer)
+        reading = Reading(found, digests, self._links, self._algorithm, writer)
         reading.run(self._jobs, self._reporter)
         refused = [*found.refused, *reading.failed]
         if refused and writer is not None:
@@ -92,6 +94,7 @@ class Snapshotter:
         remember = remember and not refused
         snapshot = reading.snapshot()
         if remember:
+            self._links.save()
             save(self._state, key, snapshot, records, before_ns=started_ns - granularity_ns)
         return snapshot
 

@@ -112,14 +112,24 @@ class State:
         return None
 
     def save(
-        self, root: str, directories: Iterable[DirectoryRecord], gone: Iterable[str], record: RootRecord | None
+        self,
+        root: str,
+        directories: Iterable[DirectoryRecord],
+        gone: Iterable[str],
+        record: RootRecord | None,
+        *,
+        wait: bool = True,
     ) -> None:
-        """Replace some directories of an artifact, forget those that are gone, set what is known of the whole."""
+        """Replace some directories of an artifact, forget those that are gone, set what is known of the whole.
+
+        Without ``wait`` nothing is remembered while another command writes.
+        """
         self._write(
             ("REPLACE INTO directories VALUES (?, ?, ?, ?)", directories),
             ("DELETE FROM directories WHERE path = ?", [(path,) for path in gone]),
             ("DELETE FROM roots WHERE path = ?", [(root,)]),
             ("INSERT INTO roots VALUES (?, ?, ?, ?, ?)", [] if record is None else [(root, *record)]),
+            wait=wait,
         )
 
     def forget(self, root: str) -> None:
@@ -160,9 +170,9 @@ class State:
         """Return the loose objects that were hashed, as they were then."""
         return {Verified(Digest(digest), *numbers) for digest, *numbers in self._read("SELECT * FROM verified")}
 
-    def save_verified(self, objects: Iterable[Verified]) -> None:
-        """Remember loose objects that were hashed and are what they say."""
-        self._write(("REPLACE INTO verified VALUES (?, ?, ?, ?)", objects))
+    def save_verified(self, objects: Iterable[Verified], *, wait: bool = True) -> None:
+        """Remember loose objects that were hashed and are what they say; ``wait`` as for ``save``."""
+        self._write(("REPLACE INTO verified VALUES (?, ?, ?, ?)", objects), wait=wait)
 
     # damage
 
@@ -250,13 +260,17 @@ class State:
             except sqlite3.DatabaseError:
                 self._discard()
 
-    def _write(self, *statements: tuple[str, Iterable[tuple[object, ...]]]) -> None:
+    def _write(self, *statements: tuple[str, Iterable[tuple[object, ...]]], wait: bool = True) -> None:
         """Run statements in one transaction, all or none."""
         with self._hints():
             connection = self._open()
             if connection is None:
                 return
-            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(f"PRAGMA busy_timeout = {int(1000 * _WAIT_S * wait)}")
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {int(1000 * _WAIT_S)}")
             try:
                 for statement, rows in statements:
                     connection.executemany(statement, rows)

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
 from tests.project import Project
+from vstore.api import open_repo
 
 
 def _data(project: Project, *args: str) -> dict[str, str]:
@@ -72,3 +81,148 @@ def test_what_is_lacking_is_said_of_its_remote(project: Project) -> None:
     assert "not in the remote backup" in shown
     assert "Next: vstore push -r backup" in shown
     assert "before --remote" in project.run("status", "--remote", "data").stderr
+
+
+def _one(project: Project, *args: str) -> dict[str, Any]:
+    (found,) = project.ok("status", "--json", *args).json()["artifacts"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_before_the_first_commit(project: Project) -> None:
+    """Before the first commit there is nothing, and then what is new."""
+    assert "Nothing is tracked here yet" in project.ok("status").stdout
+    project.write("table.csv")
+    project.ok("add", "table.csv")
+    assert (_one(project)["data"], _one(project)["pointer"]) == ("unchanged", "new")
+    assert "new pointer, not committed" in project.ok("status").stdout
+
+
+def test_all_that_can_be_of_data(project: Project) -> None:
+    """What was modified, deleted, or never was here is told apart, and so is what the cache lacks."""
+    project.add_data()
+    project.write("data/a.txt", b"changed\n")
+    project.write("data/new.txt")
+    shutil.rmtree(project.path / "data/sub")
+    (project.path / "model.bin").unlink()
+    assert _data(project) == {"data": "modified", "model.bin": "deleted"}
+    found = _one(project, "data")
+    assert (found["added"], found["modified"], found["deleted"]) == (["new.txt"], ["a.txt"], ["sub/b.txt"])
+    assert project.run("status", "--check").exit_code == 4
+    clone = project.clone()
+    assert _data(clone) == {"data": "absent", "model.bin": "absent"}
+    assert "not in the cache" in clone.ok("status").stdout and "vstore pull" in clone.ok("status").stdout
+
+
+def test_part_of_a_tree(project: Project) -> None:
+    """Of a tree of which only a part was checked out, only that part is compared, here and in diff."""
+    project.add_data()
+    project.add_remote()
+    project.ok("push")
+    clone = project.clone()
+    clone.add_remote()
+    clone.ok("pull", "data/sub")
+    assert (_one(clone, "data")["data"], _one(clone, "data")["partial"]) == ("unchanged", ["sub"])
+    assert clone.ok("diff").stdout == ""
+    clone.write("data/sub/b.txt", b"changed\n")
+    clone.write("data/new.txt")
+    assert (_one(clone, "data")["added"], _one(clone, "data")["modified"]) == (["new.txt"], ["sub/b.txt"])
+    assert clone.ok("diff", "--name-only").stdout.split() == ["data/new.txt", "data/sub/b.txt"]
+    shutil.rmtree(clone.path / "data")
+    assert _one(clone, "data")["deleted"] == ["sub/b.txt"]
+    assert clone.ok("diff", "--name-only").stdout.split() == ["data/sub/b.txt"]
+
+
+def test_added_to_a_tree_that_is_not_here(project: Project) -> None:
+    """A file added to a tree of which the rest is not here is all that is compared."""
+    project.add_data()
+    project.add_remote()
+    project.ok("push")
+    clone = project.clone()
+    clone.add_remote()
+    clone.write("data/extra/x.txt")
+    clone.ok("add", "data/extra")
+    assert (_one(clone, "data")["data"], _one(clone, "data")["pointer"]) == ("unchanged", "changed")
+    assert clone.ok("diff", "--name-only").stdout.split() == ["data/extra/x.txt"]
+
+
+def test_broken_pointer(project: Project) -> None:
+    """A pointer that cannot be read is told with file and line, and the others are told, too."""
+    project.add_data()
+    project.write("data.vstore", b"version = 1\nkind = 7\n")
+    assert _data(project) == {"data": "broken", "model.bin": "unchanged"}
+    shown = project.run("status", "--check")
+    assert shown.exit_code == 4 and "data.vstore, line 2" in shown.stdout and "Next: mend" in shown.stdout
+
+
+def test_conflict(project: Project) -> None:
+    """A pointer that git could not merge is told as a conflict until somebody chose, whatever git left in it."""
+    project.add_data()
+    project.git("checkout", "--quiet", "-b", "side")
+    project.write("data/a.txt", b"theirs\n")
+    project.ok("add", "data")
+    project.commit("theirs")
+    project.git("checkout", "--quiet", "main")
+    project.ok("checkout")
+    project.write("data/a.txt", b"ours\n")
+    project.ok("add", "data")
+    project.git("rm", "--quiet", "--cached", "model.bin.vstore")
+    project.commit("ours")
+    with pytest.raises(AssertionError):
+        project.git("merge", "side")
+    found = _one(project, "data")
+    assert found["data"] == "conflict" and "merge conflict is not resolved" in found["error"]
+    assert "checkout --ours PATH" in project.ok("status").stdout
+    ours = project.git("show", ":2:data.vstore")
+    (project.path / "data.vstore").write_text(ours + "\n")
+    assert _one(project, "data")["data"] == "conflict"
+    project.git("add", "data.vstore")
+    assert _one(project, "data")["data"] == "unchanged"
+
+
+def test_conflict_with_a_deletion(project: Project) -> None:
+    """An artifact that one side deleted and the other changed is a conflict, also while it has no pointer here."""
+    project.add_data()
+    project.git("checkout", "--quiet", "-b", "side")
+    project.git("rm", "--quiet", "data.vstore")
+    project.commit("theirs")
+    project.git("checkout", "--quiet", "main")
+    project.ok("checkout")
+    project.write("data/a.txt", b"ours\n")
+    project.ok("add", "data")
+    project.commit("ours")
+    with pytest.raises(AssertionError):
+        project.git("merge", "side")
+    for _ in range(2):
+        assert _data(project) == {"data": "conflict", "model.bin": "unchanged"}
+        assert _data(project, "data") == {"data": "conflict"}
+        (project.path / "data.vstore").unlink(missing_ok=True)
+
+
+def test_looks_while_another_writes(project: Project) -> None:
+    """While another command holds every lock that there is, status and diff say at once what they always say."""
+    project.add_data()
+    project.write("data/new.txt")
+    connection = sqlite3.connect(project.path / ".git/vstore/state.db")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        with open_repo(project.path) as repo, repo.writing():
+            started = time.monotonic()
+            assert _one(project, "data")["added"] == ["new.txt"]
+            assert project.ok("diff", "--name-only").stdout == "data/new.txt\n"
+            assert time.monotonic() - started < 4
+    finally:
+        connection.close()
+
+
+def test_without_git(tmp_path: Path) -> None:
+    """Without git, pointers have no state, and all else is told."""
+    project = Project(tmp_path / "plain")
+    project.path.mkdir()
+    project.ok("init", "--no-git")
+    project.write("table.csv")
+    project.ok("add", "table.csv")
+    assert (_one(project)["data"], _one(project)["pointer"]) == ("unchanged", "untracked")
+    project.write("table.csv", b"changed\n")
+    assert _one(project)["data"] == "modified"
+    assert project.ok("diff", "--name-only").stdout == "table.csv\n"

@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vstore.errors import NotDownloadedError, VstoreError
+from vstore.errors import NotDownloadedError, NotTrackedError, VstoreError
+from vstore.git.unmerged import find_unmerged
+from vstore.objects.diff import NO_ENTRIES
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer, awaited_from_bytes
 from vstore.objects.tree import Entry, Tree, diff_trees, find_digests
-from vstore.ops.resolve import Target, find_selection, find_targets, is_inside
+from vstore.ops.resolve import Target, find_selection, find_targets, is_inside, touches
 from vstore.ops.transfer import Version, group_by_remote
 from vstore.ops.trees import find_tree, find_unplaced
 from vstore.repo import Repo
-from vstore.workspace.pointers import load_awaited
+from vstore.workspace.pointers import Artifact, find_artifact, load_awaited, parse_artifact
 from vstore.workspace.snapshot import Snapshot
+from vstore.workspace.snapshotter import Snapshotter
 
 UNCHANGED = "unchanged"
 MODIFIED = "modified"
@@ -25,6 +28,7 @@ DELETED = "deleted"
 ABSENT = "absent"
 BROKEN = "broken"
 NOT_DOWNLOADED = "not-downloaded"
+CONFLICT = "conflict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,8 @@ class ArtifactStatus:
 
     ``data``: "unchanged", "modified", "outdated" (it is what vstore put there, and the pointer says something else),
     "deleted" (it was there), "absent" (it was never checked out here, or not all of it), "not-downloaded" (nobody asked
-    for the data of this import yet) or "broken" (the pointer is).
+    for the data of this import yet), "conflict" (git is merging its pointer, and somebody has to choose) or "broken"
+    (the pointer is).
     ``pointer``: against git's HEAD "committed", "new", "changed", or "untracked" without git.
     """
 
@@ -87,9 +92,14 @@ def status(
 
     An artifact that belongs to another remote than the default one is compared with its own.
     """
-    targets = find_targets(repo, paths)
+    unmerged = _find_unmerged(repo)
+    targets = _find_targets(repo, paths, unmerged)
     committed = _committed(repo)
-    artifacts = [_one(repo, target, committed) for target in targets]
+    snapshotter = repo.snapshotter()
+    artifacts = [
+        _in_conflict(repo, target) if target.artifact.path in unmerged else _one(repo, target, committed, snapshotter)
+        for target in targets
+    ]
     if remote is None:
         return StatusResult(artifacts)
     name = repo.remote_name(remote or None)
@@ -102,6 +112,35 @@ def status(
         ],
         name,
     )
+
+
+def _find_unmerged(repo: Repo) -> set[RelPath]:
+    """Return the artifacts whose pointers git is merging, and could not."""
+    if repo.git is None:
+        return set()
+    return {path.removesuffix(POINTER_SUFFIX) for path in find_unmerged(repo.work_tree, POINTER_SUFFIX)}
+
+
+def _find_targets(repo: Repo, paths: Sequence[str | Path], unmerged: set[RelPath]) -> list[Target]:
+    """Return what was asked for, also artifacts in conflict whose pointers one side deleted."""
+    wanted = [repo.relative(path) for path in paths]
+    gone = [
+        Target(Artifact(path, NotTrackedError(f"{path} was deleted on one side of the merge", path=path)))
+        for path in sorted(unmerged)
+        if (not paths or any(touches(one, path) for one in wanted)) and find_artifact(repo.work_tree, path) is None
+    ]
+    if not gone:
+        return find_targets(repo, paths)
+    named = [path for path, one in zip(paths, wanted, strict=True) if not any(touches(one, t.path) for t in gone)]
+    return sorted([*gone, *(find_targets(repo, named) if named or not paths else ())], key=lambda target: target.path)
+
+
+def _in_conflict(repo: Repo, target: Target) -> ArtifactStatus:
+    pointer = target.artifact.pointer
+    if isinstance(pointer, VstoreError):
+        return ArtifactStatus(target.path, CONFLICT, "changed", error=pointer.message)
+    reason = "its pointer is being merged, and git holds more than one version of it"
+    return ArtifactStatus(target.path, CONFLICT, "changed", pointer.size_bytes, pointer.files, error=reason)
 
 
 def _find_lacking(repo: Repo, targets: Sequence[Target], remote: str | None) -> dict[RelPath, tuple[str, bool]]:
@@ -128,6 +167,7 @@ def _one(
     repo: Repo,
     target: Target,
     committed: dict[RelPath, bytes] | None,
+    snapshotter: Snapshotter,
 ) -> ArtifactStatus:
     artifact = target.artifact
     pointer = artifact.pointer
@@ -138,7 +178,7 @@ def _one(
     if isinstance(pointer, VstoreError):
         return ArtifactStatus(target.path, BROKEN, "changed", error=pointer.message)
     state = _pointer_state(artifact.pointer_path, pointer, committed)
-    snapshot = repo.snapshotter().take(repo.work_tree / artifact.path, artifact.path)
+    snapshot = snapshotter.take(repo.work_tree / artifact.path, artifact.path)
     selected = [target.inner] if target.inner else find_selection(repo, artifact.path)
     tree = find_tree(repo, pointer.digest) if pointer.is_tree else None
     missing = _count_missing(repo, pointer, tree, selected)
@@ -214,9 +254,10 @@ def _compare(
     snapshot: Snapshot, tree: bytes | None, selected: list[RelPath], inner: RelPath
 ) -> tuple[list[RelPath], list[RelPath], list[Entry]]:
     """Return the files added, modified and deleted, as far as both sides are known."""
-    if snapshot.tree is None or tree is None:
+    now = NO_ENTRIES if snapshot.kind == "absent" and selected else snapshot.tree
+    if now is None or tree is None:
         return [], [], []
-    difference = diff_trees(tree, snapshot.tree)
+    difference = diff_trees(tree, now)
 
     def chosen(entries: Sequence[Entry]) -> list[Entry]:
         return [entry for entry in entries if not selected or is_inside(entry.path, selected)]

@@ -53,10 +53,10 @@ class LinkedObjects:
                     return False
         return True
 
-    def save(self) -> None:
-        """Remember what was hashed."""
+    def save(self, *, wait: bool) -> None:
+        """Remember what was hashed; ``wait`` as for the state."""
         if self._new:
-            self._state.save_verified(self._new)
+            self._state.save_verified(self._new, wait=wait)
             self._new = set()
 
     def _is_known(self, seen: Verified) -> bool:

@@ -61,10 +61,19 @@ def match(directory: ScannedDirectory, record: DirectoryRecord | None) -> list[D
     return [known.get((name, stats[i * width : (i + 1) * width]), UNKNOWN) for i, name in enumerate(directory.names)]
 
 
-def save(state: State, key: RelPath, snapshot: Snapshot, old: Mapping[str, DirectoryRecord], *, before_ns: int) -> None:
+def save(
+    state: State,
+    key: RelPath,
+    snapshot: Snapshot,
+    old: Mapping[str, DirectoryRecord],
+    *,
+    before_ns: int,
+    wait: bool = True,
+) -> None:
     """Remember a snapshot.  Files touched at ``before_ns`` or later are remembered as unknown.
 
-    Such a file could be changed again without its times showing it, as git's "racily clean" files.
+    Such a file could be changed again without its times showing it, as git's "racily clean" files.  ``wait`` is as for
+    the state.
     """
     racy = snapshot.scan.newest_ns >= before_ns
     changed: list[DirectoryRecord] = []
@@ -93,4 +102,4 @@ def save(state: State, key: RelPath, snapshot: Snapshot, old: Mapping[str, Direc
     root = None
     if not racy and snapshot.tree is not None:
         root = RootRecord(snapshot.scan.fingerprint(), snapshot.digest, snapshot.size_bytes, snapshot.files)
-    state.save(key, changed, old.keys() - paths, root)
+    state.save(key, changed, old.keys() - paths, root, wait=wait)

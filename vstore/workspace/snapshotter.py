@@ -94,8 +94,10 @@ class Snapshotter:
         remember = remember and not refused
         snapshot = reading.snapshot()
         if remember:
-            self._links.save()
-            save(self._state, key, snapshot, records, before_ns=started_ns - granularity_ns)
+            # Who only looks waits for nobody.
+            wait = writer is not None
+            self._links.save(wait=wait)
+            save(self._state, key, snapshot, records, before_ns=started_ns - granularity_ns, wait=wait)
         return snapshot
 
 

@@ -11,7 +11,7 @@ from vstore.cli import failure, options, render
 from vstore.cli.session import Session, pass_session
 
 _MOST_FILES = 20
-_COLOURS = {"unchanged": "white", "deleted": "red", "broken": "red"}  # all others are yellow
+_COLOURS = {"unchanged": "white", "deleted": "red", "broken": "red", "conflict": "red"}  # all others are yellow
 
 
 @options.verb("status")
@@ -91,8 +91,10 @@ def _files(sign: str, colour: str, paths: Sequence[str]) -> Iterator[str]:
 
 def _next(artifacts: Sequence[api.ArtifactStatus], remote: str | None) -> Iterator[str]:
     kinds = {artifact.data for artifact in artifacts}
-    if "broken" in kinds:
-        yield "Next: mend the broken pointer; of a merge, take one side with vstore checkout --ours PATH (or --theirs)"
+    if "conflict" in kinds:
+        yield "Next: vstore checkout --ours PATH (or --theirs), or mend the pointer and git add it"
+    elif "broken" in kinds:
+        yield "Next: mend the broken pointer, or take the one of a commit with git checkout"
     elif any(artifact.data == "modified" and not _is_only_lost(artifact) for artifact in artifacts):
         yield "Next: vstore add -u (keep the changes) or vstore checkout --force (drop them)"
     elif any(artifact.not_in_cache for artifact in artifacts):

@@ -22,8 +22,10 @@ from vstore.objects.tree import (
     Entry,
     Tree,
     TreeDiff,
+    cut_below,
     diff_trees,
     find_contents,
+    iter_entries,
     paused_collector,
 )
 
@@ -279,3 +281,19 @@ def test_collector_is_left_as_found() -> None:
             pass
         assert not gc.isenabled()
     assert gc.isenabled()
+
+
+@given(entry_lists, st.integers(0, 20))
+def test_cut(entries: list[Entry], number: int) -> None:
+    """What is at or below a path is cut out of an encoding as it is chosen from the entries."""
+    tree = Tree(entries)
+    paths = sorted({path for entry in entries for path in _and_above(entry.path)}) or ["nothing"]
+    path = paths[number % len(paths)]
+    for wanted in (path, path + "x", path[:-1]):
+        if wanted:
+            assert list(iter_entries(cut_below(tree.to_bytes(), wanted))) == list(tree.iter_below(wanted))
+
+
+def _and_above(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[: number + 1]) for number in range(len(parts))]

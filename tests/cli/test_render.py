@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -108,3 +109,55 @@ def test_json_keeps_every_name(name: str) -> None:
     """Any file name survives, also one that is not UTF-8."""
     text = render.to_json({"path": name}, pretty=True)
     assert os.fsencode(json.loads(text.encode("utf-8"))["path"]) == os.fsencode(name)
+
+
+class _Lazy(Sequence[Any]):
+    """A sequence that is made as it is gone through."""
+
+    def __init__(self, *items: Any) -> None:
+        self._items = items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._items[index]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Nested:
+    first: object
+    second: object = None
+
+
+@pytest.mark.parametrize("pretty", [True, False])
+@pytest.mark.parametrize(
+    "value",
+    [
+        _Nested([], {}),
+        _Nested([_Nested(1, "ä"), _Nested([_Nested(None)], [1, [2, {"a": [3]}]])], ("x", 1)),
+        _Nested(_Lazy(_Nested(True, 1.5), _Nested("line\n", "\x1b"), {"a": [1]}), _Lazy()),
+        _Nested([_Nested(_Lazy([1, 2], "x"))], {"k": _Nested(1)}),
+        [1, 2],
+        {"a": {"b": 1}},
+        "text",
+    ],
+)
+def test_json_in_pieces_is_that_of_the_whole(value: object, pretty: bool) -> None:
+    """What is written piece by piece is, letter by letter, what the json module makes of the whole."""
+    whole = json.dumps(render.to_plain(value), indent=2 if pretty else None, ensure_ascii=False)
+    assert "".join(render.iter_json(value, pretty=pretty)) == whole
+
+
+def test_json_of_names_that_are_not_text() -> None:
+    """Names that are not UTF-8 keep their bytes as lone surrogates, wherever they stand."""
+    value = _Nested(_Lazy(_Nested("\udcff")), "ä")
+    text = "".join(render.iter_json(value, pretty=False))
+    text.encode()
+    assert json.loads(text) == {"first": [{"first": "\udcff", "second": None}], "second": "ä"}
+
+
+def test_columns_of_many_rows() -> None:
+    """Many rows are aligned a part at a time, and none is lost."""
+    rows = [(str(number), "x") for number in range(1000)]
+    assert [line.split() for line in render.iter_columns(iter(rows))] == [list(row) for row in rows]

@@ -11,7 +11,6 @@ from tests.command import git
 from tests.project import LARGE, Project
 from vstore.api import open_repo
 from vstore.errors import GitRepositoryNotFoundError, NotTrackedError, RevisionNotFoundError
-from vstore.git.history import iter_changing_commits
 from vstore.ops.log import log
 
 
@@ -216,19 +215,6 @@ def test_partial_clone(story: Project) -> None:
     git("clone", "--quiet", "--filter=blob:none", f"file://{story.path}", "partial", cwd=story.path.parent)
     clone = Project(story.path.parent / "partial")
     assert _told(clone) == _told(story)
-
-
-@pytest.mark.parametrize("extension", ["--object-format=sha256", "--separate-git-dir=../elsewhere"])
-def test_commands_of_git_read_every_format(tmp_path: Path, extension: str) -> None:
-    """The history itself is read by git, whatever the format of the repository."""
-    path = tmp_path / "other"
-    path.mkdir()
-    git("init", "--quiet", extension, cwd=path)
-    (path / "data.vstore").write_text("one\n")
-    git("add", ".", cwd=path)
-    git("commit", "--quiet", "-m", "one", cwd=path)
-    (commit,) = iter_changing_commits(path, [git("rev-parse", "HEAD", cwd=path)], suffix=".vstore")
-    assert commit.subject == "one" and commit.changes[0].new.path == "data.vstore"
 
 
 def test_lists_of_files_come_from_the_remote(story: Project) -> None:

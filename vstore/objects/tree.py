@@ -337,11 +337,13 @@ def _format(entries: list[Entry]) -> bytes:
 
 
 def escape(text: str) -> str:
+    """Return a path or target as it stands on a line."""
     # Backslashes are refused in names, so these two are unambiguous.
     return text.replace("\t", "\\t").replace("\n", "\\n")
 
 
 def unescape(text: str) -> str:
+    """Return a path or target that stands on a line."""
     return text.replace("\\t", "\t").replace("\\n", "\n")
 
 

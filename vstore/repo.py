@@ -70,7 +70,7 @@ class Repo:
         self.state = State(self.private / "state.db")
         self._lock = FileLock(self.private / "lock")
         self.notes_use = True
-        """Whether those who collect garbage in the cache hear of this work tree: not where it is only read by another."""
+        """Whether who collects garbage in the cache hears of this work tree: not where another one only reads it."""
 
     @staticmethod
     def default_cache(git: GitRepo | None, directory: Path) -> Path:

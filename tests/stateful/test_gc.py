@@ -124,7 +124,7 @@ class Collections(RuleBasedStateMachine):
         if verb.startswith("push") or project.git("stash", "list"):
             if verb == "pop":
                 project.git("reset", "--quiet", "--hard")
-                for path in project.path.glob("*.vstore"):
+                for path in project.path.glob("[xy].vstore"):
                     if path.name in project.git("ls-files", "--others").split():
                         path.unlink()
             try:
@@ -211,7 +211,7 @@ class Collections(RuleBasedStateMachine):
         """All that pointers name: commit by commit, file by file."""
         if not project.path.exists():
             return set()
-        texts = [path.read_bytes().decode() for path in project.path.glob("*.vstore") if path.is_file()]
+        texts = [path.read_bytes().decode() for path in project.path.glob("[xy].vstore")]
         if history:
             commits = project.git("rev-list", "--all", "--reflog").split()
         else:
@@ -221,7 +221,7 @@ class Collections(RuleBasedStateMachine):
             if project.path.name != "second" and self.projects["other"].path.exists():
                 commits += [git("rev-parse", "HEAD", cwd=self.projects[name].path) for name in ("first", "other")]
                 for name in ("first", "other"):
-                    texts += [path.read_bytes().decode() for path in self.projects[name].path.glob("*.vstore")]
+                    texts += [path.read_bytes().decode() for path in self.projects[name].path.glob("[xy].vstore")]
         for line in {line for commit in commits for line in project.git("ls-tree", "-r", commit).splitlines()}:
             if line.endswith(".vstore"):
                 texts.append(project.git("cat-file", "blob", line.split()[2]))

@@ -161,7 +161,8 @@ def test_kinds() -> None:
         (_WRITTEN + "what is this\n", 6, "after"),
         (_WRITTEN + f"n = {'9' * 5000}\n", 7, "limit"),
         (_WRITTEN + f"n = {'[' * 5000}\n", 7, "recursion"),
-        ("        (_WRITTEN.replace("size", "<<<<<<< HEAD\nsize = 4\n=======\nsize") + ">>>>>>> theirs\n", 4, "merge conflict"),
+        ("<<<<<<< HEAD\n" + _WRITTEN, 1, "merge conflict"),
+        (_WRITTEN.replace("size", "<<<<<<< HEAD\nsize = 4\n=======\nsize") + ">>>>>>> theirs\n", 4, "merge conflict"),
         (_WRITTEN.replace("size", "||||||| base\nsize"), 4, "merge conflict"),
         (_WRITTEN.replace("size", "<<<<<<<\r\nsize"), 4, "merge conflict"),
         (_WRITTEN.replace("size", "=======\nsize"), 4, ""),
@@ -243,7 +244,6 @@ def test_noise(data: bytes) -> None:
         pass
 
 
-<<<<<<< HEAD
 AWAITED = b"""version = 1
 # mine
 kind = "tree"

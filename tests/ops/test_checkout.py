@@ -268,7 +268,8 @@ def test_broken_pointer_stops_nobody_else(filled: Project, damage: str) -> None:
     """What cannot be read as a pointer is told of; its data stays, and the others are restored."""
     pointer = filled.path / "data.vstore"
     if damage == "conflict":
-        pointer.write_bytes(b"    elif damage == "link":
+        pointer.write_bytes(b"<<<<<<< ours\n" + pointer.read_bytes())
+    elif damage == "link":
         pointer.rename(filled.path / "aside")
         pointer.symlink_to("aside")
     else:
@@ -425,7 +426,6 @@ def test_what_could_be_placed_in_part_asks_for_the_rest(filled: Project) -> None
     assert "Next: vstore add -u" in filled.ok("status", "data").stdout
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("is_fetched", [True, False])
 def test_what_comes_after_a_checkout_in_part_was_not_deleted(filled: Project, is_fetched: bool) -> None:
     """When the cache has what a checkout lacked, the files still count as never having been here."""

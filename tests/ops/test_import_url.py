@@ -594,4 +594,3 @@ class simple_site:  # noqa: N801 - as above
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-

@@ -7,9 +7,8 @@ dataclasses that ``--json`` prints.  What goes wrong is a VstoreError.
 
 from __future__ import annotations
 
-from vstore.api.changing import add, checkout, init, mv, rm, unlock
-from vstore.api.cleaning import gc
 from vstore.api.changing import add, checkout, init, install, mv, rm, unlock
+from vstore.api.cleaning import gc
 from vstore.api.driving import diff_driver, merge_driver, run_hook
 from vstore.api.importing import import_url, update
 from vstore.api.looking import (
@@ -50,18 +49,15 @@ from vstore.ops.add import Added, AddResult, Labels
 from vstore.ops.cat import CatResult
 from vstore.ops.checkout import CheckedOut, CheckoutResult
 from vstore.ops.config import ConfigResult, SettingShown
-from vstore.ops.diff import ArtifactDiff, DiffResult, FileDiff
-from vstore.ops.diff_driver import DiffDriverResult, Row
 from vstore.ops.diff import ArtifactDiff, DiffResult, DiffTotals, FileDiff
+from vstore.ops.diff_driver import DiffDriverResult, Row
 from vstore.ops.doctor import DoctorResult, RemoteHealth, RepositoryHealth
 from vstore.ops.du import DuResult, Usage
 from vstore.ops.fetch import Fetched, FetchResult
 from vstore.ops.fsck import Damage, FsckResult, Need, Verified, VerifiedCache
-from vstore.ops.fsck import Damage, FsckResult, Need, Verified
 from vstore.ops.gc import Collected, GcResult, Kept
-from vstore.ops.hooks import HookResult
-from vstore.ops.import_url import ImportUrlResult
 from vstore.ops.get import GetResult
+from vstore.ops.hooks import HookResult
 from vstore.ops.import_ import ImportResult
 from vstore.ops.import_url import ImportUrlResult
 from vstore.ops.init import InitResult
@@ -105,16 +101,15 @@ __all__ = [
     "FileDiff",
     "FsckResult",
     "GcResult",
+    "GetResult",
     "HookResult",
     "How",
-    "ImportUrlResult",
-    "GetResult",
     "ImportResult",
     "ImportUrlResult",
     "InitResult",
-    "Kept",
     "InstallResult",
     "InstalledHook",
+    "Kept",
     "Labels",
     "Layer",
     "Listed",
@@ -166,7 +161,6 @@ __all__ = [
     "find_work_tree",
     "fsck",
     "gc",
-    "import_url",
     "get",
     "import_",
     "import_url",

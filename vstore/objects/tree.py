@@ -182,7 +182,7 @@ def cut_below(tree: Buffer, path: RelPath) -> bytes:
 
     Raises CorruptError, NewerFormatError.
     """
-    whole, key = _check_frame(tree), path.encode(errors="surrogateescape")
+    whole, key = check_frame(tree), path.encode(errors="surrogateescape")
     start = _find_line(whole, key)
     end = whole.find(b"\n", start) + 1
     itself = whole[start:end] if end and path_of(whole[start : end - 1]) == key else b""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vstore.cache.writer import open_writer
-from vstore.errors import CorruptError, LockedError, NeedsUnknownError, VstoreError
+from vstore.errors import CorruptError, LockedError, NeedsUnknownError, NotDownloadedError, VstoreError
 from vstore.git.contents import is_file
 from vstore.git.index import IndexEntry
 from vstore.git.kept import REF, REFLOG, Blobs, KeptHistory, Tips
@@ -30,7 +30,6 @@ from vstore.repo import Repo, open_repo
 from vstore.workspace.uses import Uses, find_uses
 
 WORK_TREE = "work-tree"
-_NOT_DOWNLOADED = "not-downloaded"
 _DIGEST = re.compile(DIGEST_PATTERN.encode())
 _MARKER = re.compile(rb"([<|=>])\1{6,}(?: |\r?\n|$)")
 _MOST_LOOKS = 6
@@ -211,9 +210,10 @@ def _add(needs: Needs, data: bytes, origin: str, reason: str, *, narrowed: bool)
     for side in iter_sides(data):
         try:
             pointer = pointer_from_bytes(side, "the pointer")
+        except NotDownloadedError:
+            continue  # it needs nothing yet
         except VstoreError as error:
-            if error.code != _NOT_DOWNLOADED:
-                failure = error
+            failure = error
             continue
         root = Needed(pointer.digest, pointer.is_tree, pointer.remote, pointer.size_bytes)
         named.add(root.digest.encode())

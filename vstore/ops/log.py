@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from vstore.errors import GitFailedError, NotTrackedError, VstoreError
+from vstore.errors import GitFailedError, NotDownloadedError, NotTrackedError, VstoreError
 from vstore.git import GitRepo
 from vstore.git.history import ChangingCommit, FileChange, FileVersion, iter_changing_commits
 from vstore.objects.digest import Digest, hash_bytes
@@ -230,6 +230,8 @@ class _History:
         if version.oid is None:
             return None
         pointer = self._pointers[version.oid]
+        if isinstance(pointer, NotDownloadedError):
+            return None  # it held nothing yet
         if isinstance(pointer, VstoreError):
             raise pointer
         if not inner:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from vstore.errors import VstoreError
+from vstore.errors import NotDownloadedError, VstoreError
 from vstore.objects.diff import NO_ENTRIES
 from vstore.objects.digest import hash_bytes
 from vstore.objects.names import RelPath
@@ -44,6 +44,8 @@ class PointerSide:
         self.pointers: dict[RelPath, Pointer] = {}
         self.broken: dict[RelPath, str] = {}
         for path, pointer in list_artifacts(repo, rev=rev):
+            if isinstance(pointer, NotDownloadedError):
+                continue  # it holds nothing yet
             if isinstance(pointer, VstoreError):
                 self.broken[path] = pointer.message
             else:

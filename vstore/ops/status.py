@@ -17,7 +17,7 @@ from vstore.ops.resolve import Target, find_selection, find_targets, is_inside, 
 from vstore.ops.transfer import Version, group_by_remote
 from vstore.ops.trees import find_tree, find_unplaced
 from vstore.repo import Repo
-from vstore.workspace.pointers import Artifact, find_artifact, load_awaited, parse_artifact
+from vstore.workspace.pointers import Artifact, find_artifact, load_awaited
 from vstore.workspace.snapshot import Snapshot
 from vstore.workspace.snapshotter import Snapshotter
 

@@ -60,9 +60,14 @@ def fetch_trees(
 ) -> dict[Digest, VstoreError]:
     """Bring the trees that the cache lacks from their remotes, and nothing else; return why some could not be brought.
 
-    Each remote is opened once.  Of imports nothing is said: ``load_tree`` also looks where they came from.  Raises NoSpaceError, PermissionDeniedError where the cache cannot be written.
+    Each remote is opened once.  Of imports nothing is said: ``load_tree`` also looks where they came from.
+    Raises NoSpaceError, PermissionDeniedError where the cache cannot be written.
     """
-    trees = {pointer.digest: (path, pointer) for path, pointer in artifacts if pointer.is_tree and not pointer.stays_elsewhere}
+    trees = {
+        pointer.digest: (path, pointer)
+        for path, pointer in artifacts
+        if pointer.is_tree and not pointer.stays_elsewhere
+    }
     lacking: dict[str | None, dict[Digest, RelPath]] = {}
     for digest in repo.cache.find_missing(trees):
         path, pointer = trees[digest]

@@ -14,6 +14,7 @@ from vstore.objects.tree import EXECUTABLE, FILE, Entry
 from vstore.ops.placing import Edits, place
 from vstore.repo import Repo
 from vstore.workspace.ignoring import load_ignoring
+from vstore.workspace.linked import LinkedObjects
 from vstore.workspace.reading import Reading
 from vstore.workspace.scan import STAT_NUMBERS, Scan, iter_rows, scan
 from vstore.workspace.snapshot import UNKNOWN, Snapshot, match, state_path
@@ -62,7 +63,7 @@ def compare(repo: Repo, path: RelPath, inspected: Inspected) -> Compared:
         for directory, column in zip(found.directories, believed, strict=True)
     ]
     compared.files = sum(digest != _PASSED_OVER for column in truth for digest in column)
-    reading = Reading(found, truth, repo.cache, repo.algorithm, None)
+    reading = Reading(found, truth, LinkedObjects(repo.state, repo.cache), repo.algorithm, None)
     reading.run(min(4, repo.jobs), repo.reporter)
     # What changes or cannot be tracked is no damage: status tells it.
     unreadable = [(failed, reason) for failed, reason in reading.failed if reason.startswith(_UNREADABLE)]

@@ -265,6 +265,20 @@ def test_pushed(project: Project, old: bytes) -> None:
     assert project.ok("gc", "--json").json()["removed"] == []
 
 
+def test_revisions_asked_for(project: Project, old: bytes) -> None:
+    """A revision that is named keeps its data, also if nothing leads to it, and if a remote holds it."""
+    project.add_remote()
+    project.ok("push", "--all-commits")
+    commit = drop_history(project)
+    collect(project, "--keep-rev", commit)
+    assert holds(project, old)
+    assert "revisions asked for" in project.ok("gc", "--dry-run", "--keep-rev", commit).stdout
+    collect(project, "--pushed", "--keep-rev", commit)
+    assert holds(project, old) and not holds(project, project.read("data.vstore"))
+    collect(project)
+    assert not holds(project, old)
+
+
 def test_pushed_frees_what_is_at_work(project: Project) -> None:
     """The files of the work tree stay as they are, are known to be unchanged, and can be pushed and fetched again."""
     project.add_data()

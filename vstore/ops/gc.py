@@ -45,8 +45,9 @@ class Kept:
 
     reason: str
     """"work-tree" (files and indexes), "branch", "tag", "remote-branch", "stash", "ref" (any other), "operation" (a
-    merge, rebase or the like under way), "reflog", "repository" (another one), "linked" (a file is a link to it),
-    "unpushed", "young" (for a day) or "packed" (nobody needs it; it goes when its pack is worth rewriting)."""
+    merge, rebase or the like under way), "reflog", "keep-rev" (asked for), "repository" (another one), "unpushed",
+    "linked" (a file is a link to it), "young" (for a day) or "packed" (nobody needs it; it goes when its pack is worth
+    rewriting)."""
     repository: str | None
     """The other repository."""
     objects: int
@@ -198,7 +199,7 @@ class _Collection:
         return unknown
 
     def _may_go(self, needs: Needs, root: Needed) -> bool:
-        return self._release.pushed or root not in needs.narrowed
+        return root not in needs.asked and (self._release.pushed or root not in needs.narrowed)
 
     def _add_contents(self, root: Needed, reason: Reason | None) -> bool:
         """Keep what a root needs, unless there is no reason; False if that is not known."""

@@ -29,7 +29,7 @@ from vstore.remote.content import Content
 from vstore.repo import Repo, open_repo
 from vstore.workspace.uses import Uses, find_uses
 
-WORK_TREE = "work-tree"
+WORK_TREE, ASKED = "work-tree", "keep-rev"
 _DIGEST = re.compile(DIGEST_PATTERN.encode())
 _MARKER = re.compile(rb"([<|=>])\1{6,}(?: |\r?\n|$)")
 _MOST_LOOKS = 6
@@ -67,12 +67,14 @@ class Needed(NamedTuple):
 class Needs:
     """What one repository needs: each root with the reason that tells most, and objects that its files are links to.
 
-    ``narrowed`` are the roots that a narrower retention keeps; all of them if none was asked for.
+    ``narrowed`` are the roots that a narrower retention keeps (all of them if none was asked for), ``asked`` those of
+    revisions that were named.
     """
 
     sharer: Sharer
     roots: dict[Needed, str] = field(default_factory=dict)
     narrowed: set[Needed] = field(default_factory=set)
+    asked: set[Needed] = field(default_factory=set)
     links: set[Digest] = field(default_factory=set)
     origins: dict[Needed, str] = field(default_factory=dict)
     """A pointer of each root: the id of its blob, or its path in a work tree."""
@@ -109,8 +111,8 @@ def find_needs(sharer: Sharer, retention: Retention, forgotten: Collection[str])
                 if path not in in_conflict and place not in forgotten:
                     failed.append((place, error.message, place))
     if sharer.history is not None:
-        groups, narrowed = _group_blobs(sharer.history, view, retention)
-        failed += _read_blobs(needs, groups, narrowed, forgotten)
+        groups = _group_blobs(sharer.history, view, retention)
+        failed += _read_blobs(needs, groups, _narrow(sharer.history, view, retention, groups), forgotten)
     if failed:
         number = f"{len(failed):,} pointers" if len(failed) > 1 else "a pointer"
         raise NeedsUnknownError(
@@ -148,36 +150,42 @@ def _look_once(sharer: Sharer) -> _View:
     return _View(history.list_tips(), indexes, uses)
 
 
-def _group_blobs(history: KeptHistory, view: _View, retention: Retention) -> tuple[list[tuple[str, Blobs]], set[str]]:
-    """Return the pointer blobs by reason, and those that the retention keeps."""
+def _group_blobs(history: KeptHistory, view: _View, retention: Retention) -> dict[str, Blobs]:
+    """Return the pointer blobs by reason; one may be there for several."""
     indexed = {entry.oid for index in view.indexes.values() for entry in index}
-    groups = [(WORK_TREE, Blobs(indexed, set()))]
+    groups = {WORK_TREE: Blobs(indexed, set())}
     seen: list[str] = []
     for reason, tips in view.tips:
-        groups.append((reason, history.find_blobs(tips, POINTER_SUFFIX, but=seen)))
+        groups[reason] = history.find_blobs(tips, POINTER_SUFFIX, but=seen)
         seen += tips
-    groups.append((REFLOG, history.find_blobs([], POINTER_SUFFIX, but=seen, reflogs=True)))
+    groups[REFLOG] = history.find_blobs([], POINTER_SUFFIX, but=seen, reflogs=True)
+    groups[ASKED] = history.find_blobs(retention.keep_revs, POINTER_SUFFIX, behind=False)
+    return groups
+
+
+def _narrow(history: KeptHistory, view: _View, retention: Retention, groups: dict[str, Blobs]) -> set[str]:
+    """Return the blobs that the retention keeps."""
     if not retention.is_narrow:
-        return groups, set().union(*(blobs.named | blobs.bare for _, blobs in groups))
-    kept = [*seen, *retention.keep_revs]
+        return set().union(*(blobs.named | blobs.bare for blobs in groups.values()))
+    kept = [oid for tips in view.tips for oid in tips.objects]
     if retention.newer_than_s is not None:
         oldest_s = time.time() - retention.newer_than_s
         kept += [oid for time_s, oid in history.list_commits(view.tips) if time_s >= oldest_s]
     at_tips = history.find_blobs(list(dict.fromkeys(kept)), POINTER_SUFFIX, behind=False)
-    return groups, indexed | at_tips.named | at_tips.bare
+    return groups[WORK_TREE].named | groups[ASKED].named | at_tips.named | at_tips.bare
 
 
 def _read_blobs(
-    needs: Needs, groups: list[tuple[str, Blobs]], narrowed: set[str], forgotten: Collection[str]
+    needs: Needs, groups: dict[str, Blobs], narrowed: set[str], forgotten: Collection[str]
 ) -> Iterator[tuple[str, str, str]]:
     """Add the roots of pointers in git; yield place, reason and key of each that cannot be read."""
     history = needs.sharer.history
     assert history is not None
     wanted: dict[str, tuple[str, bool]] = {}
-    for reason, blobs in groups:
+    for reason, blobs in groups.items():
         for blob in blobs.named:
             wanted.setdefault(blob, (reason, True))
-    for _, blobs in groups:
+    for blobs in groups.values():
         for blob in blobs.bare:
             wanted.setdefault(blob, (REF, False))
     for key in forgotten:
@@ -186,7 +194,9 @@ def _read_blobs(
     contents = dict(history.iter_blobs(wanted))
     for blob, (reason, is_named) in wanted.items():
         try:
-            _add(needs, contents[blob], blob, reason, narrowed=blob in narrowed)
+            roots = _add(needs, contents[blob], blob, reason, narrowed=blob in narrowed)
+            if blob in groups[ASKED].named:
+                needs.asked |= roots
         except VstoreError as error:
             # What has no name may be anything; what is empty was only announced, by `git add --intent-to-add`.
             if is_named and contents[blob]:
@@ -200,13 +210,13 @@ def _name_blob(history: KeptHistory, blob: str) -> str:
     return f"the blob {blob} in an index" if found is None else f"{found[1]} at {found[0][:10]} (blob {blob})"
 
 
-def _add(needs: Needs, data: bytes, origin: str, reason: str, *, narrowed: bool) -> None:
-    """Add what a pointer names; of one in conflict, what each side names.
+def _add(needs: Needs, data: bytes, origin: str, reason: str, *, narrowed: bool) -> set[Needed]:
+    """Add, and return, what a pointer names; of one in conflict, what each side names.
 
     Raises VstoreError where it cannot be read, with all that could be added.
     """
     failure: VstoreError | None = None
-    named: set[bytes] = set()
+    roots: set[Needed] = set()
     for side in iter_sides(data):
         try:
             pointer = pointer_from_bytes(side, "the pointer")
@@ -216,13 +226,15 @@ def _add(needs: Needs, data: bytes, origin: str, reason: str, *, narrowed: bool)
             failure = error
             continue
         root = Needed(pointer.digest, pointer.is_tree, pointer.remote, pointer.size_bytes)
-        named.add(root.digest.encode())
+        roots.add(root)
         needs.roots.setdefault(root, reason)
         needs.origins.setdefault(root, origin)
         if narrowed:
             needs.narrowed.add(root)
+    named = {root.digest.encode() for root in roots}
     if failure is not None and (not named or not named.issuperset(_DIGEST.findall(data))):
         raise failure
+    return roots
 
 
 def iter_sides(data: bytes) -> Iterator[bytes]:

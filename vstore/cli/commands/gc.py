@@ -21,6 +21,7 @@ _KEPT = {
     "ref": "other refs",
     "operation": "operations under way",
     "reflog": "reflogs",
+    "keep-rev": "revisions asked for",
     "linked": "links to it",
     "unpushed": "in no remote",
     "young": "younger than a day",
@@ -47,7 +48,7 @@ def _to_seconds(ctx: click.Context, parameter: click.Parameter, value: str | Non
     multiple=True,
     metavar="REV",
     shell_complete=options.complete_revision,
-    help="Keep also this revision, where others may go (repeatable).",
+    help="Keep also this revision, reachable or not, pushed or not (repeatable).",
 )
 @click.option("--tips-only", is_flag=True, help="Of history keep only what branches, tags and stashes are at.")
 @click.option(

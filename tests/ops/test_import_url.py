@@ -167,6 +167,23 @@ class TestBuckets:
         project.ok("import-url", f"{SOURCE}/x.bin")
         assert project.read("x.bin") == FOLDER["large.bin"]
 
+    def test_tag_that_is_no_md5(self, moto: S3Server, project: Project) -> None:
+        """The tag of what was uploaded in parts, or encrypted by keys that others manage, is no MD5 of it."""
+        place = moto.new_place()
+        know(project, place)
+        client, bucket = moto.client(), place.url.removeprefix("s3://")
+        upload = {"Bucket": bucket, "Key": "f/parts.bin"}
+        upload["UploadId"] = client.create_multipart_upload(**upload)["UploadId"]
+        parts = [FOLDER["large.bin"][: 5 * 1024 * 1024], b"the rest"]
+        tags = [
+            {"PartNumber": n, "ETag": client.upload_part(**upload, PartNumber=n, Body=part)["ETag"]}
+            for n, part in enumerate(parts, 1)
+        ]
+        client.complete_multipart_upload(**upload, MultipartUpload={"Parts": tags})
+        client.put_object(Bucket=bucket, Key="f/secret.bin", Body=LARGE, ServerSideEncryption="aws:kms")
+        project.ok("import-url", f"{SOURCE}/f", "data")
+        assert has_files(project, "data", {"parts.bin": b"".join(parts), "secret.bin": LARGE})
+
     @pytest.mark.parametrize("name", ["moto", "azurite", "gcs"])
     def test_change_while_reading(
         self, name: str, request: pytest.FixtureRequest, project: Project, http_proxy: Callable[[int], HttpProxy]

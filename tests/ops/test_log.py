@@ -290,3 +290,19 @@ def test_python_face(story: Project) -> None:
         repo.git = None
         with pytest.raises(GitRepositoryNotFoundError):
             log(repo)
+
+
+def test_formats_of_git_that_libgit2_cannot_open(tmp_path: Path) -> None:
+    """History, differences and status are told of a repository with SHA-256, too."""
+    project = Project(tmp_path / "other")
+    project.path.mkdir()
+    project.git("init", "--quiet", "--object-format=sha256")
+    project.ok("init")
+    project.add_data()
+    project.write("data/a.txt", b"changed\n")
+    assert project.ok("diff", "--name-only").stdout == "data/a.txt\n"
+    project.ok("add", "data")
+    project.commit("second")
+    project.ok("status", "--check")
+    assert _told(project, "data/a.txt") == [("second", "data/a.txt", "modified"), ("first", "data/a.txt", "added")]
+    assert project.ok("diff", "HEAD~1", "HEAD", "--name-only").stdout == "data/a.txt\n"

@@ -53,7 +53,7 @@ def test_the_story_as_people_read_it(project: Project) -> None:
         "  ~ data/a.txt   2 B -> 8 B  (+6 B)\n"
         "  - data/b.txt          3 B\n"
         "  + data/c.txt          2 B\n"
-        "1 artifact, 3 files changed, +5 B\n"
+        "1 artifact, 3 files changed (+1 ~1 -1), +5 B\n"
     )
     assert clone.ok("add", "-u").stdout.splitlines()[0] == "updated  data  2 files  10 B  +1 ~1 -1"
     assert clone.ok("checkout", "--rev", "HEAD").stdout == "restored  data  2 files, 5 B; 1 file deleted\n"

@@ -213,9 +213,17 @@ def _hint_setting(fields: dict[str, Any]) -> str | None:
     return f"perhaps {fields['near']} is meant" if fields.get("near") else None
 
 
+_FETCHES = {
+    "dvc": "bring what is missing with `dvc fetch`, or give it up with --allow-missing",
+    "lfs": "bring what is missing with `git lfs fetch --all`",
+}
+
+
 def _hint_partial(fields: dict[str, Any]) -> str | None:
     if "repair" in fields:
         return _hint_repair(fields)
+    if fields.get("lost_by"):
+        return _FETCHES[fields["lost_by"]]
     if fields.get("lacking"):
         return "bring what is lacking with `vstore push`"
     if fields.get("absent"):

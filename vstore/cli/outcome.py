@@ -115,7 +115,9 @@ def check_migrate(result: api.MigrateResult) -> None:
     if failed:
         number = f"{len(failed):,} paths" if len(failed) > 1 else failed[0][0]
         done = len(result.artifacts) + result.commits
-        raise errors.PartialError(f"{number} could not move", done=done, failed=failed)
+        raise errors.PartialError(
+            f"{number} could not move", done=done, failed=failed, lost_by=result.tool if result.missing else None
+        )
 
 
 def check_push(result: api.PushResult) -> None:

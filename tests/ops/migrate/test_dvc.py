@@ -11,6 +11,7 @@ import pytest
 from tests.ops.migrate.places import CRLF, SCRIPT, DvcProject
 from tests.ops.test_checkout import shape
 from tests.project import LARGE, Project
+from tests.servers.nginx import FileServer
 from tests.servers.s3 import S3Server
 from tests.stateful.test_death import die_everywhere, pointers_are_good
 
@@ -140,6 +141,20 @@ def test_from_a_bucket(dvc: DvcProject, moto: S3Server) -> None:
     assert dvc.read("data/sub/deep/große Datei.bin") == LARGE
 
 
+def test_from_a_web_server(dvc: DvcProject, static_site: FileServer) -> None:
+    """A remote that can only be read, over HTTP, serves as well."""
+    place = static_site.new_place()
+    for file in dvc.dvc_store.rglob("*"):
+        if file.is_file():
+            place.plant(file.relative_to(dvc.dvc_store).as_posix(), file.read_bytes())
+    dvc.write(".dvc/config", f"[core]\n    remote = web\n['remote \"web\"']\n    url = {place.url}\n".encode())
+    dvc.drop_dvc_cache()
+    shutil.rmtree(dvc.path / "data")
+    dvc.ok("migrate", "dvc", "data")
+    dvc.ok("checkout")
+    assert dvc.read("data/sub/deep/große Datei.bin") == LARGE
+
+
 def test_damage_is_named(dvc: DvcProject) -> None:
     """A damaged object is never imported: its path is named, the rest moves, and when it is mended so does it."""
     shutil.rmtree(dvc.dvc_store)
@@ -199,6 +214,7 @@ def test_missing_contents(dvc: DvcProject) -> None:
     dvc.write("data/a.txt", b"other\n")
     outcome = dvc.run("migrate", "dvc")
     assert outcome.exit_code == 3 and "data/a.txt: is not in the cache of DVC" in outcome.stderr
+    assert "Hint: bring what is missing with `dvc fetch`" in outcome.stderr
     assert not dvc.has("data.vstore") and dvc.has("models/tool.vstore")
     assert dvc.run("migrate", "dvc", "--allow-missing", "--json").json()["artifacts"][0]["files"] == 4
     assert "a.txt" not in dvc.ok("ls", "data").stdout

@@ -58,6 +58,12 @@ def server(bare: Path) -> Iterator[GitServer]:
         yield running
 
 
+def configure(home: Path, text: str) -> None:
+    """Add to the user's configuration of git."""
+    with (home / ".gitconfig").open("a") as file:
+        file.write(text)
+
+
 def read(directory: Path, url: str, rev: str | None = None) -> str:
     """Return what a file says at a revision."""
     with open_clone(directory, url, rev=rev) as clone:
@@ -260,7 +266,7 @@ def test_hooks_and_submodules_stay_off(bare: Path, tmp_path: Path, home: Path) -
     for name in ("post-checkout", "reference-transaction"):
         (hooks / name).write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
         (hooks / name).chmod(0o755)
-    (home / ".gitconfig").open("a").write(f"[core]\n\thooksPath = {hooks}\n[init]\n\ttemplateDir = {home}\n")
+    configure(home, f"[core]\n\thooksPath = {hooks}\n[init]\n\ttemplateDir = {home}\n")
     work = tmp_path / "work"
     (work / ".gitmodules").write_text('[submodule "x"]\n\tpath = x\n\turl = ext::sh -c "touch ran"\n')
     git("add", ".", cwd=work)
@@ -301,7 +307,7 @@ def test_passwords(server: GitServer, tmp_path: Path, home: Path) -> None:
     password = PASSWORD.replace(" ", "%20")
     assert read(tmp_path / "clones", server.url("bare.git", f"{USERNAME}:{password}")) == "version 19"
     (home / ".git-credentials").write_text(server.url("", f"{USERNAME}:{password}") + "\n")
-    (home / ".gitconfig").open("a").write("[credential]\n\thelper = store\n")
+    configure(home, "[credential]\n\thelper = store\n")
     assert read(tmp_path / "clones", server.url("bare.git")) == "version 19"
     login = base64.b64encode(f"{USERNAME}:{PASSWORD}".encode()).decode()
     assert login not in str(error.fields)

@@ -23,8 +23,8 @@ USERNAME, PASSWORD = "ada", "correct horse"
 class GitServer:
     """A server for the bare repositories in a folder; ``sent_bytes`` counts what it answered.
 
-    It is closed to others if ``is_private``, and as old as 2017 if ``is_old``;
-    ``failure`` is the status with which it answers all, unless it is 0.
+    It is closed to others if ``is_private``, and as old as 2017 if ``is_old``; ``failure`` is the status with which it
+    answers all, unless it is 0.
     """
 
     folder: Path

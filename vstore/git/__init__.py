@@ -1,6 +1,6 @@
 """Git: reading a repository, staging in it, and writing its ignore rules.  The only room that knows pygit2."""
 
-from vstore.git.browsing import Kept, list_kept, read_link
+from vstore.git.browsing import Kept, list_kept
 from vstore.git.clones import Clone, check_git_url, is_git_url, open_clone, remove_clones
 from vstore.git.commit import Commit
 from vstore.git.repo import GitRepo, find_git_repo, get_git_repo
@@ -16,6 +16,5 @@ __all__ = [
     "is_git_url",
     "list_kept",
     "open_clone",
-    "read_link",
     "remove_clones",
 ]

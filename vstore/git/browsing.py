@@ -26,13 +26,8 @@ def list_kept(git: GitRepo, commit: str, below: RelPath = "") -> list[Kept]:
     """Return what git keeps at or below a path of a commit, sorted as git sorts.  Raises GitFailedError."""
     # Without the magic word one that begins with a colon would be read as one.
     chosen = ["--", f":(literal){below}"] if below else []
-    listed = run_git(git.git_dir, "ls-tree", "-r", "-z", "--full-tree", commit, *chosen)
+    listed = run_git(git.git_dir, "ls-tree", "-r", "-z", "--full-tree", commit, *chosen, lazily=False)
     return [Kept(os.fsdecode(path), _kind(mode), oid.decode()) for mode, oid, path in _LISTED.findall(listed)]
-
-
-def read_link(git: GitRepo, oid: str) -> str:
-    """Return the target of a symbolic link.  Raises GitFailedError."""
-    return os.fsdecode(run_git(git.git_dir, "cat-file", "blob", oid))
 
 
 def _kind(mode: bytes) -> str:

@@ -205,7 +205,8 @@ class _Place:
                 if self._speaks_ssh() and not self._has_ssh_command():
                     file.write(f'[core]\n\tsshCommand = "{_ASK_NOTHING}"\n')
                 url = self.url.replace("\\", "\\\\").replace('"', '\\"')
-                file.write(f'[remote "origin"]\n\turl = "{url}"\n\tpromisor = true\n\tpartialclonefilter = blob:none\n')
+                file.write(f'[remote "origin"]\n\turl = "{url}"\n\tpromisor = true\n')
+                file.write("\tpartialclonefilter = blob:none\n")
             os.rename(staged, self.path)
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
@@ -237,16 +238,16 @@ class _Place:
                 return self._resolve(revision)
         references = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", "+HEAD:refs/vstore/head"]
         try:
-            self._fetch(["--prune"], "tree:0", references)
+            self._fetch(["--prune", "--update-shallow"], "tree:0", references)
         except _NotServedError:  # it has no HEAD
-            self._fetch(["--prune"], "tree:0", references[:2])
+            self._fetch(["--prune", "--update-shallow"], "tree:0", references[:2])
         else:
             run_git(self.path, "update-ref", "--no-deref", "HEAD", "refs/vstore/head")
         return self._resolve(revision)
 
     def _resolve(self, revision: str) -> str:
         try:
-            return run_git(self.path, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").decode().strip()
+            return run_git(self.path, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", lazily=False).decode().strip()
         except GitFailedError as error:
             raise _no_commit(self.url, revision) from error
 
@@ -264,7 +265,7 @@ class _Place:
                 # Of a clone that is whole nothing is fetched later, which git would try for ever without a git server.
                 self._forget_promisor()
             try:
-                run_git(self.path, *_QUIET, *way, "origin", *references)
+                run_git(self.path, *_QUIET, *way, "origin", *references, lazily=False)
                 return
             except GitFailedError as error:
                 said = said_by(error)

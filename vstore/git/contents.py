@@ -123,4 +123,4 @@ class Contents:
         # The command that git itself runs for this; asking it for one object at a time costs a connection each.
         options = ["--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--filter=blob:none", "--stdin"]
         command = ["-c", "fetch.negotiationAlgorithm=noop", "fetch", self._promisor, *options]
-        run_git(self._git_dir, *command, stdin="".join(f"{oid}\n" for oid in oids).encode())
+        run_git(self._git_dir, *command, stdin="".join(f"{oid}\n" for oid in oids).encode(), lazily=False)

@@ -38,6 +38,9 @@ _REPOSITORY_VARIABLES = frozenset(
 # is an error, not a ref less.
 _OUR_VARIABLES = {"LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "GIT_REF_PARANOIA": "1"}
 _PIECE_BYTES = 256 * 1024
+# What a partial clone lacks is fetched in one go, by us: git would do it one by one, and where a server keeps it back,
+# or knows nothing of git, each fetch would start another, without end.
+_NOT_LAZILY = {"GIT_NO_LAZY_FETCH": "1"}
 
 
 def has_git() -> bool:
@@ -45,10 +48,11 @@ def has_git() -> bool:
     return shutil.which("git") is not None
 
 
-def run_git(directory: Path, *arguments: str, stdin: bytes = b"") -> bytes:
+def run_git(directory: Path, *arguments: str, stdin: bytes = b"", lazily: bool = True) -> bytes:
     """Run git in a directory and return what it printed.
 
-    The environment passes through, except what would point git at another repository.
+    The environment passes through, except what would point git at another repository.  ``lazily``: of a partial clone,
+    what is missing is fetched.
     Raises GitFailedError with git's own words; its field ``said`` has all of them.
     """
     with _starting(directory):
@@ -56,7 +60,7 @@ def run_git(directory: Path, *arguments: str, stdin: bytes = b"") -> bytes:
             ["git", "-C", directory, *arguments],
             input=stdin,
             capture_output=True,
-            env=git_environment(),
+            env=git_environment() | ({} if lazily else _NOT_LAZILY),
             check=False,
         )
     if done.returncode:
@@ -66,14 +70,17 @@ def run_git(directory: Path, *arguments: str, stdin: bytes = b"") -> bytes:
 
 
 def start_git(directory: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """Start a git that is spoken to through pipes; what it complains about is lost.  Raises GitFailedError."""
+    """Start a git that is spoken to through pipes; it fetches nothing, and what it complains about is lost.
+
+    Raises GitFailedError.
+    """
     with _starting(directory):
         return subprocess.Popen(
             ["git", "-C", directory, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=git_environment(),
+            env=git_environment() | _NOT_LAZILY,
         )
 
 

@@ -141,6 +141,10 @@ class GitRepo:
         entry = self._contents.find_entry(self._get_tree(revision), path)
         return self._contents.read(entry[1]) if entry and is_file(entry[0]) else None
 
+    def read(self, oid: str) -> bytes:
+        """Return the content of an object, by its id.  Raises GitFailedError where it is missing or damaged."""
+        return self._contents.read(oid)
+
     def iter_files(self, revision: str, suffix: str, prefix: RelPath = "") -> Iterator[tuple[RelPath, bytes]]:
         """Yield path and content of each file of a revision that is ``prefix`` or below it and ends with ``suffix``.
 

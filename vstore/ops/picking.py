@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from vstore.durable import os_errors
 from vstore.errors import NotTrackedError, PathNotFoundError
-from vstore.git import Kept, list_kept, read_link
+from vstore.git import Kept, list_kept
 from vstore.objects.names import RelPath, is_reserved
 from vstore.ops.resolve import Target, find_targets
 from vstore.repo import Repo
@@ -131,7 +131,7 @@ def iter_kept_data(source: Repo, found: Pick) -> Iterator[tuple[Kept, bytes]]:
         return
     for kept in found.kept:
         if kept.kind == "symlink":
-            yield kept, os.fsencode(read_link(source.git, kept.oid))
+            yield kept, source.git.read(kept.oid)
     files = {kept.path: kept for kept in found.kept if kept.kind != "symlink"}
     for path, data in source.git.iter_files(source.rev, "", found.path) if files else ():
         if path in files:

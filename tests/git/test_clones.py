@@ -194,6 +194,8 @@ def test_partial_and_shallow_clone_as_a_source(server: GitServer, tmp_path: Path
     partial = tmp_path / "partial"
     git("clone", "--quiet", "--depth=3", "--filter=blob:none", server.url("bare.git"), partial, cwd=tmp_path)
     assert read(tmp_path / "clones", f"file://{partial}") == "version 19"
+    # Without filters it would have to give the contents that it lacks itself.
+    git("config", "uploadpack.allowFilter", "true", cwd=partial)
     error = caught(tmp_path / "other", f"file://{partial}", "main~5")
     assert isinstance(error, RevisionNotFoundError)
 

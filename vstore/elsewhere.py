@@ -93,7 +93,7 @@ def open_elsewhere(
                 config = _load_config(get_git_repo(newest.path), newest.commit, place, environ)
         config = config.placed_in(cache.path, shared=False)
         with Repo(git.work_tree, git, config, start=git.work_tree, reporter=reporter) as repo:
-            repo.rev, repo.url = clone.commit, place
+            repo.rev, repo.url, repo.notes_use = clone.commit, place, False
             yield repo
 
 
@@ -145,6 +145,7 @@ def _keep_notes_apart(repo: Repo) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         os.utime(directory)
     repo.note_in(directory)
+    repo.notes_use = False
 
 
 def _resolve(repo: Repo, rev: str) -> str:

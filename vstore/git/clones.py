@@ -247,7 +247,11 @@ class _Place:
 
     def _resolve(self, revision: str) -> str:
         try:
-            return run_git(self.path, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", lazily=False).decode().strip()
+            return (
+                run_git(self.path, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", lazily=False)
+                .decode()
+                .strip()
+            )
         except GitFailedError as error:
             raise _no_commit(self.url, revision) from error
 

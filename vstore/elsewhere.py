@@ -191,12 +191,11 @@ def _tidy(config: Config) -> None:
     remove_clones(config.elsewhere / "clones", unused_s=UNUSED_S)
     cache = Cache(config.elsewhere / "contents")
     with contextlib.suppress(OSError, LockedError):
-        if not _has_grown(cache):
-            return
         lock = cache.lock()
         lock.acquire()
         try:
-            _trim(cache, config.elsewhere_limit_bytes)
+            if _has_grown(cache):
+                _trim(cache, config.elsewhere_limit_bytes)
         finally:
             lock.release()
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.command import Outcome, git
+import vstore
+from tests.command import Outcome, git, start_vstore
 from tests.project import LARGE, Project, share
 
 
@@ -368,3 +371,29 @@ def test_without_git(theirs: Project, tmp_path: Path) -> None:
     plain.write("set/x", b"y\n")
     plain.ok("add", "set")
     assert update(second, "set")[0]["change"] == "updated" and second.read("set/x") == b"y\n"
+
+
+def test_killed(theirs: Project, ours: Project) -> None:
+    """Killed at any moment, a pointer is there whole or not at all, and the same command with --force completes it."""
+    for number in range(20):
+        theirs.write(f"many/{number}.bin", os.urandom(300_000))
+    theirs.ok("add", "many")
+    theirs.commit()
+    url = share(theirs)
+    for delay_s in (0.4, 0.7, 1.0):
+        process = start_vstore("import", url, "many", "--force", cwd=ours.path)
+        time.sleep(delay_s)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if ours.has("many.vstore"):
+            assert source(ours, "many")["repo"] == url
+    ours.ok("import", url, "many", "--force")
+    assert ours.ok("status", "--check").exit_code == 0 and len(os.listdir(ours.path / "many")) == 20
+
+
+def test_from_python(theirs: Project, ours: Project, tmp_path: Path) -> None:
+    """Python says the same with the same names."""
+    assert vstore.import_("../repo", "data", directory=ours.path).files == 3
+    found = vstore.get(ours.path, "data/a.txt", out="copy.txt", directory=tmp_path)
+    assert (tmp_path / "copy.txt").read_bytes() == b"a\n" and found.kind == "file"
+    assert [entry.path for entry in vstore.ls(repo=theirs.path, rev="HEAD").entries] == ["data", "model.bin"]

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from vstore.durable import FileLock, os_errors, temporary_name
 from vstore.errors import GitFailedError, InvalidError, LockedError, RevisionNotFoundError
@@ -92,18 +93,18 @@ def open_clone(
     Raises RepositoryNotFoundError, RevisionNotFoundError, SourceUnavailableError, GitFailedError, LockedError.
     """
     check_git_url(url)
-    wanted = rev or "HEAD"
+    wanted, waiting = rev or "HEAD", _Waiting(wait_s, on_wait)
     with os_errors(directory, "create"):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     if not _EXPRESSION.search(wanted) or _COMMIT.fullmatch(wanted):
         try:
-            with _held(directory, url, "", (wait_s, on_wait)) as place:
+            with _held(directory, url, "", waiting) as place:
                 yield Clone(place.path, place.update(lambda: place.fetch_tip(wanted)))
                 return
         except _NotServedError:
             if not _COMMIT.fullmatch(wanted):
                 raise _no_commit(url, wanted) from None
-    with _held(directory, url, "-history", (wait_s, on_wait)) as place:
+    with _held(directory, url, "-history", waiting) as place:
         yield Clone(place.path, place.update(lambda: place.fetch_history(wanted)))
 
 
@@ -126,18 +127,25 @@ def remove_clones(directory: Path, *, unused_s: float) -> None:
                     updated.release()
 
 
+class _Waiting(NamedTuple):
+    """How long to wait for another command, and who is told."""
+
+    wait_s: float
+    on_wait: Callable[[], None] | None
+
+
 class _NotServedError(Exception):
     """The server has no reference of this name, or does not give a commit by its id."""
 
 
 @contextlib.contextmanager
-def _held(directory: Path, url: str, suffix: str, waiting: tuple[float, Callable[[], None] | None]) -> Iterator[_Place]:
+def _held(directory: Path, url: str, suffix: str, waiting: _Waiting) -> Iterator[_Place]:
     """Keep one clone from being removed.  One that turns out to be broken is made anew the next time."""
-    place = _Place(directory / (hashlib.sha256(url.encode(errors="surrogateescape")).hexdigest()[:32] + suffix), url)
-    place.waiting = waiting
+    name = hashlib.sha256(url.encode(errors="surrogateescape")).hexdigest()[:32]
+    place = _Place(directory / (name + suffix), url, waiting)
     in_use = FileLock(Path(f"{place.path}.use"))
     with os_errors(directory, "lock"):
-        in_use.acquire(shared=True, wait_s=waiting[0], on_wait=waiting[1])
+        in_use.acquire(shared=True, wait_s=waiting.wait_s, on_wait=waiting.on_wait)
     try:
         yield place
     except GitFailedError:
@@ -151,16 +159,15 @@ def _held(directory: Path, url: str, suffix: str, waiting: tuple[float, Callable
 class _Place:
     """Where one clone is, or is going to be."""
 
-    waiting: tuple[float, Callable[[], None] | None]
-
-    def __init__(self, path: Path, url: str) -> None:
+    def __init__(self, path: Path, url: str, waiting: _Waiting) -> None:
         self.path, self.url = path, url
+        self._waiting = waiting
 
     def update(self, fetch: Callable[[], str]) -> str:
         """Let ``fetch`` find a commit, as the only one who changes the clone.  A broken clone is made anew."""
         lock = FileLock(Path(f"{self.path}.lock"))
         with os_errors(self.path, "lock"):
-            lock.acquire(wait_s=self.waiting[0], on_wait=self.waiting[1])
+            lock.acquire(wait_s=self._waiting.wait_s, on_wait=self._waiting.on_wait)
         try:
             with os_errors(self.path, "write to"):
                 if (self.path / ".git" / _BROKEN).exists():
@@ -247,11 +254,8 @@ class _Place:
 
     def _resolve(self, revision: str) -> str:
         try:
-            return (
-                run_git(self.path, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", lazily=False)
-                .decode()
-                .strip()
-            )
+            options = ["--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]
+            return run_git(self.path, "rev-parse", *options, lazily=False).decode().strip()
         except GitFailedError as error:
             raise _no_commit(self.url, revision) from error
 

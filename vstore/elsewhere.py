@@ -18,8 +18,15 @@ from urllib.parse import quote, unquote, urlsplit
 from vstore.cache.cache import Cache
 from vstore.config import Config, environ_elsewhere, load_config, load_foreign_config, masked_url
 from vstore.durable import os_errors
-from vstore.errors import GitRepositoryNotFoundError, InvalidError, LockedError, RepositoryNotFoundError
-from vstore.git import Clone, GitRepo, check_git_url, get_git_repo, is_git_url, open_clone, remove_clones
+from vstore.errors import (
+    GitFailedError,
+    GitRepositoryNotFoundError,
+    InvalidError,
+    LockedError,
+    RepositoryNotFoundError,
+    SourceUnavailableError,
+)
+from vstore.git import Clone, check_git_url, get_git_repo, is_git_url, open_clone, remove_clones
 from vstore.progress import SILENT, Reporter
 from vstore.repo import VSTORE_DIRECTORY, Repo, find_root, open_repo
 
@@ -85,22 +92,33 @@ def open_elsewhere(
     check_git_url(place)
     ours = load_config(None, environ_elsewhere(environ))
     clones = ours.elsewhere / "clones"
-    with open_user_cache(ours) as cache, _open_clone(place, rev, clones, reporter) as clone:
-        git = get_git_repo(clone.path)
-        config = _load_config(git, clone.commit, place, environ)
+    with open_user_cache(ours) as cache, contextlib.ExitStack() as stack:
+        try:
+            clone, config = stack.enter_context(_open_read(place, rev, clones, environ, reporter))
+        except SourceUnavailableError:
+            raise
+        except GitFailedError:
+            # A clone that is found to be broken, or to lack what the server keeps back, is made anew.
+            clone, config = stack.enter_context(_open_read(place, rev, clones, environ, reporter))
         if rev is not None and not config.remotes:  # it may be older than the remote
-            with _open_clone(place, None, clones, reporter) as newest:
-                config = _load_config(get_git_repo(newest.path), newest.commit, place, environ)
+            with _open_read(place, None, clones, environ, reporter) as (_, newest):
+                config = newest
+        git = get_git_repo(clone.path)
         config = config.placed_in(cache.path, shared=False)
-        with Repo(git.work_tree, git, config, start=git.work_tree, reporter=reporter) as repo:
-            repo.rev, repo.url, repo.notes_use = clone.commit, place, False
-            yield repo
+        repo = stack.enter_context(Repo(git.work_tree, git, config, start=git.work_tree, reporter=reporter))
+        repo.rev, repo.url, repo.notes_use = clone.commit, place, False
+        yield repo
 
 
-def _load_config(git: GitRepo, commit: str, url: str, environ: Mapping[str, str]) -> Config:
-    text = git.find_file(commit, _CONFIG_FILE) or b""
-    root = _local_root(url)
-    return load_foreign_config(text, _CONFIG_FILE, environ, root=None if root is None else Path(root))
+@contextlib.contextmanager
+def _open_read(
+    url: str, rev: str | None, directory: Path, environ: Mapping[str, str], reporter: Reporter
+) -> Iterator[tuple[Clone, Config]]:
+    """Open a clone, and read the configuration of its commit."""
+    with _open_clone(url, rev, directory, reporter) as clone:
+        text = get_git_repo(clone.path).find_file(clone.commit, _CONFIG_FILE) or b""
+        root = _local_root(url)
+        yield clone, load_foreign_config(text, _CONFIG_FILE, environ, root=None if root is None else Path(root))
 
 
 def is_elsewhere(location: str, start: Path) -> bool:

@@ -25,6 +25,7 @@ from vstore.durable import FileLock, os_errors, temporary_name
 from vstore.errors import GitFailedError, InvalidError, LockedError, RevisionNotFoundError
 from vstore.git.program import run_git
 from vstore.git.refusals import said_by, shown, translate
+from vstore.git.repo import get_git_repo
 
 SCHEMES = ("https", "http", "ssh", "git", "file")
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://.")
@@ -148,9 +149,11 @@ def _held(directory: Path, url: str, suffix: str, waiting: _Waiting) -> Iterator
         in_use.acquire(shared=True, wait_s=waiting.wait_s, on_wait=waiting.on_wait)
     try:
         yield place
-    except GitFailedError:
+    except GitFailedError as error:
         with contextlib.suppress(OSError):
             (place.path / ".git" / _BROKEN).touch()
+            if "unadvertised object" in said_by(error):
+                place.whole.touch()
         raise
     finally:
         in_use.release()
@@ -162,6 +165,8 @@ class _Place:
     def __init__(self, path: Path, url: str, waiting: _Waiting) -> None:
         self.path, self.url = path, url
         self._waiting = waiting
+        self.whole = Path(f"{path}.whole")
+        """A mark of servers that leave out contents, and do not give them later."""
 
     def update(self, fetch: Callable[[], str]) -> str:
         """Let ``fetch`` find a commit, as the only one who changes the clone.  A broken clone is made anew."""
@@ -184,7 +189,9 @@ class _Place:
                 self._create(object_format)
             os.utime(self.path)  # it is in use
             try:
-                return fetch()
+                commit = fetch()
+                self._check_readable(commit)
+                return commit
             except GitFailedError as error:
                 if object_format == "sha1" and re.search("mismatched algorithms|object format", said_by(error)):
                     object_format = "sha256"
@@ -200,6 +207,13 @@ class _Place:
                 if is_new:
                     _discard(self.path)
                 raise
+
+    def _check_readable(self, commit: str) -> None:
+        """Raise GitFailedError for a clone that only git itself still can read."""
+        try:
+            get_git_repo(self.path).resolve(commit)
+        except RevisionNotFoundError as error:
+            raise GitFailedError(f"the clone {self.path} is damaged", path=str(self.path)) from error
 
     def _create(self, object_format: str) -> None:
         staged = self.path.parent / temporary_name()
@@ -268,7 +282,7 @@ class _Place:
         """Fetch as little as the server knows how to give."""
         partly = [[*depth, f"--filter={filtered}"], [*depth, "--filter=blob:none"]]
         ways = [*partly, [*depth, "--no-filter"], ["--no-filter"]]
-        for way in ways:
+        for way in ways[len(partly) * self.whole.exists() :]:
             if way not in partly:
                 # Of a clone that is whole nothing is fetched later, which git would try for ever without a git server.
                 self._forget_promisor()

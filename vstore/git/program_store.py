@@ -108,13 +108,18 @@ class _Reader:
         return self._owner == os.getpid() and self._process.poll() is None
 
     def find(self, oid: str) -> bytes | None:
-        """Return the content of an object; None where it is missing."""
+        """Return the content of an object; None where it is missing, or git stops over it.
+
+        Which it does where a partial clone lacks it.
+        """
         assert self._process.stdin is not None and self._process.stdout is not None
         try:
             self._process.stdin.write(f"{oid}\n".encode())
             self._process.stdin.flush()
             head = self._process.stdout.readline().split()
-            if head[1:] == [b"missing"]:
+            if not head:
+                self._process.kill()
+            if head[1:] in ([b"missing"], []):
                 return None
             size = int(head[2])
             content = self._process.stdout.read(size + 1)

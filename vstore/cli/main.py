@@ -43,9 +43,6 @@ VERBS: dict[str, dict[str, str]] = {
     },
     "Change": {
         "add": "Track files and directories, or take over their changes.",
-        "import": "Track data of another repository, and remember where it came from.",
-        "import-url": "Track data from a URL, and remember where it came from.",
-        "update": "Let imports move on to what their sources are now.",
         "checkout": "Make files equal their pointers, or those of a revision.",
         "mv": "Move data together with its pointer and ignore rule.",
         "rm": "Stop tracking files and directories; the data stays.",
@@ -55,12 +52,15 @@ VERBS: dict[str, dict[str, str]] = {
         "push": "Bring the contents that pointers name to a remote.",
         "fetch": "Bring contents from a remote into the cache.",
         "pull": "Fetch contents from a remote and write the files.",
-        "fsck": "Verify what a remote holds, and mend it.",
+        "fsck": "Verify the cache, or what a remote holds, and mend it.",
         "gc": "Remove from the cache what nobody needs any more.",
         "remote": "Name the places that contents are pushed to and fetched from.",
     },
     "Share": {
         "get": "Copy data out of another repository, without being in one.",
+        "import": "Track data of another repository, and remember where it came from.",
+        "import-url": "Track data from a URL, and remember where it came from.",
+        "update": "Let imports move on to what their sources are now.",
     },
     "Settings": {
         "config": "Read and change settings.",

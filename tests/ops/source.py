@@ -15,7 +15,7 @@ SOURCE = "remote://src"
 FOLDER = {
     "a b.txt": b"a\n",
     "Sub/UPPER.CSV": b"1,2\n",
-    "Sub/ü+y%20.bin": random.Random(1).randbytes(300_000),
+    "Sub/ü, y.bin": random.Random(1).randbytes(300_000),
     "empty": b"",
     "large.bin": random.Random(2).randbytes(9_000_000),
 }

@@ -120,7 +120,7 @@ def test_a_conflict_names_its_files(installed: Project) -> None:
     outcome = installed.run("add", "data")
     assert "data.vstore, line" in outcome.stderr and "conflict" in outcome.stderr
     assert "vstore checkout --ours data" in outcome.stderr
-    assert installed.run("status").stdout.startswith("broken  data")
+    assert installed.run("status").stdout.startswith("conflict  data")
     installed.ok("status", "model.bin", "--check")
     # Both versions are where git keeps them, and the data is as it was.
     assert installed.ok("cat", "data/a.txt", "--rev", "MERGE_HEAD").stdout == "theirs\n"

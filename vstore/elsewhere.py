@@ -24,6 +24,7 @@ from vstore.errors import (
     InvalidError,
     LockedError,
     RepositoryNotFoundError,
+    RevisionNotFoundError,
     SourceUnavailableError,
 )
 from vstore.git import Clone, check_git_url, get_git_repo, is_git_url, open_clone, remove_clones
@@ -170,7 +171,11 @@ def _resolve(repo: Repo, rev: str) -> str:
     if repo.git is None:
         fact = f"{repo.work_tree} is not in git, so it has no revisions"
         raise GitRepositoryNotFoundError(fact, path=str(repo.work_tree))
-    return repo.git.resolve(rev)
+    try:
+        return repo.git.resolve(rev)
+    except RevisionNotFoundError as error:
+        fact = f"{repo.work_tree} has no commit {rev!r}"
+        raise RevisionNotFoundError(fact, revision=rev, url=str(repo.work_tree)) from error
 
 
 def _local_url(path: Path) -> str:

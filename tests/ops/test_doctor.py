@@ -52,6 +52,23 @@ def test_nothing_is_left_behind(project: Project) -> None:
     ]
 
 
+def test_what_git_runs(project: Project) -> None:
+    """Whether hooks and drivers are installed is told, all of them, some or none, and also if the launcher is gone."""
+
+    def installed() -> set[bool]:
+        return set(project.ok("doctor", "--json").json()["repository"]["installed"].values())
+
+    assert installed() == {False} and "git does not run vstore: " in project.ok("doctor").stdout
+    project.ok("install")
+    assert installed() == {True}
+    text = project.ok("doctor").stdout
+    assert "post-rewrite, merge and diff driver" in text and "does not run" not in text
+    (project.path / ".git/hooks/pre-push").unlink()
+    assert installed() == {False, True} and "git does not run vstore as pre-push: " in project.ok("doctor").stdout
+    (project.path / ".git/vstore/launch").unlink()
+    assert installed() == {False}
+
+
 def test_only_copy_is_remarked(project: Project) -> None:
     """Without a remote the cache is the only copy, which is worth a remark."""
     project.add_data()

@@ -310,6 +310,18 @@ def test_update_to_a_revision(theirs: Project, ours: Project) -> None:
     assert ours.read("data/a.txt") == b"a\n" and not ours.has("data/more.txt")
 
 
+def test_update_that_cannot_be(theirs: Project, ours: Project) -> None:
+    """What cannot be updated is told with what can: another revision of theirs, and the import as a whole."""
+    ours.ok("import", "../repo", "data")
+    outcome = ours.run("update", "data", "--rev", "nope")
+    assert f"{theirs.path} has no commit 'nope'" in outcome.stderr and f"git ls-remote {theirs.path}" in outcome.stderr
+    outcome = ours.run("update", "data/a.txt")
+    assert "a part of data, an import" in outcome.stderr and "`vstore update data`" in outcome.stderr
+    ours.write("own/a.txt")
+    ours.ok("add", "own")
+    assert "own is no import" in ours.run("update", "own/a.txt").stderr
+
+
 def test_commits_that_change_nothing(theirs: Project, ours: Project) -> None:
     """A commit that does not touch the data leaves a pointer alone, unless the data is only there."""
     ours.ok("import", "../repo", "data")

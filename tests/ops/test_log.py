@@ -82,6 +82,12 @@ def test_path_inside_a_tree(story: Project) -> None:
     assert _told(story, "data/never") == []
 
 
+def test_path_that_never_was(story: Project) -> None:
+    """That no commit has a path inside a tree is said, beside the output."""
+    outcome = story.ok("log", "data/never")
+    assert outcome.stdout == "" and outcome.stderr == "No commit has a version of it.\n"
+
+
 def test_directory_with_artifacts_below(story: Project) -> None:
     """Of a directory the versions of all artifacts below it are told; standing in one, paths begin there."""
     assert _told(story, "more") == [("third", "more/table.csv", "added")]

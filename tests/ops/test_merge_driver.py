@@ -113,14 +113,10 @@ def test_a_conflict_names_its_files(installed: Project) -> None:
     assert "CONFLICT (content): Merge conflict in data.vstore" in said
     assert stages(installed, "data.vstore") == {"1", "2", "3"}
     pointer = installed.read("data.vstore")
-    assert b"#   a.txt\n#   sub/b.txt\n" in pointer and b"<<<<<<< ours\n" in pointer and b">>>>>>> theirs\n" in pointer
-    for command in (["add", "data"], ["checkout", "data"], ["ls", "data"], ["push", "data"]):
-        outcome = installed.run(*command)
-        assert outcome.exit_code != 0
-    outcome = installed.run("add", "data")
-    assert "data.vstore, line" in outcome.stderr and "conflict" in outcome.stderr
-    assert "vstore checkout --ours data" in outcome.stderr
-    assert installed.run("status").stdout.startswith("conflict  data")
+    assert b"#   a.txt\n#   sub/b.txt\n" in pointer and b"    installed.add_remote()
+    assert installed.run("push", "data").stdout == ""
+    for command in (["checkout"], ["diff"], ["push", "data"]):
+        assert "vstore status" in installed.run(*command).stderr
     installed.ok("status", "model.bin", "--check")
     # Both versions are where git keeps them, and the data is as it was.
     assert installed.ok("cat", "data/a.txt", "--rev", "MERGE_HEAD").stdout == "theirs\n"
@@ -165,6 +161,10 @@ def test_deciding_is_planned_first(installed: Project) -> None:
     before = installed.read("data.vstore")
     outcome = installed.ok("checkout", "--ours", "data/a.txt", "--dry-run", "--json")
     assert outcome.json()["conflicts"] == ["data"] and installed.read("data.vstore") == before
+    assert "data would be in conflict no more" in installed.ok("checkout", "--ours", "data", "--dry-run").stdout
+    assert installed.read("data.vstore") == before
+    done = installed.ok("checkout", "--ours", "data")
+    assert "data is in conflict no more.\nNext: git commit\n" in done.stdout
 
 
 def test_sides_can_be_taken_by_hand(installed: Project) -> None:

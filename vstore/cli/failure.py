@@ -129,6 +129,8 @@ def _hint_changed(fields: dict[str, Any]) -> str | None:
 def _hint_untracked(fields: dict[str, Any]) -> str | None:
     if "elsewhere" in fields:
         return "see what git keeps there with `vstore ls --git REPO`"
+    if fields.get("imported"):
+        return f"update it with `vstore update{_arguments(fields)}`"
     if "imported" in fields:
         return "give it a source with `vstore import-url --force URL PATH`"
     return f"track it with `vstore add{_arguments(fields)}`"
@@ -153,10 +155,6 @@ def _hint_space(fields: dict[str, Any]) -> str | None:
     if path and not os.path.isdir(path):
         path = os.path.dirname(path) or "."  # the file may be a temporary one, and gone
     return f"see how full the disk is with `df -h{' ' + _quote(path) if path else ''}`"
-
-
-def _hint_permission(fields: dict[str, Any]) -> str | None:
-    return f"see who may use it with `ls -ld{_arguments(fields)}`"
 
 
 def _hint_missing(fields: dict[str, Any]) -> str | None:
@@ -209,13 +207,16 @@ def _hint_invalid(fields: dict[str, Any]) -> str | None:
     return f"for the path, write ./{fields['argument']}" if "argument" in fields else None
 
 
-def _hint_setting(fields: dict[str, Any]) -> str | None:
-    return f"perhaps {fields['near']} is meant" if fields.get("near") else None
-
-
 _FETCHES = {
     "dvc": "bring what is missing with `dvc fetch`, or give it up with --allow-missing",
     "lfs": "bring what is missing with `git lfs fetch --all`",
+}
+
+_REMEDIES = {
+    "lacking": "bring what is lacking with `vstore push`",
+    "absent": "where the data was added, `vstore push` shares it; then run this again",
+    "missing": "get what is missing with `vstore pull`",
+    "look": "see what can be done about it with `vstore status`",
 }
 
 
@@ -224,11 +225,7 @@ def _hint_partial(fields: dict[str, Any]) -> str | None:
         return _hint_repair(fields)
     if fields.get("lost_by"):
         return _FETCHES[fields["lost_by"]]
-    if fields.get("lacking"):
-        return "bring what is lacking with `vstore push`"
-    if fields.get("absent"):
-        return "where the data was added, `vstore push` shares it; then run this again"
-    return "get what is missing with `vstore pull`" if fields.get("missing") else None
+    return next((hint for field, hint in _REMEDIES.items() if fields.get(field)), None)
 
 
 _HINTS: dict[type[VstoreError], Hint] = {
@@ -252,7 +249,7 @@ _HINTS: dict[type[VstoreError], Hint] = {
     errors.NewerFormatError: lambda fields: "get a newer vstore with `pip install --upgrade vstore`",
     errors.PointerInvalidError: _hint_pointer,
     errors.InvalidError: _hint_invalid,
-    errors.ConfigInvalidError: _hint_setting,
+    errors.ConfigInvalidError: lambda fields: f"perhaps {fields['near']} is meant" if fields.get("near") else None,
     errors.AddRefusedError: _hint_refused,
     errors.NameRefusedError: lambda fields: "rename what is listed, then run the same command again",
     errors.RemoteUnavailableError: hint_for_remote,
@@ -263,7 +260,7 @@ _HINTS: dict[type[VstoreError], Hint] = {
     errors.SourceUnavailableError: _hint_source,
     errors.PartialError: _hint_partial,
     errors.NoSpaceError: _hint_space,
-    errors.PermissionDeniedError: _hint_permission,
+    errors.PermissionDeniedError: lambda fields: f"see who may use it with `ls -ld{_arguments(fields)}`",
 }
 
 

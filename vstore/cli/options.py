@@ -98,7 +98,7 @@ def _answer_json(ctx: click.Context, parameter: click.Parameter, value: bool) ->
 json = click.option(
     "--json", is_flag=True, expose_value=False, callback=_answer_json, help="Print the result as one JSON document."
 )
-dry_run = click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+dry_run = click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 remote = click.option(
     "-r", "--remote", metavar="NAME", shell_complete=complete_remote, help="This remote instead of the default one."
 )

@@ -41,6 +41,7 @@ def check_checkout(result: api.CheckoutResult, *, allow_missing: bool = False) -
         done=done,
         failed=failed,
         missing=len(result.missing),
+        look=bool(result.failed),
     )
 
 
@@ -89,7 +90,9 @@ def check_diff(result: api.DiffResult) -> None:
     if result.failed:
         number = f"{len(result.failed):,} paths" if len(result.failed) > 1 else "a path"
         done = len(result.artifacts)
-        raise errors.PartialError(f"{number} could not be compared", done=done, failed=result.failed)
+        # Of what is here, the status says what can be done.
+        look = result.new is None
+        raise errors.PartialError(f"{number} could not be compared", done=done, failed=result.failed, look=look)
 
 
 def check_log(result: api.LogResult) -> None:
@@ -176,4 +179,5 @@ def check_remote(result: api.CheckResult) -> None:
 def _check_broken(broken: list[tuple[str, str]], *, done: int = 0) -> None:
     if broken:
         number = f"{len(broken):,} pointers" if len(broken) > 1 else "a pointer"
-        raise errors.PartialError(f"{number} could not be read, so that data was passed over", done=done, failed=broken)
+        message = f"{number} could not be read, so that data was passed over"
+        raise errors.PartialError(message, done=done, failed=broken, look=True)

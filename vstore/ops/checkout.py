@@ -63,6 +63,8 @@ class CheckoutResult:
     dry_run: bool
     conflicts: list[RelPath] = field(default_factory=list)
     """Artifacts of which something is still in conflict, where conflicts were to be decided."""
+    settled: list[RelPath] = field(default_factory=list)
+    """Artifacts of which nothing is in conflict any more, because a side was taken."""
 
     @property
     def unsaved(self) -> list[RelPath]:

@@ -15,6 +15,7 @@ from vstore.cache.link import LINK_TYPES, probe_link_type
 from vstore.config import masked_url
 from vstore.durable import FileLock
 from vstore.errors import RepositoryNotFoundError, VstoreError
+from vstore.ops.install import find_installed
 from vstore.ops.remote import check_remote
 from vstore.ops.resolve import list_artifacts
 from vstore.progress import SILENT, Reporter
@@ -51,6 +52,8 @@ class RepositoryHealth:
     broken: list[str]
     """Pointers that cannot be read."""
     remotes: list[RemoteHealth]
+    installed: Mapping[str, bool]
+    """For each hook, and for ``drivers``, whether git runs vstore there; nothing without git."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ def _look_at(repo: Repo) -> RepositoryHealth:
         len(artifacts),
         [f"{artifact.path}: {artifact.pointer}" for artifact in artifacts if isinstance(artifact.pointer, VstoreError)],
         [_try_remote(repo, name) for name in sorted(repo.config.remotes)],
+        find_installed(repo),
     )
 
 

@@ -66,13 +66,23 @@ def install(repo: Repo, *, uninstall: bool = False, dry_run: bool = False) -> In
     return installation.result(dry_run=False)
 
 
+def find_installed(repo: Repo) -> dict[str, bool]:
+    """Return for each hook, and for ``drivers``, whether git runs vstore there in this clone; nothing without git."""
+    if repo.git is None:
+        return {}
+    present = _Installation(repo, repo.git, uninstall=False)
+    is_there, result = present.launcher.is_file(), present.result(dry_run=True)
+    installed = {hook.name: is_there and hook.change == UNCHANGED for hook in result.hooks}
+    return installed | {"drivers": is_there and result.drivers == UNCHANGED}
+
+
 class _Installation:
     """What differs from how it should be: found when made, changed when run."""
 
     def __init__(self, repo: Repo, git: GitRepo, *, uninstall: bool) -> None:
         self._git = git
         self._uninstall = uninstall
-        self._launcher = repo.shared / Path(LAUNCHER).name
+        self.launcher = repo.shared / Path(LAUNCHER).name
         self._hooks = find_hooks(git)
         self._settings = find_settings_to_change(git, {} if uninstall else SETTINGS)
         self._attributes = attributes_to_change(git, wanted=not uninstall)
@@ -83,13 +93,13 @@ class _Installation:
             for hook in self._hooks:
                 uninstall_hook(hook)
             self._change_drivers()
-            with os_errors(self._launcher, "delete"):
-                self._launcher.unlink(missing_ok=True)
+            with os_errors(self.launcher, "delete"):
+                self.launcher.unlink(missing_ok=True)
             return
         script = launcher(sys.executable, Path(__file__).parent.parent / "__main__.py")
-        with os_errors(self._launcher, "write"):
-            if not self._launcher.exists() or self._launcher.read_bytes() != script:
-                write_atomic(self._launcher, script)
+        with os_errors(self.launcher, "write"):
+            if not self.launcher.exists() or self.launcher.read_bytes() != script:
+                write_atomic(self.launcher, script)
         self._change_drivers()
         for hook in self._hooks:
             install_hook(hook)

@@ -56,7 +56,7 @@ def settle(
     if dry_run:
         with repo.using_cache():
             decisions = [_decide(repo, conflict, inner, side) for conflict, inner in wanted]
-        return CheckoutResult([], [], [], [], True, [each.conflict.path for each in decisions if not each.is_settled])
+        return _with_decisions(CheckoutResult([], [], [], [], True), decisions)
     with repo.writing():
         decisions = [_decide(repo, conflict, inner, side) for conflict, inner in wanted]
         staged = [path for decision in decisions for path in _publish(repo, decision)]
@@ -68,7 +68,14 @@ def settle(
     done = CheckoutResult([], [], [], [], False)
     if settled:
         done = checkout(repo, [repo.work_tree / path for path in settled], force=force)
-    return dataclasses.replace(done, conflicts=[each.conflict.path for each in decisions if not each.is_settled])
+    return _with_decisions(done, decisions)
+
+
+def _with_decisions(result: CheckoutResult, decisions: Sequence[_Decision]) -> CheckoutResult:
+    """Return a result that also tells what is still in conflict, and what no more."""
+    conflicts = [each.conflict.path for each in decisions if not each.is_settled]
+    settled = [each.conflict.path for each in decisions if each.is_settled]
+    return dataclasses.replace(result, conflicts=conflicts, settled=settled)
 
 
 def _choose(repo: Repo, paths: Sequence[str | Path]) -> list[tuple[_Conflict, list[RelPath]]]:

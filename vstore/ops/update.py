@@ -63,22 +63,27 @@ def _find_imports(repo: Repo, paths: Sequence[str | Path]) -> tuple[list[tuple[R
     awaited: list[RelPath] = []
     for target in find_targets(repo, paths):
         path, pointer = target.artifact.path, target.artifact.pointer
-        if target.inner:
-            raise NotTrackedError(f"{target.path} is a part of an import, which is updated as a whole", path=path)
+        if target.inner and (isinstance(pointer, NotDownloadedError) or _is_import(pointer)):
+            fact = f"{target.path} is a part of {path}, an import, which is updated as a whole"
+            raise NotTrackedError(fact, path=path, imported=True)
         if isinstance(pointer, NotDownloadedError):
             if path in named:
                 found.append((path, load_awaited(repo.work_tree, path)))
             else:
                 awaited.append(path)
         elif isinstance(pointer, VstoreError):
-            if path in named:
+            if target.path in named:
                 raise pointer
             repo.reporter.warn(f"{path} was passed over: {pointer.message}")
-        elif _source_of(pointer):
+        elif _is_import(pointer):
             found.append((path, pointer))
-        elif path in named:
+        elif target.path in named:
             raise NotTrackedError(f"{path} is no import: its pointer has no source", path=path, imported=False)
     return found, awaited
+
+
+def _is_import(pointer: Pointer | VstoreError) -> bool:
+    return not isinstance(pointer, VstoreError) and bool(_source_of(pointer))
 
 
 def _source_of(pointer: Pointer) -> str:

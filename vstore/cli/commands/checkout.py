@@ -71,7 +71,12 @@ def words(session: Session, result: api.CheckoutResult) -> Iterator[str]:
         yield f"Kept {render.count(kept, 'file')} that no version knows; --force removes such files."
     for conflict in result.conflicts:
         yield f"{session.path(conflict)} is still in conflict; see what is left in {session.path(conflict + '.vstore')}"
+    for settled in result.settled:
+        yield f"{session.path(settled)} {'would be' if result.dry_run else 'is'} in conflict no more."
+    decided = result.conflicts or result.settled
     if result.dry_run:
         yield "Nothing was done: this was a dry run."
-    elif not (rows or result.missing or result.damaged or result.failed or result.unsaved or result.conflicts):
+    elif result.settled and not result.conflicts and session.next_commit:
+        yield session.next_commit
+    elif not (rows or result.missing or result.damaged or result.failed or result.unsaved or decided):
         yield f"{render.count(len(result.artifacts), 'artifact')}: nothing to do."

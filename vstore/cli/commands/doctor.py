@@ -30,6 +30,8 @@ def _words(result: api.DoctorResult) -> Iterator[str]:
             ("link types", ", ".join(found.link_types) or "none"),
             ("artifacts", f"{found.artifacts:,}"),
         ]
+        if found.git:
+            rows.append(("git runs", ", ".join(_where_git_runs(found, True)) or "nothing of vstore"))
         for remote in found.remotes:
             state = render.paint("works", "green") if remote.error is None else render.paint(remote.error, "red")
             rows.append((f"remote {remote.name}", f"{render.path(remote.url)}: {state}"))
@@ -39,3 +41,13 @@ def _words(result: api.DoctorResult) -> Iterator[str]:
             yield f"{render.paint('!', 'yellow')} remote {remote.name}: {hint}"
     for remark in result.remarks:
         yield f"{render.paint('!', 'yellow')} {remark}"
+    if found is not None and (lacking := _where_git_runs(found, False)):
+        where = "" if len(lacking) == len(found.installed) else f" as {', '.join(lacking)}"
+        what = "data follows checkouts and pushes, and directories merge file by file, after `vstore install`"
+        yield f"{render.paint('!', 'yellow')} git does not run vstore{where}: {what}"
+
+
+def _where_git_runs(found: api.RepositoryHealth, is_so: bool) -> list[str]:
+    """Return the places where git runs vstore, or does not."""
+    names = {"drivers": "merge and diff driver"}
+    return [names.get(name, name) for name, installed in found.installed.items() if installed == is_so]

@@ -45,7 +45,9 @@ def command(
 def words(result: api.FetchResult) -> Iterator[str]:
     """Yield what came from each remote."""
     for fetched in result.remotes:
-        place = f"{fetched.remote} ({render.path(fetched.url)})"
+        # An import that is kept where it came from has no remote but its source.
+        url = render.path(fetched.url)
+        place = url if fetched.remote == fetched.url else f"{fetched.remote} ({url})"
         reused = f"; {render.size(fetched.reused_bytes)} were here already" if fetched.reused_bytes else ""
         done = "to fetch, at most" if result.dry_run else "fetched,"
         if fetched.objects:

@@ -47,6 +47,8 @@ def command(
         reporter=session.reporter,
     )
     session.show(result, lambda result: _words(session, result, paths), always=True)
+    if not result.versions and not result.failed:
+        session.reporter.note("No commit has a version of it." if paths else "No commit has a version of anything.")
     outcome.check_log(result)
 
 

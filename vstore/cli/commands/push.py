@@ -60,7 +60,7 @@ def _words(result: api.PushResult) -> Iterator[str]:
         else:
             amount = f"{render.count(pushed.objects, 'object')}, {render.size(pushed.size_bytes)}"
             yield f"{place}: {render.count(len(pushed.roots), 'artifact')} pushed, {amount}."
-    if not result.remotes:
-        yield "Nothing is tracked here, so there is nothing to push."
+    if not result.remotes and not result.broken:
+        yield "There is nothing to push."
     if result.dry_run:
         yield "Nothing was done: this was a dry run."

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+
 import pytest
 
 from tests.project import Project
@@ -31,7 +35,12 @@ def _complete(project: Project, monkeypatch: pytest.MonkeyPatch, words: str) -> 
     [
         ("vstore sta", ["status"]),
         ("vstore checkout mo", ["model.bin"]),
-        ("vstore rm d", ["data"]),
+        ("vstore rm d", ["data/"]),
+        ("vstore checkout data/", ["data/a.txt", "data/large.bin", "data/sub/"]),
+        ("vstore cat data/sub/", ["data/sub/b.txt"]),
+        ("vstore log data/la", ["data/large.bin"]),
+        ("vstore log --rev main..rel", ["main..release-1"]),
+        ("vstore diff main...rel", ["main...release-1"]),
         ("vstore push -r st", ["store"]),
         ("vstore remote check s", ["store"]),
         ("vstore checkout --rev rel", ["release-1"]),
@@ -43,6 +52,50 @@ def _complete(project: Project, monkeypatch: pytest.MonkeyPatch, words: str) -> 
 def test_words_are_completed(filled: Project, monkeypatch: pytest.MonkeyPatch, words: str, expected: list[str]) -> None:
     """Verbs, options, tracked paths, remotes and revisions are completed."""
     assert sorted(_complete(filled, monkeypatch, words)) == expected
+
+
+def test_what_is_not_here_is_completed(filled: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of files is enough; without it nothing is completed, and nothing is fetched."""
+    shutil.rmtree(filled.path / "data")
+    assert _complete(filled, monkeypatch, "vstore checkout data/s") == ["data/sub/"]
+    assert _complete(filled, monkeypatch, "vstore checkout model.bin/") == []
+    assert _complete(filled, monkeypatch, "vstore checkout ../") == []
+    filled.drop_cache()
+    assert _complete(filled, monkeypatch, "vstore checkout data/s") == []
+
+
+def test_inside_a_directory(filled: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever stands in a directory is told paths from there."""
+    standing = Project(filled.path / "data")
+    assert _complete(standing, monkeypatch, "vstore checkout su") == []
+    assert _complete(standing, monkeypatch, "vstore checkout sub/") == ["sub/b.txt"]
+    assert _complete(standing, monkeypatch, "vstore checkout ../mo") == ["../model.bin"]
+
+
+@pytest.mark.parametrize("verb", ["get", "import"])
+def test_other_repository(filled: Project, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    """Of another repository on this machine paths and revisions are completed, and of one behind a URL nothing is."""
+    elsewhere = Project(filled.path.parent)
+    assert _complete(elsewhere, monkeypatch, f"vstore {verb} repo data/s") == ["data/sub/"]
+    assert _complete(elsewhere, monkeypatch, f"vstore {verb} repo data --rev rel") == ["release-1"]
+    assert _complete(elsewhere, monkeypatch, f"vstore {verb} https://git.example.org/repo.git d") == []
+
+
+def test_no_space_behind_a_directory(filled: Project) -> None:
+    """In bash one goes on typing behind a directory, and not behind a file."""
+    program = f"{sys.executable} -m vstore"
+    lines = [
+        f'vstore() {{ {program} "$@"; }}',
+        'eval "$(vstore completion bash)"',
+        'compopt() { echo "$1 $2"; }',
+        "env() { local COMP_WORDS=${1#*=} COMP_CWORD=${2#*=} _VSTORE_COMPLETE=${3#*=}; export COMP_WORDS COMP_CWORD; ",
+        f'  command env "$1" "$2" "$3" {program}; }}',
+        "complete_it() { COMP_WORDS=(vstore checkout $1); COMP_CWORD=2; COMPREPLY=(); ",
+        '  _vstore_completion vstore; echo "${COMPREPLY[*]}"; }',
+        "complete_it data/s; complete_it data/l",
+    ]
+    done = subprocess.run(["bash", "-c", "\n".join(lines)], cwd=filled.path, capture_output=True, text=True, check=True)
+    assert done.stdout == "-o nospace\ndata/sub/\ndata/large.bin\n"
 
 
 def test_directory_option_is_heeded(filled: Project, monkeypatch: pytest.MonkeyPatch) -> None:

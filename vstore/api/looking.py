@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vstore.api.opening import Directory, Paths, opened, standing
 from vstore.elsewhere import is_elsewhere, open_elsewhere
-from vstore.objects.names import RelPath
 from vstore.ops import cat as _cat
+from vstore.ops import completing as _completing
 from vstore.ops import diff as _diff
 from vstore.ops import doctor as _doctor
 from vstore.ops import du as _du
@@ -141,20 +140,25 @@ def split_revisions(arguments: Sequence[str], *, directory: Directory = None) ->
         return resolve.split_revisions(repo, arguments)
 
 
-def list_tracked(*, directory: Directory = None) -> list[RelPath]:
-    """Return the paths of all artifacts, relative to ``directory``."""
+def list_tracked(beginning: str = "", *, directory: Directory = None) -> list[str]:
+    """Return the tracked paths that begin so: artifacts, and below a tracked directory what is in it.
+
+    They are relative to ``directory``, and those of directories end with a slash.  Nothing is fetched.
+    """
     with opened(directory) as repo:
-        return [os.path.relpath(repo.work_tree / found.path, repo.start) for found in resolve.list_artifacts(repo)]
+        return _completing.list_beginning(repo, beginning)
 
 
-def list_remote_names(*, directory: Directory = None) -> list[str]:
-    """Return the names of the configured remotes."""
+def list_remote_names(beginning: str = "", *, directory: Directory = None) -> list[str]:
+    """Return the names of the configured remotes that begin so."""
     with opened(directory) as repo:
-        return sorted(repo.config.remotes)
+        return sorted(name for name in repo.config.remotes if name.startswith(beginning))
 
 
-def list_revisions(*, directory: Directory = None) -> list[str]:
-    """Return the names of branches and tags."""
+def list_revisions(beginning: str = "", *, directory: Directory = None) -> list[str]:
+    """Return the names of branches and tags that begin so; ``A..`` and ``A...`` before them stay."""
+    before = beginning[: beginning.rfind("..") + 2] if ".." in beginning else ""
     with opened(directory) as repo:
         names = [] if repo.git is None else [*repo.git.branch_tips(), *repo.git.tag_tips()]
-        return [name.split("/", 2)[2] for name in names]
+        found = [before + name.split("/", 2)[2] for name in names]
+        return [name for name in found if name.startswith(beginning)]

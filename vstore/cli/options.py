@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -57,18 +58,35 @@ def verb(name: str) -> Callable[[Function], click.Command]:
 
 
 def _complete(ctx: click.Context, find: Callable[..., list[str]], incomplete: str) -> list[CompletionItem]:
-    """Return what a function of the api finds and begins right; a shell must never see an error."""
-    directory = ctx.find_root().params.get("directory")
+    """Return what a function of the api finds that begins so; a shell must never see an error."""
     try:
-        return [CompletionItem(value) for value in find(directory=directory) if value.startswith(incomplete)]
+        return [CompletionItem(value) for value in find(incomplete, directory=_find_place(ctx))]
     except (errors.VstoreError, OSError):
         return []
 
 
+def _find_place(ctx: click.Context) -> str | os.PathLike[str] | None:
+    """Return where what is meant can be found: in the repository that was named, or where the user stands."""
+    directory: str | os.PathLike[str] | None = ctx.find_root().params.get("directory")
+    named = ctx.params.get("repo")
+    if named is None and "repo" in ctx.params and ctx.args:  # click stops where an option has no value yet
+        named = ctx.args[0]
+    return os.path.join(directory or "", named) if named else directory
+
+
 def complete_path(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete tracked paths; files of the disk where none fits."""
-    found = _complete(ctx, api.list_tracked, incomplete)
-    return found or [CompletionItem(incomplete, type="file")]
+    """Complete tracked paths, also inside directories; files of the disk where none fits."""
+    return _complete(ctx, api.list_tracked, incomplete) or complete_file(ctx, parameter, incomplete)
+
+
+def complete_file(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete files of the disk."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_directory(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete directories of the disk."""
+    return [CompletionItem(incomplete, type="dir")]
 
 
 def complete_remote(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -77,13 +95,14 @@ def complete_remote(ctx: click.Context, parameter: click.Parameter, incomplete: 
 
 
 def complete_revision(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Complete branches and tags."""
+    """Complete branches and tags, also at the end of a range."""
     return _complete(ctx, api.list_revisions, incomplete)
 
 
 def complete_revision_or_path(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete branches, tags and tracked paths."""
-    return [*complete_revision(ctx, parameter, incomplete), *complete_path(ctx, parameter, incomplete)]
+    revisions = complete_revision(ctx, parameter, incomplete)
+    return [*revisions, *_complete(ctx, api.list_tracked, incomplete)] or complete_file(ctx, parameter, incomplete)
 
 
 # Options.
@@ -163,14 +182,14 @@ def force(text: str) -> Callable[[Function], Function]:
     return click.option("-f", "--force", is_flag=True, help=text)
 
 
-def paths(*, required: bool = False) -> Callable[[Function], Function]:
-    """Return the argument PATH…"""
+def paths(*, required: bool = False, tracked: bool = True) -> Callable[[Function], Function]:
+    """Return the argument PATH…; where what is meant is usually not ``tracked``, a shell completes files."""
     return click.argument(
         "paths",
         metavar="PATH..." if required else "[PATH]...",
         nargs=-1,
         required=required,
-        shell_complete=complete_path,
+        shell_complete=complete_path if tracked else complete_file,
     )
 
 

@@ -14,7 +14,7 @@ _COLOURS = {"new": "green", "updated": "yellow"}
 
 
 @options.verb("add")
-@options.paths()
+@options.paths(tracked=False)
 @click.option("-u", "--update", is_flag=True, help="Take over what changed in everything tracked (or in PATH...).")
 @options.force("Also take a path that .vstoreignore excludes, or whose pointer git ignores.")
 @click.option(

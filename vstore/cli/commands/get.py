@@ -12,8 +12,8 @@ from vstore.cli.session import Session, pass_session
 
 
 @options.verb("get")
-@click.argument("repo")
-@click.argument("path")
+@click.argument("repo", shell_complete=options.complete_directory)
+@click.argument("path", shell_complete=options.complete_path)
 @options.out
 @options.revision
 @options.force("Replace files that are in the way; others stay.")

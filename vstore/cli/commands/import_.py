@@ -12,8 +12,8 @@ from vstore.cli.session import Session, pass_session
 
 
 @options.verb("import")
-@click.argument("repo")
-@click.argument("path")
+@click.argument("repo", shell_complete=options.complete_directory)
+@click.argument("path", shell_complete=options.complete_path)
 @options.out
 @options.revision
 @click.option("--no-download", is_flag=True, help="Write only the pointer; `vstore pull` brings the data.")

@@ -12,8 +12,8 @@ from vstore.cli.session import Session, pass_session
 
 
 @options.verb("import-url")
-@click.argument("url", metavar="URL")
-@click.argument("out", metavar="[OUT]", required=False)
+@click.argument("url", metavar="URL", shell_complete=options.complete_file)
+@click.argument("out", metavar="[OUT]", required=False, shell_complete=options.complete_file)
 @click.option("--no-download", is_flag=True, help="Read nothing yet: only remember which version there is.")
 @click.option("--to-remote", is_flag=True, help="Bring the data to a remote, and nothing of it to this disk.")
 @options.force("Overwrite what is at OUT.")

@@ -52,7 +52,7 @@ def command() -> None:
 
 
 @command.command("dvc")
-@options.paths()
+@options.paths(tracked=False)
 @_allow_missing
 @click.option("--remove", is_flag=True, help="Delete the .dvc files whose data has moved, and stage that.")
 @options.jobs
@@ -87,7 +87,7 @@ def dvc(
 
 
 @command.command("lfs")
-@options.paths()
+@options.paths(tracked=False)
 @click.option(
     "--as-tree",
     "as_tree",

@@ -13,7 +13,7 @@ from vstore.cli.session import Session, pass_session
 
 @options.verb("mv")
 @click.argument("sources", metavar="SRC...", nargs=-1, required=True, shell_complete=options.complete_path)
-@click.argument("destination", metavar="DST")
+@click.argument("destination", metavar="DST", shell_complete=options.complete_file)
 @options.dry_run
 @options.json
 @pass_session

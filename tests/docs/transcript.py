@@ -2,7 +2,7 @@
 
 In a ```console block, ``$ `` begins a command, ``> `` goes on with it, and the lines below are what it prints; where
 there are none, it may print anything.  A command that shows an error or a conflict must fail, every other must
-succeed.  A line ``...`` stands for any number of lines; digests, commits and amounts of blanks need not be
+succeed.  A line ``...`` stands for any number of lines; digests, commits, times and amounts of blanks need not be
 equal, sizes need to be near.  A ```python block is run by Python in the directory where the commands stand.
 """
 
@@ -34,7 +34,7 @@ _GIT_CONFIG = """\
 """
 _BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _END = "\x1e"  # no command prints it
-_CHANGING = re.compile(r"((?:xxh128|blake3):)[0-9a-f]{8,64}|\b[0-9a-f]{7,40}\b")
+_CHANGING = re.compile(r"((?:xxh128|blake3):)[0-9a-f]{8,64}|\b[0-9a-f]{7,40}\b|\b\d{4}-\d\d-\d\d \d\d:\d\d\b")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ([kMGT]?B)\b")
 _UNITS = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 _NEAR = 0.2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -31,7 +31,7 @@ def command(session: Session, name: str, arguments: tuple[str, ...]) -> int:
         session.reporter.end()
         sys.stderr.writelines(line + "\n" for line in _words(session, result))
         if result.checkout is not None:
-            outcome.check_checkout(result.checkout)
+            outcome.check_checkout(result.checkout, allow_missing=True)
     except errors.RepositoryNotFoundError:
         return 0  # this version of the project is from before vstore
     except Exception as failed:
@@ -45,6 +45,11 @@ def command(session: Session, name: str, arguments: tuple[str, ...]) -> int:
 def _words(session: Session, result: api.HookResult) -> Iterator[str]:
     if result.checkout is not None and not all(done.is_unchanged for done in result.checkout.artifacts):
         yield from checkout.words(session, result.checkout)
+    # After a pull this is as it should be, and no failure: hooks fetch nothing.
+    missing = [] if result.checkout is None else [session.path(path) for path, _ in result.checkout.missing]
+    if missing:
+        yield "vstore: not in the cache, so not restored; `vstore pull` brings it:"
+        yield from _list(missing)
     if result.no_remote:
         yield "vstore: no remote is configured, so only the commits are pushed, not their data."
     for pushed in result.push.remotes if result.push is not None else ():
@@ -53,8 +58,15 @@ def _words(session: Session, result: api.HookResult) -> Iterator[str]:
             yield f"vstore: pushed {what} to {pushed.remote}."
     if result.modified:
         yield "vstore: changed and not added, so not in this commit:"
-    for artifact in result.modified[:_MOST_LINES]:
-        changes = render.changes(len(artifact.added), len(artifact.modified), len(artifact.deleted))
-        yield f"    {session.path(artifact.path)}  {changes}".rstrip()
-    if len(result.modified) > _MOST_LINES:
-        yield f"    and {len(result.modified) - _MOST_LINES:,} more"
+        yield from _list([_describe(session, artifact) for artifact in result.modified])
+
+
+def _describe(session: Session, artifact: api.ArtifactStatus) -> str:
+    changes = render.changes(len(artifact.added), len(artifact.modified), len(artifact.deleted))
+    return f"{session.path(artifact.path)}  {changes}".rstrip()
+
+
+def _list(lines: Sequence[str]) -> Iterator[str]:
+    yield from (f"    {line}" for line in lines[:_MOST_LINES])
+    if len(lines) > _MOST_LINES:
+        yield f"    and {len(lines) - _MOST_LINES:,} more"

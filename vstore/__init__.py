@@ -5,9 +5,11 @@ Every verb of the command line is a function here (see ``vstore.api``), imported
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vstore import errors
     from vstore.api import (
         Added,
         AddResult,
@@ -192,6 +194,7 @@ __all__ = [
     "diff",
     "doctor",
     "du",
+    "errors",
     "exists",
     "fetch",
     "fsck",
@@ -231,6 +234,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'vstore' has no attribute {name!r}")
+    if name == "errors":
+        return importlib.import_module("vstore.errors")
     from vstore import api
 
     return getattr(api, name)

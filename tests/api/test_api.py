@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import io
 import keyword
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,12 @@ def test_every_public_name_is_there() -> None:
     assert set(vstore.__all__) == set(dir(vstore))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = vstore.nothing
+
+
+def test_errors_need_no_import_of_their_own() -> None:
+    """Whoever imported the package can catch its errors, also before anything else was used."""
+    program = "import vstore; assert issubclass(vstore.errors.NotTrackedError, vstore.errors.VstoreError)"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @pytest.mark.parametrize("verb", ["status", "diff", "ls", "du", "checkout"])

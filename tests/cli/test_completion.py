@@ -40,7 +40,7 @@ def _complete(project: Project, monkeypatch: pytest.MonkeyPatch, words: str) -> 
         ("vstore cat data/sub/", ["data/sub/b.txt"]),
         ("vstore log data/la", ["data/large.bin"]),
         ("vstore log --rev main..rel", ["main..release-1"]),
-        ("vstore diff main...rel", ["main...release-1"]),
+        ("vstore log --rev main...rel", ["main...release-1"]),
         ("vstore push -r st", ["store"]),
         ("vstore remote check s", ["store"]),
         ("vstore checkout --rev rel", ["release-1"]),

@@ -88,6 +88,13 @@ def test_path_that_never_was(story: Project) -> None:
     assert outcome.stdout == "" and outcome.stderr == "No commit has a version of it.\n"
 
 
+def test_revision_in_the_place_of_a_path(story: Project) -> None:
+    """Whoever names a revision where paths are meant is told how to write it; no other verb offers to track it."""
+    story.git("tag", "v1")
+    for verb in ("log", "checkout", "ls"):
+        assert "it is a revision, which stands behind --rev" in story.run(verb, "v1").stderr
+
+
 def test_directory_with_artifacts_below(story: Project) -> None:
     """Of a directory the versions of all artifacts below it are told; standing in one, paths begin there."""
     assert _told(story, "more") == [("third", "more/table.csv", "added")]

@@ -81,6 +81,8 @@ def _hint_remote_name(fields: dict[str, Any]) -> str | None:
 
 
 def _hint_path(fields: dict[str, Any]) -> str | None:
+    if "revision" in fields:
+        return f"it is a revision, which stands behind --rev, as in `vstore ls --rev {_quote(fields['revision'])}`"
     return f"see what is {'there' if 'elsewhere' in fields else 'tracked'} with `vstore ls{_place(fields)}`"
 
 
@@ -127,13 +129,14 @@ def _hint_changed(fields: dict[str, Any]) -> str | None:
 
 
 def _hint_untracked(fields: dict[str, Any]) -> str | None:
+    if "revision" in fields:
+        return _hint_path(fields)
     if "elsewhere" in fields:
         return "see what git keeps there with `vstore ls --git REPO`"
-    if fields.get("imported"):
-        return f"update it with `vstore update{_arguments(fields)}`"
-    if "imported" in fields:
+    if fields.get("imported") is False:
         return "give it a source with `vstore import-url --force URL PATH`"
-    return f"track it with `vstore add{_arguments(fields)}`"
+    what = "update it with `vstore update" if "imported" in fields else "track it with `vstore add"
+    return f"{what}{_arguments(fields)}`"
 
 
 def _hint_pointer(fields: dict[str, Any]) -> str | None:
@@ -186,8 +189,7 @@ def _hint_needs(fields: dict[str, Any]) -> str | None:
     if fields.get("worktrees"):
         return "where worktrees are gone for good, let git know with `git worktree prune`"
     if fields.get("repositories"):
-        known = _quote(fields["repositories"][0])
-        return f"bring it back, or do without its needs: `vstore gc --forget-repo {known}`"
+        return f"bring it back, or do without its needs: `vstore gc --forget-repo {_quote(fields['repositories'][0])}`"
     keys = fields.get("keys") or [""]
     return f"see to it that it can be read, or do without: `vstore gc --forget {_quote(keys[0])}`"
 

@@ -18,7 +18,7 @@ from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.objects.tree import cut_below, iter_entries
 from vstore.ops.diff import ADDED, DELETED, KINDS, MODIFIED, RENAMED, kind_of
-from vstore.ops.resolve import get_git, list_artifacts, touches
+from vstore.ops.resolve import get_git, is_revision, list_artifacts, touches
 from vstore.ops.trees import fetch_trees, load_tree
 from vstore.repo import Repo
 from vstore.workspace.pointers import parse_artifact
@@ -100,7 +100,9 @@ def log(
             break
     for named, path in zip(paths, wanted, strict=True):
         if path not in history.seen and not _is_known(repo, git, path):
-            raise NotTrackedError(f"{named} is not tracked by vstore, here or at any commit", path=str(named))
+            fields = {"revision": str(named)} if is_revision(repo, str(named)) else {}
+            fact = f"{named} is not tracked by vstore, here or at any commit"
+            raise NotTrackedError(fact, path=str(named), **fields)
     failed = {version.path: version.error for version in versions if version.error is not None}
     return LogResult(versions, git.is_shallow, sorted(failed.items()))
 

@@ -101,7 +101,8 @@ def _not_found(repo: Repo, path: RelPath, named: str, rev: str | None) -> Vstore
     if rev is not None or os.path.lexists(repo.work_tree / path):
         fields = {} if repo.rev is None else {"elsewhere": True}
         return NotTrackedError(f"{named} is not tracked by vstore{where}", path=named, **fields)
-    return PathNotFoundError(f"there is no {named}, on disk or tracked", path=named)
+    meant = {"revision": named} if is_revision(repo, named) else {}
+    return PathNotFoundError(f"there is no {named}, on disk or tracked", path=named, **meant)
 
 
 def get_git(repo: Repo) -> GitRepo:
@@ -146,7 +147,7 @@ def split_revisions(repo: Repo, arguments: Sequence[str]) -> tuple[list[str], li
                 if repo.git is not None:
                     repo.git.resolve(revision)
             return revisions, list(arguments[1:])
-        if number == 2 or not _is_revision(repo, argument):
+        if number == 2 or not is_revision(repo, argument):
             if number < 2 and repo.git is not None and not _is_path(repo, argument):
                 _check_known_at(repo, argument, revisions)
             return revisions, list(arguments[number:])
@@ -156,7 +157,8 @@ def split_revisions(repo: Repo, arguments: Sequence[str]) -> tuple[list[str], li
     return revisions, []
 
 
-def _is_revision(repo: Repo, text: str) -> bool:
+def is_revision(repo: Repo, text: str) -> bool:
+    """Tell whether git knows a commit by this name."""
     if repo.git is None:
         return False
     try:

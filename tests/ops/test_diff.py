@@ -174,6 +174,32 @@ def test_path_that_is_gone_is_still_a_path(changed: Project, gone: str) -> None:
     changed.ok("diff", gone)
 
 
+def test_what_a_branch_did(changed: Project) -> None:
+    """Three dots compare a branch with where it left the other; without a common commit that is said."""
+    changed.ok("add", "-u")
+    changed.git("checkout", "--quiet", "-b", "branch")
+    changed.write("own.bin", LARGE)
+    changed.ok("add", "own.bin")
+    changed.commit("on the branch")
+    changed.git("checkout", "--quiet", "main")
+    changed.git("commit", "--quiet", "--allow-empty", "-m", "beside")
+    changed.git("rm", "--quiet", "data.vstore")
+    changed.commit("on main")
+    assert "data" in changed.ok("diff", "--name-only", "main..branch").stdout
+    assert "own.bin" in changed.ok("diff", "--name-only", "main...branch").stdout
+    assert "data" not in changed.ok("diff", "--name-only", "main...branch").stdout
+    changed.git("checkout", "--quiet", "--orphan", "other")
+    changed.commit("apart")
+    assert "no history in common" in changed.run("diff", "main...other").stderr
+
+
+def test_path_above_that_is_gone(changed: Project) -> None:
+    """A path that begins with two dots is no range, also where nothing is there any more."""
+    (changed.path / "model.bin").unlink()
+    (changed.path / "sub").mkdir()
+    assert "../model.bin" in changed.run("diff", "../model.bin", inside="sub").ok().stdout
+
+
 def test_python_face(changed: Project) -> None:
     """The op takes an opened repository and raises our errors."""
     with open_repo(changed.path) as repo:

@@ -135,7 +135,7 @@ def split_repository(arguments: Sequence[str], *, directory: Directory = None) -
 
 
 def split_revisions(arguments: Sequence[str], *, directory: Directory = None) -> tuple[list[str], list[str]]:
-    """Tell leading revisions (``A``, ``A B`` or ``A..B``) from the paths behind them, as git does."""
+    """Tell leading revisions (``A``, ``A B``, ``A..B`` or ``A...B``) from the paths behind them, as git does."""
     with opened(directory) as repo:
         return resolve.split_revisions(repo, arguments)
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from vstore.errors import GitFailedError
+from vstore.errors import GitFailedError, RevisionNotFoundError
 from vstore.git.contents import RelPath, is_file
-from vstore.git.program import iter_git
+from vstore.git.program import iter_git, run_git
 
 _HEADER = b"commit "
 _FORMAT = "commit %H%x00%P%x00%an%x00%ae%x00%aI%x00%s%x00"
@@ -129,3 +129,17 @@ def _make_change(facts: bytes, tokens: Iterator[bytes]) -> FileChange:
         for name, oid, mode in zip(names if len(names) > 1 else names * 2, oids, modes, strict=True)
     ]
     return FileChange(versions[-1], tuple(versions[:-1]))
+
+
+def find_merge_base(work_tree: Path, one: str, other: str) -> str:
+    """Return the newest commit that two commits both have in their history.
+
+    Raises RevisionNotFoundError where there is none, or it is behind the edge of a shallow clone; GitFailedError.
+    """
+    try:
+        return run_git(work_tree, "merge-base", one, other).decode().strip()
+    except GitFailedError as error:
+        if error.fields["said"]:
+            raise
+        fact = f"{one[:10]} and {other[:10]} have no history in common"
+        raise RevisionNotFoundError(fact, revision=f"{one}...{other}") from error

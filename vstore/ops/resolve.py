@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,10 +19,13 @@ from vstore.errors import (
     VstoreError,
 )
 from vstore.git import GitRepo
+from vstore.git.history import find_merge_base
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.repo import Repo
 from vstore.workspace.pointers import Artifact, find_artifact, find_owner, iter_artifacts, parse_artifact
+
+_RANGE = re.compile(r"(?!\.\./)([^/].*?|)(\.\.\.?)([^/.].*|)", re.DOTALL)
 
 
 class Target(NamedTuple):
@@ -134,19 +138,14 @@ def touches(wanted: RelPath, artifact: RelPath) -> bool:
 
 
 def split_revisions(repo: Repo, arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Tell up to two leading revisions (``A``, ``A B`` or ``A..B``) from the paths behind them.
+    """Tell up to two leading revisions (``A``, ``A B``, ``A..B`` or ``A...B``) from the paths behind them.
 
     Raises InvalidError for what is both, RevisionNotFoundError for what is neither.
     """
     revisions: list[str] = []
     for number, argument in enumerate(arguments):
-        parts = argument.split("..")
-        if not number and len(parts) == 2 and not os.path.lexists(repo.start / argument):
-            revisions = [part or "HEAD" for part in parts]
-            for revision in revisions:
-                if repo.git is not None:
-                    repo.git.resolve(revision)
-            return revisions, list(arguments[1:])
+        if not number and (bounds := _RANGE.fullmatch(argument)) and not os.path.lexists(repo.start / argument):
+            return _find_ends(repo, *bounds.groups()), list(arguments[1:])
         if number == 2 or not is_revision(repo, argument):
             if number < 2 and repo.git is not None and not _is_path(repo, argument):
                 _check_known_at(repo, argument, revisions)
@@ -155,6 +154,16 @@ def split_revisions(repo: Repo, arguments: Sequence[str]) -> tuple[list[str], li
             raise InvalidError(f"{argument!r} is a revision and also a path", argument=argument)
         revisions.append(argument)
     return revisions, []
+
+
+def _find_ends(repo: Repo, old: str, dots: str, new: str) -> list[str]:
+    """Return what a range compares: two revisions, or where the second left the first, and the second."""
+    revisions = [old or "HEAD", new or "HEAD"]
+    if repo.git is not None:
+        commits = [repo.git.resolve(revision) for revision in revisions]
+        if dots == "...":
+            revisions[0] = find_merge_base(repo.work_tree, *commits)
+    return revisions
 
 
 def is_revision(repo: Repo, text: str) -> bool:

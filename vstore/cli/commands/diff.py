@@ -25,6 +25,7 @@ def command(session: Session, arguments: tuple[str, ...], name_only: bool, stat:
     """Show what changed between revisions, or a revision and the files.
 
     A and B are git commits, branches or tags.  Without B the files are compared, without A with the last commit.
+    A...B compares B with where it left A.
 
     In front of each path stands + for what is new, - for what is gone, ~ for what is different, and > for what has a
     new path and the same content.

@@ -611,3 +611,11 @@ class simple_site:  # noqa: N801 - as above
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+def test_place_as_for_other_imports(project: Project, tmp_path: Path) -> None:
+    """The place may stand behind -o, as for ``import`` and ``get``; twice it is refused."""
+    (tmp_path / "elsewhere.txt").write_bytes(b"one\n")
+    project.ok("import-url", tmp_path / "elsewhere.txt", "-o", "sub/")
+    assert project.read("sub/elsewhere.txt") == b"one\n"
+    assert project.run("import-url", tmp_path / "elsewhere.txt", "a", "-o", "b").exit_code == 2

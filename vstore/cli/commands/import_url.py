@@ -14,6 +14,7 @@ from vstore.cli.session import Session, pass_session
 @options.verb("import-url")
 @click.argument("url", metavar="URL", shell_complete=options.complete_file)
 @click.argument("out", metavar="[OUT]", required=False, shell_complete=options.complete_file)
+@click.option("-o", "--out", "named", metavar="OUT", type=click.Path(), help="The same as OUT, as in `vstore import`.")
 @click.option("--no-download", is_flag=True, help="Read nothing yet: only remember which version there is.")
 @click.option("--to-remote", is_flag=True, help="Bring the data to a remote, and nothing of it to this disk.")
 @options.force("Overwrite what is at OUT.")
@@ -27,6 +28,7 @@ def command(
     session: Session,
     url: str,
     out: str | None,
+    named: str | None,
     no_download: bool,
     to_remote: bool,
     force: bool,
@@ -40,11 +42,13 @@ def command(
     URL is http(s)://, s3://, gs://, az://, sftp://, a path, or anything that fsspec reads; remote://NAME/PATH is below
     the URL of a remote, with its options.  A folder becomes a directory.  OUT is by default the last part of URL.
     """
+    if out is not None and named is not None:
+        raise click.UsageError("OUT stands behind the URL or behind -o, not in both places")
     if no_download and to_remote:
         raise click.UsageError("--no-download and --to-remote exclude each other")
     result = api.import_url(
         url,
-        out,
+        named if out is None else out,
         directory=session.directory,
         no_download=no_download,
         to_remote=to_remote,

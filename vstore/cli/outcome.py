@@ -41,7 +41,8 @@ def check_checkout(result: api.CheckoutResult, *, allow_missing: bool = False) -
         done=done,
         failed=failed,
         missing=len(result.missing),
-        look=bool(result.failed),
+        # Of a pointer, as one in conflict, the status says what can be done; of a full disk it knows nothing.
+        look=any(reason.startswith(f"{path}.vstore") for path, reason in result.failed),
     )
 
 

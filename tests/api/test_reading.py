@@ -69,10 +69,18 @@ def test_from_a_clone(filled: Project, path: str) -> None:
     assert not (clone.path / path).exists()
 
 
+@pytest.mark.parametrize("is_inside", [False, True], ids=["outside", "in-a-repository"])
 @pytest.mark.parametrize("where", ["path", "url"])
-def test_another_repository(filled: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+def test_another_repository(
+    filled: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, is_inside: bool
+) -> None:
     """Another repository is read by its directory or the URL git clones it from, standing anywhere."""
     (tmp_path / "elsewhere").mkdir()
+    if is_inside:
+        mine = Project(tmp_path / "elsewhere")
+        mine.ok("init", "--no-git")
+        mine.write("data/a.txt", b"mine\n")
+        mine.ok("add", "data")
     monkeypatch.chdir(tmp_path / "elsewhere")
     repo = "../repo" if where == "path" else f"file://{filled.path}"
     assert vstore.read("data/large.bin", repo=repo, rev="v1") == LARGE

@@ -10,6 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from vstore.elsewhere import open_elsewhere
+from vstore.git import is_git_url
 from vstore.objects.names import RelPath
 from vstore.objects.tree_text import TreeText
 from vstore.ops.reading.contents import Contents
@@ -112,7 +113,7 @@ def open_library(
     """
     with contextlib.ExitStack() as stack:
         here = start or Path.cwd()
-        if location is None or _is_same(here / location, here):
+        if location is None or _is_same(location, here):
             repo = stack.enter_context(open_repo(here if location is None else here / location, reporter=reporter))
         else:
             repo = stack.enter_context(open_elsewhere(location, rev=rev, start=start, reporter=reporter))
@@ -123,9 +124,12 @@ def open_library(
         return library
 
 
-def _is_same(place: Path, here: Path) -> bool:
+def _is_same(location: str | Path, here: Path) -> bool:
+    # A URL, taken for a path, would lie below the place where one stands.
+    if is_git_url(os.fspath(location)):
+        return False
     root = find_root(here)
-    return root is not None and root == find_root(place)
+    return root is not None and root == find_root(here / location)
 
 
 _TOGETHER_FILES = 1000

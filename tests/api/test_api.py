@@ -61,6 +61,16 @@ def test_results_are_what_json_prints(filled: Project, verb: str) -> None:
     assert type(result).__dataclass_params__.frozen
 
 
+@pytest.mark.parametrize("one", ["model.bin", Path("model.bin")])
+def test_a_single_path(filled: Project, one: str | Path) -> None:
+    """A single path needs no list around it, and a text is not taken for its letters."""
+    where = filled.path
+    assert [artifact.path for artifact in vstore.status(one, directory=where).artifacts] == ["model.bin"]
+    assert [listed.path for listed in vstore.ls(one, directory=where).entries] == ["model.bin"]
+    assert [path.path for path in vstore.rm(one, directory=where).removed] == ["model.bin"]
+    assert [added.path for added in vstore.add(one, directory=where).artifacts] == ["model.bin"]
+
+
 def test_the_main_job(filled: Project, tmp_path: Path) -> None:
     """Add, push, pull elsewhere and go back, without a command line."""
     vstore.remote_add("store", str(tmp_path / "store"), directory=filled.path, default=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vstore.api.opening import Directory, Paths, opened, standing
+from vstore.api.opening import Directory, Paths, listed, opened, standing
 from vstore.ops import add as _add
 from vstore.ops import checkout as _checkout
 from vstore.ops import dereference as _dereference
@@ -56,8 +56,8 @@ def add(
     """
     with opened(directory, reporter) as repo:
         if dereference and not dry_run:
-            _dereference.dereference(repo, paths, force=force)
-        return _add.add(repo, paths, update=update, force=force, labels=labels, dry_run=dry_run)
+            _dereference.dereference(repo, listed(paths), force=force)
+        return _add.add(repo, listed(paths), update=update, force=force, labels=labels, dry_run=dry_run)
 
 
 def checkout(
@@ -78,8 +78,8 @@ def checkout(
     """
     with opened(directory, reporter) as repo:
         if side is not None:
-            return _settle.settle(repo, paths, side, force=force, dry_run=dry_run)
-        return _checkout.checkout(repo, paths, rev=rev, force=force, relink=relink, dry_run=dry_run)
+            return _settle.settle(repo, listed(paths), side, force=force, dry_run=dry_run)
+        return _checkout.checkout(repo, listed(paths), rev=rev, force=force, relink=relink, dry_run=dry_run)
 
 
 def install(
@@ -104,7 +104,7 @@ def rm(
 ) -> RmResult:
     """Stop tracking; the data of artifacts stays, unless ``data``.  Raises NotTrackedError, UnsavedError."""
     with opened(directory, reporter) as repo:
-        return _rm.rm(repo, paths, data=data, force=force, dry_run=dry_run)
+        return _rm.rm(repo, listed(paths), data=data, force=force, dry_run=dry_run)
 
 
 def mv(
@@ -117,10 +117,10 @@ def mv(
 ) -> MvResult:
     """Move data with its pointer and ignore rule; nothing is overwritten.  Raises NotTrackedError, ConflictError."""
     with opened(directory, reporter) as repo:
-        return _mv.mv(repo, sources, destination, dry_run=dry_run)
+        return _mv.mv(repo, listed(sources), destination, dry_run=dry_run)
 
 
 def unlock(paths: Paths, *, directory: Directory = None, reporter: Reporter = SILENT) -> UnlockResult:
     """Replace links to the cache by writable copies.  Raises NotTrackedError, PartialError."""
     with opened(directory, reporter) as repo:
-        return _unlock.unlock(repo, paths)
+        return _unlock.unlock(repo, listed(paths))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vstore.api.opening import Directory, Paths, opened
+from vstore.api.opening import Directory, Paths, listed, opened
 from vstore.ops import import_url as _import_url
 from vstore.ops import update as _update
 from vstore.ops.add import Labels
@@ -58,4 +58,4 @@ def update(
     """
     way = Way(TO_REMOTE if to_remote else DOWNLOAD, remote, force)
     with opened(directory, reporter, jobs=jobs) as repo:
-        return _update.update(repo, paths, rev=rev, way=way, dry_run=dry_run)
+        return _update.update(repo, listed(paths), rev=rev, way=way, dry_run=dry_run)

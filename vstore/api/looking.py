@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vstore.api.opening import Directory, Paths, opened, standing
+from vstore.api.opening import Directory, Paths, listed, opened, standing
 from vstore.elsewhere import is_elsewhere, open_elsewhere
 from vstore.ops import cat as _cat
 from vstore.ops import completing as _completing
@@ -32,7 +32,7 @@ def status(
 ) -> StatusResult:
     """Compare artifacts with their files; with ``remote`` (a name, or "" for the default) also with a remote."""
     with opened(directory, reporter) as repo:
-        return _status.status(repo, paths, remote=remote)
+        return _status.status(repo, listed(paths), remote=remote)
 
 
 def diff(
@@ -50,7 +50,7 @@ def diff(
     Raises RevisionNotFoundError, NotTrackedError.
     """
     with opened(directory, reporter) as repo:
-        return _diff.diff(repo, paths, old=old, new=new, stat=stat)
+        return _diff.diff(repo, listed(paths), old=old, new=new, stat=stat)
 
 
 def log(
@@ -68,7 +68,7 @@ def log(
     is a number of commits.  Raises GitRepositoryNotFoundError, RevisionNotFoundError, NotTrackedError.
     """
     with opened(directory, reporter) as repo:
-        return _log.log(repo, paths, rev=rev, all_branches=all_branches, limit=limit)
+        return _log.log(repo, listed(paths), rev=rev, all_branches=all_branches, limit=limit)
 
 
 def ls(
@@ -88,9 +88,9 @@ def ls(
     """
     if repo is not None:
         with open_elsewhere(repo, rev=rev, start=standing(directory), reporter=reporter) as other:
-            return _ls.ls(other, paths, recursive=recursive, git=git)
+            return _ls.ls(other, listed(paths), recursive=recursive, git=git)
     with opened(directory, reporter) as ours:
-        return _ls.ls(ours, paths, rev=rev, recursive=recursive, git=git)
+        return _ls.ls(ours, listed(paths), rev=rev, recursive=recursive, git=git)
 
 
 def du(
@@ -98,7 +98,7 @@ def du(
 ) -> DuResult:
     """Add up the sizes of artifacts, and of what the cache holds of them.  Raises NotTrackedError."""
     with opened(directory, reporter) as repo:
-        return _du.du(repo, paths, rev=rev)
+        return _du.du(repo, listed(paths), rev=rev)
 
 
 def cat(

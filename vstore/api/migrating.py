@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vstore.api.opening import Directory, Paths, environment, standing
+from vstore.api.opening import Directory, Paths, environment, listed, standing
 from vstore.ops.migrate import dvc as _dvc
 from vstore.ops.migrate import lfs as _lfs
 from vstore.ops.migrate.opening import open_or_make
@@ -28,7 +28,7 @@ def migrate_dvc(
     """
     environ = environment(jobs)
     with open_or_make(standing(directory), environ, dry_run=how.dry_run, reporter=reporter) as repo:
-        return _dvc.migrate_dvc(repo, environ, paths, scope=scope, how=how)
+        return _dvc.migrate_dvc(repo, environ, listed(paths), scope=scope, how=how)
 
 
 def migrate_lfs(
@@ -48,4 +48,4 @@ def migrate_lfs(
     Raises NotTrackedError, InvalidError, GitRepositoryNotFoundError.
     """
     with open_or_make(standing(directory), environment(jobs), dry_run=how.dry_run, reporter=reporter) as repo:
-        return _lfs.migrate_lfs(repo, paths, as_tree=as_tree, scope=scope, how=how)
+        return _lfs.migrate_lfs(repo, listed(paths), as_tree=listed(as_tree), scope=scope, how=how)

@@ -9,11 +9,16 @@ from pathlib import Path
 from vstore.progress import SILENT, Reporter
 from vstore.repo import Repo, open_repo
 
-Paths = Sequence[str | Path]
-"""Paths as a user names them: relative to where one stands."""
+Paths = str | Path | Sequence[str | Path]
+"""Paths as a user names them, or a single one: relative to where one stands."""
 
 Directory = str | Path | None
 """Where one stands; None is the working directory."""
+
+
+def listed(paths: Paths) -> Sequence[str | Path]:
+    """Return paths as a list; a text is one path, and not one of each of its letters."""
+    return [paths] if isinstance(paths, str | Path) else paths
 
 
 def standing(directory: Directory) -> Path:

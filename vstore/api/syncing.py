@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from vstore.api.opening import Directory, Paths, opened
+from vstore.api.opening import Directory, Paths, listed, opened
 from vstore.config import Layer
 from vstore.ops import fetch as _fetch
 from vstore.ops import fsck as _fsck
@@ -37,7 +37,7 @@ def push(
     Raises ObjectMissingError, RemoteNotFoundError, RemoteUnavailableError, RemoteDeniedError.
     """
     with opened(directory, reporter, jobs=jobs) as repo:
-        return _push.push(repo, paths, remote=remote, scope=scope, check=check, dry_run=dry_run)
+        return _push.push(repo, listed(paths), remote=remote, scope=scope, check=check, dry_run=dry_run)
 
 
 def fetch(
@@ -55,7 +55,7 @@ def fetch(
     Raises RemoteNotFoundError, RemoteUnavailableError, RemoteDeniedError.
     """
     with opened(directory, reporter, jobs=jobs) as repo:
-        return _fetch.fetch(repo, paths, remote=remote, scope=scope, dry_run=dry_run)
+        return _fetch.fetch(repo, listed(paths), remote=remote, scope=scope, dry_run=dry_run)
 
 
 def pull(
@@ -71,7 +71,7 @@ def pull(
 ) -> PullResult:
     """Fetch, then checkout."""
     with opened(directory, reporter, jobs=jobs) as repo:
-        return _pull.pull(repo, paths, remote=remote, scope=scope, force=force, dry_run=dry_run)
+        return _pull.pull(repo, listed(paths), remote=remote, scope=scope, force=force, dry_run=dry_run)
 
 
 def fsck(
@@ -93,7 +93,9 @@ def fsck(
     NewerFormatError, RemoteNotFoundError, RemoteUnavailableError, RemoteDeniedError.
     """
     with opened(directory, reporter, jobs=jobs) as repo:
-        return _fsck.fsck(repo, paths, remote=remote, scope=scope, read_data=ReadData(read_data, again), repair=repair)
+        return _fsck.fsck(
+            repo, listed(paths), remote=remote, scope=scope, read_data=ReadData(read_data, again), repair=repair
+        )
 
 
 def remote_list(*, directory: Directory = None) -> RemotesResult:

@@ -429,6 +429,7 @@ class TestPlaces:
         [
             "https://ada:hunter2@example.org/x",
             "sftp://ada:hunter2@example.org/x",
+            "https://hunter2@example.org/x",
             "https://example.org/x?X-Amz-Signature=hunter2",
             "https://account.blob.core.windows.net/c/x?sv=1&sig=hunter2",
         ],
@@ -439,6 +440,14 @@ class TestPlaces:
         assert refused.exit_code == 1
         assert "hunter2" not in refused.stderr + refused.stdout
         assert "remote://NAME/PATH" in refused.stderr
+
+    @pytest.mark.parametrize("url", ["", ".", "..", "{}", "file://{}"])
+    def test_nothing_is_imported_into_itself(self, project: Project, url: str) -> None:
+        """A directory that holds its own import would grow for ever; no URL at all is not where one stands."""
+        project.write("a.txt")
+        refused = project.run("import-url", url.format(project.path), "copy")
+        assert refused.exit_code == 1 and ("is a part of it" if url else "the URL is empty") in refused.stderr
+        assert not leftovers(project, "copy")
 
     def test_dry_run(self, project: Project, origin: Path) -> None:
         """A dry run says what there is and does nothing."""

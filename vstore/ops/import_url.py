@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vstore.cache.writer import open_writer
-from vstore.errors import AddRefusedError, ConflictError, SourceChangedError
+from vstore.errors import AddRefusedError, ConflictError, InvalidError, SourceChangedError
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import AWAITED, POINTER_SUFFIX, Pointer
@@ -85,6 +85,7 @@ def import_url(
     """
     url = check_url(repo, url)
     path = _find_path(repo, url, out)
+    _check_apart(repo, url, path)
     check_free(repo, path, force=way.force)
     remote = repo.remote_name(way.remote or labels.remote) if way.kind == TO_REMOTE else None
     old = find_old(repo, path)
@@ -127,6 +128,13 @@ def _find_path(repo: Repo, url: str, out: str | Path | None) -> RelPath:
         name = name_of(url)
         return f"{path}/{name}" if path else name
     return path
+
+
+def _check_apart(repo: Repo, url: str, path: RelPath) -> None:
+    """Raise InvalidError for a directory that holds the place to which it is to be imported: it would grow for ever."""
+    source = os.path.realpath(url.removeprefix("file://"))
+    if url.startswith(("/", "file://")) and Path(repo.work_tree, path).is_relative_to(source):
+        raise InvalidError(f"{path}, to which {url} is to be imported, is a part of it", url=url)
 
 
 def check_free(repo: Repo, path: RelPath, *, force: bool) -> None:

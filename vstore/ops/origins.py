@@ -50,12 +50,16 @@ def check_url(repo: Repo, url: str) -> str:
 
     Raises InvalidError where a secret is in it, which a pointer would show to everybody who has the repository.
     """
-    _, mark, rest = url.partition("://")
+    scheme, mark, rest = url.partition("://")
+    if not url:
+        raise InvalidError("the URL is empty", url=url)
     if not mark:
         return os.path.abspath(repo.start / os.path.expanduser(url))
     user = rest.partition("/")[0].rpartition("@")[0]
-    if ":" in user or _SECRET.search(url):
-        what = "a password" if ":" in user else "a key or signature"
+    # A user without a password is a token, where web servers are asked.
+    has_login = ":" in user or (user and scheme.lower().startswith(("http", "webdav")))
+    if has_login or _SECRET.search(url):
+        what = "a password" if has_login else "a key or signature"
         shown = public_url(url)
         message = f"{shown} was given with {what} in it, which its pointer would show to everybody"
         raise InvalidError(message, url=shown, secret=True)

@@ -175,7 +175,7 @@ def _resolve(repo: Repo, rev: str) -> str:
         return repo.git.resolve(rev)
     except RevisionNotFoundError as error:
         fact = f"{repo.work_tree} has no commit {rev!r}"
-        raise RevisionNotFoundError(fact, revision=rev, url=str(repo.work_tree)) from error
+        raise RevisionNotFoundError(fact, revision=rev, repo=str(repo.work_tree)) from error
 
 
 def _local_url(path: Path) -> str:

@@ -125,7 +125,7 @@ class Repo:
         if inside == "." or (_is_outside(inside) and os.path.realpath(named) == str(self.work_tree)):
             return ""
         if _is_outside(inside):
-            raise InvalidError(f"{path} is outside the repository {self.work_tree}", path=str(path))
+            raise InvalidError(f"{path} is outside the repository {self.location}", path=str(path))
         inside = inside.replace(os.sep, "/")
         if any(map(is_reserved, inside.split("/"))):
             raise InvalidError(f"{path} belongs to git or vstore", path=str(path))

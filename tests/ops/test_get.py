@@ -267,7 +267,29 @@ def test_killed(filled: Project, outside: Path) -> None:
     assert os.listdir(outside) == ["many"]
 
 
-def test_credentials_are_not_shown(outside: Path) -> None:
-    """A password in a URL is never printed."""
-    outcome = get(outside, "http://ada:secret@127.0.0.1:1/x", "data")
-    assert outcome.exit_code == 14 and "secret" not in outcome.stderr + outcome.stdout
+@pytest.mark.parametrize("password", ["secret", "s@secret", "s/secret"])
+def test_credentials_are_not_shown(outside: Path, password: str) -> None:
+    """A password in a URL is never printed, also one that should have been quoted."""
+    outcome = get(outside, f"http://ada:{password}@127.0.0.1:1/x", "data")
+    assert outcome.exit_code in (1, 14) and "secret" not in outcome.stderr + outcome.stdout
+
+
+def test_hint_names_who_logs_in_by_ssh(outside: Path) -> None:
+    """The user of a URL for SSH is a part of the address."""
+    outcome = get(outside, "ssh://git:secret@127.0.0.1:1/x", "data")
+    assert "`git ls-remote ssh://git@127.0.0.1:1/x`" in outcome.stderr and "secret" not in outcome.stderr
+
+
+def test_hints_are_about_the_other_repository(filled: Project, outside: Path) -> None:
+    """What a hint says may be typed where one stands."""
+    clone = f"file://{filled.path}"
+    assert f"`git -C {filled.path} log --oneline --all`" in get(outside, filled.path, "data", "--rev", "nope").stderr
+    assert f"outside the repository {clone}" in get(outside, clone, "../x").stderr
+    assert f"`vstore ls --git {clone}`" in run_vstore("ls", clone, "nothing", cwd=outside).stderr
+
+
+@pytest.mark.parametrize("url", [False, True])
+def test_empty_revision_is_none(filled: Project, outside: Path, url: bool) -> None:
+    """An empty revision, of a variable that was never set, is not the newest."""
+    outcome = get(outside, f"file://{filled.path}" if url else filled.path, "data", "--rev", "")
+    assert outcome.exit_code == 1 and "''" in outcome.stderr and not os.listdir(outside)

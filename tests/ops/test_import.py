@@ -354,10 +354,13 @@ def test_update_of_what_was_not_downloaded(theirs: Project, ours: Project) -> No
     assert not ours.has("data") and not (ours.path / ".git/vstore/cache/objects/xxh128").exists()
 
 
-def test_passwords_are_not_committed(ours: Project) -> None:
-    """A URL with a password is refused, and not repeated."""
-    outcome = ours.run("import", "https://ada:secret@127.0.0.1:1/x.git", "data")
+@pytest.mark.parametrize("login", ["ada:secret", "ada:s@secret", "ada:s/secret", "ghp_secret0123456789abcdef"])
+def test_passwords_are_not_committed(ours: Project, login: str) -> None:
+    """A URL with a password, or a token in a user's place, is refused, and not repeated."""
+    outcome = ours.run("import", f"https://{login}@127.0.0.1:1/x.git", "data")
     assert outcome.exit_code == 1 and "password" in outcome.stderr and "secret" not in outcome.stderr
+    assert "credential.helper" in outcome.stderr
+    assert ours.run("import", "https://ada@127.0.0.1:1/x.git", "data").exit_code == 14
 
 
 def test_import_again(theirs: Project, ours: Project) -> None:

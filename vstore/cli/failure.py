@@ -11,8 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import platform
-import re
-import shlex
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
@@ -21,6 +19,7 @@ import click
 
 from vstore import __version__, errors
 from vstore.cli import render
+from vstore.cli.plain import one_line, quote, redact
 from vstore.cli.remote_hints import hint_for_host_key, hint_for_remote
 from vstore.errors import VstoreError
 
@@ -59,12 +58,14 @@ def _hint_repository(fields: dict[str, Any]) -> str | None:
 
 
 def _hint_source(fields: dict[str, Any]) -> str | None:
-    return f"see what git itself says with `git ls-remote {_quote(fields.get('url') or 'URL')}`"
+    return f"see what git itself says with `git ls-remote {quote(fields.get('url') or 'URL')}`"
 
 
 def _hint_revision(fields: dict[str, Any]) -> str | None:
     if "url" in fields:
-        return f"see which branches and tags there are with `git ls-remote {_quote(fields['url'])}`"
+        return f"see which branches and tags there are with `git ls-remote {quote(fields['url'])}`"
+    if "repo" in fields:
+        return f"see which there are with `git -C {quote(fields['repo'])} log --oneline --all`"
     return "see which there are with `git log --oneline --all`, or get new ones with `git fetch --all --tags`"
 
 
@@ -77,17 +78,17 @@ def _hint_remote_name(fields: dict[str, Any]) -> str | None:
         return "a path stands before --remote, or behind --"
     if name:
         return f"known are {', '.join(known)}; see `vstore remote list`"
-    return f"choose one with `vstore remote default {_quote(known[0])}`, or name one with -r"
+    return f"choose one with `vstore remote default {quote(known[0])}`, or name one with -r"
 
 
 def _hint_path(fields: dict[str, Any]) -> str | None:
     if "revision" in fields:
-        return f"it is a revision, which stands behind --rev, as in `vstore ls --rev {_quote(fields['revision'])}`"
+        return f"it is a revision, which stands behind --rev, as in `vstore ls --rev {quote(fields['revision'])}`"
     return f"see what is {'there' if 'elsewhere' in fields else 'tracked'} with `vstore ls{_place(fields)}`"
 
 
 def _place(fields: dict[str, Any]) -> str:
-    return f" {_quote(fields['repo'])}" if fields.get("repo") else " REPO" if "elsewhere" in fields else ""
+    return f" {quote(fields['repo'])}" if fields.get("repo") else " REPO" if "elsewhere" in fields else ""
 
 
 _REFUSALS = {
@@ -105,7 +106,7 @@ _REFUSALS = {
 def _hint_refused(fields: dict[str, Any]) -> str | None:
     path = fields.get("path") or ""
     hint = _REFUSALS.get(str(fields.get("reason")))
-    return hint and hint.format(path=f" {_quote(path)}", pointer=f" {_quote(path + '.vstore')}")
+    return hint and hint.format(path=f" {quote(path)}", pointer=f" {quote(path + '.vstore')}")
 
 
 def _hint_unsaved(fields: dict[str, Any]) -> str | None:
@@ -132,7 +133,7 @@ def _hint_untracked(fields: dict[str, Any]) -> str | None:
     if "revision" in fields:
         return _hint_path(fields)
     if "elsewhere" in fields:
-        return "see what git keeps there with `vstore ls --git REPO`"
+        return f"see what git keeps there with `vstore ls --git{_place(fields)}`"
     if fields.get("imported") is False:
         return "give it a source with `vstore import-url --force URL PATH`"
     what = "update it with `vstore update" if "imported" in fields else "track it with `vstore add"
@@ -142,8 +143,8 @@ def _hint_untracked(fields: dict[str, Any]) -> str | None:
 def _hint_pointer(fields: dict[str, Any]) -> str | None:
     path = fields.get("path")
     if path and fields.get("conflict"):
-        return f"take one side with `vstore checkout --ours {_quote(path.removesuffix('.vstore'))}` (or --theirs)"
-    return f"take an older one with `git checkout HEAD -- {_quote(path)}`" if path else None
+        return f"take one side with `vstore checkout --ours {quote(path.removesuffix('.vstore'))}` (or --theirs)"
+    return f"take an older one with `git checkout HEAD -- {quote(path)}`" if path else None
 
 
 def _hint_extra(fields: dict[str, Any]) -> str | None:
@@ -157,7 +158,7 @@ def _hint_space(fields: dict[str, Any]) -> str | None:
         return f"make room at {path}, or have its quota raised"
     if path and not os.path.isdir(path):
         path = os.path.dirname(path) or "."  # the file may be a temporary one, and gone
-    return f"see how full the disk is with `df -h{' ' + _quote(path) if path else ''}`"
+    return f"see how full the disk is with `df -h{' ' + quote(path) if path else ''}`"
 
 
 def _hint_missing(fields: dict[str, Any]) -> str | None:
@@ -173,7 +174,7 @@ def _hint_repair(fields: dict[str, Any]) -> str:
         if fields["repair"]:
             return "where the data was added, `vstore push` shares it; then run this again"
         return "mend what can be mended with `vstore fsck --repair`"
-    command = f"`vstore fsck --remote {_quote(fields['remote'])} --repair`"
+    command = f"`vstore fsck --remote {quote(fields['remote'])} --repair`"
     if fields["repair"]:
         return f"where the data was added, run {command}; or take it from a copy of the remote"
     return f"mend what can be mended with {command}"
@@ -189,9 +190,10 @@ def _hint_needs(fields: dict[str, Any]) -> str | None:
     if fields.get("worktrees"):
         return "where worktrees are gone for good, let git know with `git worktree prune`"
     if fields.get("repositories"):
-        return f"bring it back, or do without its needs: `vstore gc --forget-repo {_quote(fields['repositories'][0])}`"
+        known = quote(fields["repositories"][0])
+        return f"bring it back, or do without its needs: `vstore gc --forget-repo {known}`"
     keys = fields.get("keys") or [""]
-    return f"see to it that it can be read, or do without: `vstore gc --forget {_quote(keys[0])}`"
+    return f"see to it that it can be read, or do without: `vstore gc --forget {quote(keys[0])}`"
 
 
 def _hint_git(fields: dict[str, Any]) -> str | None:
@@ -199,6 +201,8 @@ def _hint_git(fields: dict[str, Any]) -> str | None:
 
 
 def _hint_invalid(fields: dict[str, Any]) -> str | None:
+    if "password" in fields:
+        return "leave it out, and let git log in by its own means, such as `git config credential.helper`"
     if "secret" in fields:
         return "keep secrets in a remote, `vstore remote add NAME URL`, and import remote://NAME/PATH"
     if "out" in fields:
@@ -287,7 +291,7 @@ def report(failed: BaseException, stream: TextIO, *, as_json: bool, verbose: boo
         failed = _from_os_error(failed)
     trace = traceback.format_exception(failed) if verbose or not isinstance(failed, VstoreError) else []
     if not as_json:
-        stream.write(_redact("".join(trace)))
+        stream.write(redact("".join(trace)))
     if isinstance(failed, VstoreError):
         code = exit_code(type(failed))
         facts = {"code": failed.code, "message": failed.message, "hint": hint_for(failed), "fields": failed.fields}
@@ -318,14 +322,14 @@ def _write(stream: TextIO, facts: dict[str, Any], as_json: bool) -> None:
     if as_json:
         order = ("code", "message", "causes", "hint", "exit_code", "fields")
         document = {"error": {key: facts[key] for key in order}}
-        stream.write(_redact(render.to_json(document, pretty=stream.isatty())) + "\n")
+        stream.write(redact(render.to_json(document, pretty=stream.isatty())) + "\n")
         return
-    lines = [f"{render.paint('Error:', 'red', stream)} {_one_line(facts['message'])}"]
+    lines = [f"{render.paint('Error:', 'red', stream)} {one_line(facts['message'])}"]
     lines += _list_failed(facts["fields"])
     lines += [f"Caused by: {cause}" for cause in facts["causes"]]
     if facts["hint"]:
         lines.append(f"{render.paint('Hint:', 'cyan', stream)} {facts['hint']}")
-    stream.write(_redact("\n".join(lines)) + "\n")
+    stream.write(redact("\n".join(lines)) + "\n")
 
 
 def _list_failed(fields: dict[str, Any]) -> Iterator[str]:
@@ -352,7 +356,7 @@ def _iter_causes(error: BaseException) -> Iterator[str]:
         else:
             # Only its kind: the words of a foreign error may hold a signed URL or a key.
             text = "" if is_plain else type(cause).__name__
-        text = _one_line(text)
+        text = one_line(text)
         if text not in said and str(cause) not in said:
             yield text
         said += text
@@ -379,22 +383,4 @@ def _arguments(fields: dict[str, Any]) -> str:
     named = fields.get("paths") or [fields.get("path")]
     if len(named) > 3:
         return " PATH..."
-    return "".join(f" {_quote(path)}" for path in named if path)
-
-
-def _quote(text: str) -> str:
-    """Quote an argument for a shell, on one line whatever it holds."""
-    if text.isprintable():
-        return shlex.quote(text)
-    return "$" + repr(os.fsencode(text))[1:]
-
-
-def _one_line(text: str) -> str:
-    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
-    return re.sub(r"[\0-\x1f\x7f]", "?", "; ".join(lines))
-
-
-def _redact(text: str) -> str:
-    """Return text without what looks like a secret in a URL."""
-    text = re.sub(r"(\w+://)[^/@\s]+@", r"\1***@", text)
-    return re.sub(r"(?i)([?&](?:[\w-]*(?:signature|token|credential|secret|key)|sig)=)[^&\s\"']+", r"\1***", text)
+    return "".join(f" {quote(path)}" for path in named if path)

@@ -29,7 +29,8 @@ _PREFIX = "VSTORE_"
 _OF_STRANGERS = frozenset({known.PROJECT.name, known.HASH_ALGORITHM.name, known.DEFAULT_REMOTE.name})
 _OF_OURS = ("VSTORE_REMOTE_", "VSTORE_CORE_PROJECT", "VSTORE_CORE_HASH", "VSTORE_CORE_REMOTE", "VSTORE_CORE_GIT")
 _MASK = "***"
-_PASSWORD = re.compile(r"(?<=://)([^/@:]*:)[^/@]*(?=@)")
+# Up to the last "@" of the authority; a slash in a password, which should be %2F, does not end it, as behind a port.
+_PASSWORD = re.compile(r"(?<=://)(?!\[)([^/@:]*:)(?:[^/]*|(?!\d*/).*)(?=@)")
 _SIGNATURE = re.compile(r"(?<=[?&])([^=&]*(?:sig|secret|token|key|credential|password)[^=&]*=)[^&]*", re.IGNORECASE)
 
 

@@ -23,6 +23,8 @@ _CAUSES = (
     (Cause.SERVER_FAILED, "returned error: 5[0-9][0-9]|internal server error"),
     (Cause.BROKEN, "early eof|hung up unexpectedly|rpc failed|connection reset|unexpected disconnect"),
 )
+# Up to the last "@" before the path.  A slash in a password, which should be %2F, does not end it, as it does a port.
+_LOGIN = re.compile(r"(?<=://)(?!\[)([^/@:]*)(?:[^/]*|:(?!\d*/).*)@")
 _NO_REPOSITORY = re.compile(
     "does not appear to be a git repository|repository '?.*'? ?not found|no such project|does not exist|"
     "returned error: 404|repository not exported|no such file or directory"
@@ -30,8 +32,9 @@ _NO_REPOSITORY = re.compile(
 
 
 def shown(url: str) -> str:
-    """Return a URL without who logs in, and with which password."""
-    return re.sub(r"(?<=://)[^/@]*@", "", url)
+    """Return a URL without a password, and without who logs in where that is no part of the address."""
+    keeps_user = url.lower().startswith("ssh://")
+    return _LOGIN.sub(lambda found: f"{found[1]}@" if keeps_user and found[1] else "", url)
 
 
 def said_by(error: GitFailedError) -> str:

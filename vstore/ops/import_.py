@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from vstore.workspace.pointers import find_owner
 
 _SOURCE_KEYS = {"url", "lock", "repo", "path", "rev", "commit", "copy"}
 """What importing writes; all other keys belong to people."""
+# As hosts of git take them in place of a user; the name of a user is hardly as long.
+_TOKEN = re.compile(r"(?i)(https?://)(?=[^/@:]*[0-9])[\w.~-]{20,}@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +85,10 @@ def import_(
     ``open_elsewhere`` raises.
     """
     place = os.fspath(wanted.location)
-    if is_git_url(place) and masked_url(place) != place:
-        fact = f"the URL {masked_url(place)} has a password in it, which the pointer would show to everybody"
-        raise InvalidError(fact, url=masked_url(place), password=True)
+    hidden = _TOKEN.sub(r"\1***@", masked_url(place))
+    if is_git_url(place) and hidden != place:
+        fact = f"the URL {hidden} has a password in it, which the pointer would show to everybody"
+        raise InvalidError(fact, url=hidden, password=True)
     with repo.using_cache(), open_locked(place, wanted.rev, repo, start=repo.start) as source:
         name = source.relative(wanted.path).rpartition("/")[2] or name_of(source)
         path = _find_path(repo, out, name)

@@ -103,7 +103,7 @@ def _match(repo: Repo, path: RelPath, at_revision: dict[RelPath, Artifact] | Non
 def _not_found(repo: Repo, path: RelPath, named: str, rev: str | None) -> VstoreError:
     where = "" if rev is None else f" at {rev}"
     if rev is not None or os.path.lexists(repo.work_tree / path):
-        fields = {} if repo.rev is None else {"elsewhere": True}
+        fields = {} if repo.rev is None else {"elsewhere": True, "repo": repo.location}
         return NotTrackedError(f"{named} is not tracked by vstore{where}", path=named, **fields)
     meant = {"revision": named} if is_revision(repo, named) else {}
     return PathNotFoundError(f"there is no {named}, on disk or tracked", path=named, **meant)

@@ -83,7 +83,7 @@ def open_elsewhere(
     place = os.fspath(location)
     if not is_git_url(place):
         path = Path(os.path.abspath((start or Path()) / place))
-        if find_root(path) is not None:
+        if find_root(path) is not None and not _is_bare(path):
             with open_repo(path, environ=environ_elsewhere(environ), reporter=reporter) as repo:
                 _keep_notes_apart(repo)
                 repo.rev = None if rev is None else _resolve(repo, rev)
@@ -133,6 +133,8 @@ def is_elsewhere(location: str, start: Path) -> bool:
     path = Path(os.path.abspath(start / location))
     if not path.exists():
         return is_git_url(location) and "@" in location
+    if _is_bare(path):  # it may lie inside of any repository
+        return True
     other = find_root(path)
     return other != root if other is not None else _find_git_directory(path) is not None
 
@@ -188,8 +190,11 @@ def _local_url(path: Path) -> str:
 
 def _find_git_directory(path: Path) -> Path | None:
     """Return the path if a git repository is there."""
-    is_bare = (path / "HEAD").exists() and (path / "objects").is_dir()
-    return path if is_bare or (path / ".git").exists() else None
+    return path if _is_bare(path) or (path / ".git").exists() else None
+
+
+def _is_bare(path: Path) -> bool:
+    return (path / "HEAD").exists() and (path / "objects").is_dir()
 
 
 def _local_root(url: str) -> str | None:

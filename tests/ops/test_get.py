@@ -267,6 +267,17 @@ def test_killed(filled: Project, outside: Path) -> None:
     assert os.listdir(outside) == ["many"]
 
 
+def test_bare_repository_in_a_repository(filled: Project, outside: Path) -> None:
+    """A bare repository that lies in the work tree of ours is another one."""
+    filled.write("kept.txt", b"kept\n")
+    filled.git("add", "kept.txt")
+    filled.commit()
+    git("clone", "--quiet", "--bare", filled.path, "mirror.git", cwd=filled.path)
+    get(outside, filled.path / "mirror.git", "kept.txt").ok()
+    assert (outside / "kept.txt").read_bytes() == b"kept\n"
+    assert filled.ok("ls", "mirror.git").stdout == run_vstore("ls", filled.path / "mirror.git", cwd=outside).stdout
+
+
 @pytest.mark.parametrize("password", ["secret", "s@secret", "s/secret"])
 def test_credentials_are_not_shown(outside: Path, password: str) -> None:
     """A password in a URL is never printed, also one that should have been quoted."""

@@ -14,6 +14,7 @@ import pytest
 import vstore
 from tests.command import Outcome, git, start_vstore
 from tests.project import LARGE, Project, share
+from vstore.errors import ObjectMissingError
 
 
 @pytest.fixture
@@ -212,6 +213,28 @@ def test_not_copied(place: str, theirs: Project, ours: Project) -> None:
     clone.ok("pull")
     assert clone.read("data/a.txt") == b"a\n" and clone.read("model.bin") == LARGE[::-1]
     assert clone.ok("status", "--check").exit_code == 0
+
+
+def test_not_copied_is_read_from_python(place: str, theirs: Project, ours: Project, tmp_path: Path) -> None:
+    """What stays where it came from is read there, through any number of repositories, and no whole file of it."""
+    for path in ("data", "model.bin", "docs"):
+        ours.ok("import", place, path, "--no-copy", "--no-download")
+    ours.commit()
+    last = make(tmp_path / "last")
+    for path in ("data", "model.bin", "docs"):
+        last.ok("import", "../ours", path, "--no-copy", "--no-download")
+    for repo in (ours.path, last.path):
+        assert vstore.read("data/sub/b.txt", repo=repo) == b"bb\n"
+        assert vstore.read("docs/a.md", repo=repo) == b"# a\n"
+        with vstore.open("data/large.bin", "rb", directory=repo) as file:
+            file.seek(-5, os.SEEK_END)
+            assert file.read() == LARGE[-5:]
+        assert vstore.read("model.bin", directory=repo) == LARGE[::-1]
+        assert vstore.path("data/sub/b.txt", directory=repo).read_bytes() == b"bb\n"
+    theirs.drop_cache()
+    if place == "../repo":
+        with pytest.raises(ObjectMissingError, match="data"):
+            vstore.read("data/large.bin", directory=last.path)
 
 
 def test_source_is_gone(theirs: Project, ours: Project) -> None:

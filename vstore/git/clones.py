@@ -94,11 +94,11 @@ def open_clone(
     Raises RepositoryNotFoundError, RevisionNotFoundError, SourceUnavailableError, GitFailedError, LockedError.
     """
     check_git_url(url)
-    if rev == "":  # a variable of a script that was never set
-        raise _no_commit(url, rev)
     wanted, waiting = rev or "HEAD", _Waiting(wait_s, on_wait)
     with os_errors(directory, "create"):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if rev == "":  # a variable of a script that was never set
+        raise _no_commit(url, rev)
     if not _EXPRESSION.search(wanted) or _COMMIT.fullmatch(wanted):
         try:
             with _held(directory, url, "", waiting) as place:

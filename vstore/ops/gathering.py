@@ -35,7 +35,7 @@ from vstore.remote.content import Content
 from vstore.repo import Repo
 from vstore.workspace.pointers import Artifact
 
-_MOST_STEPS = 10
+MOST_STEPS = 10
 """How many repositories a chain of imports may have: more is a ring."""
 
 
@@ -346,8 +346,8 @@ def bring_from_origin(repo: Repo, target: Target, cache: Cache, *, manner: Manne
     location, path, commit = (pointer.source.get(key) for key in ("repo", "path", "commit"))
     if not isinstance(location, str) or not isinstance(path, str):
         return None
-    if manner.steps == _MOST_STEPS:
-        fact = f"{target.path} was imported through more than {_MOST_STEPS} repositories"
+    if manner.steps == MOST_STEPS:
+        fact = f"{target.path} was imported through more than {MOST_STEPS} repositories"
         raise InvalidError(fact, path=target.path)
     named = Manner(algorithm_of(pointer.digest).name, manner.download, steps=manner.steps + 1)
     rev = commit if isinstance(commit, str) else None

@@ -18,6 +18,7 @@ from vstore.errors import CorruptError, InvalidError, ObjectMissingError
 from vstore.objects.names import RelPath
 from vstore.objects.tree import EXECUTABLE, FILE, Entry
 from vstore.ops.fetch import fetch
+from vstore.ops.gathering import is_imported
 from vstore.ops.reading.library import Library
 from vstore.ops.reading.node import DIRECTORY, Node
 from vstore.ops.transfer import Scope
@@ -108,7 +109,7 @@ def _fetch_lacking(library: Library, node: Node, entries: list[Entry]) -> None:
     repo = library.repo
     wanted = {entry.digest: entry.path for entry in entries if entry.is_file}
     if repo.cache.find_missing(wanted):
-        if repo.config.remotes:
+        if repo.config.remotes or (node.pointer is not None and is_imported(node.pointer)):
             named = repo.work_tree / (node.place or node.path)
             fetch(repo, [named], remote=library.remote, scope=Scope(rev=library.view.commit))
         missing = repo.cache.find_missing(wanted)

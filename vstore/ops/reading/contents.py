@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,8 +42,12 @@ class _Course(threading.local):
 class Contents:
     """Opens the contents of a repository.  Thread-safe."""
 
-    def __init__(self, repo: Repo, view: View, pieces: Pieces) -> None:
+    def __init__(
+        self, repo: Repo, view: View, pieces: Pieces, open_at_origin: Callable[[Node], Stretches | None]
+    ) -> None:
+        """``open_at_origin`` opens what was imported where it came from."""
         self._repo = repo
+        self._open_at_origin = open_at_origin
         self._view = view
         self._pieces = pieces
         self._lock = threading.Lock()
@@ -58,14 +62,32 @@ class Contents:
         at a remote each chunk is verified, and the whole only by who reads all of it.
         Raises ObjectMissingError, CorruptError, RemoteUnavailableError.
         """
+        stretches = self._open_here(node)
+        if stretches is None and node.pointer is not None and node.pointer.stays_elsewhere:
+            stretches = self._open_at_origin(node)
+        if stretches is not None:
+            return stretches
+        try:
+            return self._open_at_remote(node)
+        except ObjectMissingError:
+            stretches = self._open_at_origin(node)
+            if stretches is None:
+                raise
+            return stretches
+
+    def _open_here(self, node: Node) -> Stretches | None:
         if node.digest is None or node.pointer is None or node.size_bytes is None:
             return HeldStretches(self._view.read_git_file(node))
         if node.size_bytes <= SMALL_BYTES:
             data = self._find_small(node)
-            return HeldStretches(self._read_small(node, node.digest) if data is None else data)
+            return None if data is None else HeldStretches(data)
         file = self._open_cached(node.digest, node.size_bytes) or self._open_unmodified(node)
-        if file is not None:
-            return FileStretches(file)
+        return None if file is None else FileStretches(file)
+
+    def _open_at_remote(self, node: Node) -> Stretches:
+        assert node.digest is not None and node.pointer is not None and node.size_bytes is not None
+        if node.size_bytes <= SMALL_BYTES:
+            return HeldStretches(self._read_small(node, node.digest))
         with self._naming(node):
             chunks = self._pieces.get_chunks(node.digest, node.pointer, self._view.list_roots)
         return ChunkStretches(node.size_bytes, chunks, lambda digests: self._read_pieces(node, digests))
@@ -76,6 +98,8 @@ class Contents:
         for node, start, length in wanted:
             if node.digest is None or node.pointer is None or node.size_bytes is None:
                 continue
+            if node.pointer.stays_elsewhere:
+                continue  # it is read where it came from
             if node.size_bytes <= SMALL_BYTES:
                 needed: Sequence[Digest] = () if self._repo.cache.has(node.digest) else (node.digest,)
             else:

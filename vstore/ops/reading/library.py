@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-from vstore.elsewhere import open_elsewhere
+from vstore.elsewhere import open_elsewhere, resolve_location
 from vstore.git import is_git_url
+from vstore.objects.digest import has_digest
 from vstore.objects.names import RelPath
+from vstore.objects.pointer import Pointer
 from vstore.objects.tree_text import TreeText
+from vstore.ops.gathering import MOST_STEPS, is_imported
 from vstore.ops.reading.contents import Contents
 from vstore.ops.reading.file import ReadFile
 from vstore.ops.reading.node import Node
 from vstore.ops.reading.pieces import Pieces
-from vstore.ops.reading.stretches import STEP_BYTES, ChunkStretches
+from vstore.ops.reading.stretches import STEP_BYTES, ChunkStretches, HeldStretches, Stretches
 from vstore.ops.reading.view import Trees, View
 from vstore.ops.resolve import get_git
 from vstore.progress import SILENT, Reporter
@@ -32,19 +36,27 @@ class Library:
     Raises RevisionNotFoundError, GitRepositoryNotFoundError.
     """
 
-    def __init__(self, repo: Repo, rev: str | None, *, remote: str | None, close: Callable[[], object]) -> None:
+    def __init__(
+        self, repo: Repo, rev: str | None, *, remote: str | None, close: Callable[[], object], steps: int = 0
+    ) -> None:
+        """``steps`` is how many imports led here."""
         self.repo = repo
         self.remote = remote
         commit = repo.rev if rev is None else get_git(repo).resolve(rev)
         self.view = View(repo, commit, Trees(repo, remote))
         self._pieces = Pieces(repo, remote)
-        self._contents = Contents(repo, self.view, self._pieces)
-        self.close = weakref.finalize(self, _close, os.getpid(), self._pieces, close)
+        origins = _Origins(repo, self.view, steps)
+        self._contents = Contents(repo, self.view, self._pieces, origins.open)
+        self.close = weakref.finalize(self, _close, os.getpid(), self._pieces, origins, close)
         """Give back connections and files; that happens also when nobody holds the library any more."""
 
     def open(self, path: RelPath) -> ReadFile:
         """Open a file.  Raises PathNotFoundError, InvalidError for a directory, ObjectMissingError."""
         return self.open_node(self.view.get_file(path))
+
+    def open_stretches(self, node: Node) -> Stretches:
+        """Open a file that was found, as stretches.  They are good for as long as the library is open."""
+        return self._contents.open(node)
 
     def open_node(self, node: Node, *, owning: bool = False) -> ReadFile:
         """Open a file that was found; if ``owning``, the library is closed with it."""
@@ -98,6 +110,47 @@ class Library:
         self.close()
 
 
+class _Origins:
+    """The repositories from which artifacts were imported, opened when contents are nowhere else.  Thread-safe."""
+
+    def __init__(self, repo: Repo, view: View, steps: int) -> None:
+        self._repo = repo
+        self._view = view
+        self._steps = steps
+        self._lock = threading.Lock()
+        self._libraries: dict[tuple[str, str | None], Library] = {}
+
+    def open(self, node: Node) -> Stretches | None:
+        """Open a file where it was imported from, at the commit of its pointer; None where it is not the same there."""
+        owner = self._view.find_owner(node.place)
+        pointer = None if owner is None else owner.pointer
+        if owner is None or not isinstance(pointer, Pointer) or not is_imported(pointer) or self._steps >= MOST_STEPS:
+            return None
+        location, commit = resolve_location(self._repo, str(pointer.source["repo"])), pointer.source.get("commit")
+        library = self._get_library(location, commit if isinstance(commit, str) else None)
+        found = library.view.find(f"{pointer.source.get('path')}{node.place[len(owner.path) :]}")
+        if found is None or not found.is_file or found.digest not in (None, node.digest):
+            return None
+        if found.digest is None:
+            data = library.view.read_git_file(found)
+            return HeldStretches(data) if node.digest is not None and has_digest(data, node.digest) else None
+        return library.open_stretches(found)
+
+    def _get_library(self, location: str, commit: str | None) -> Library:
+        with self._lock:
+            library = self._libraries.get((location, commit))
+            if library is None:
+                start, reporter = self._repo.work_tree, self._repo.reporter
+                library = open_library(location, commit, start=start, reporter=reporter, steps=self._steps + 1)
+                self._libraries[location, commit] = library
+            return library
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for library in self._libraries.values():
+            library.close()
+
+
 def open_library(
     location: str | Path | None,
     rev: str | None = None,
@@ -105,10 +158,12 @@ def open_library(
     remote: str | None = None,
     start: Path | None = None,
     reporter: Reporter = SILENT,
+    steps: int = 0,
 ) -> Library:
     """Open a repository for reading: one on this machine or behind a URL, or by None the one at or above ``start``.
 
     Where ``location`` is that one, too, it is opened as our own, with all that the environment says about its remotes.
+    ``steps`` is how many imports led there.
     Raises RepositoryNotFoundError, RevisionNotFoundError, and what opening a repository raises.
     """
     with contextlib.ExitStack() as stack:
@@ -119,7 +174,7 @@ def open_library(
             repo = stack.enter_context(open_elsewhere(location, rev=rev, start=start, reporter=reporter))
             rev = None
         closing = contextlib.ExitStack()
-        library = Library(repo, rev, remote=remote, close=closing.close)
+        library = Library(repo, rev, remote=remote, close=closing.close, steps=steps)
         closing.push(stack.pop_all())
         return library
 
@@ -150,7 +205,8 @@ def _group(wanted: Sequence[tuple[Node, int, int]]) -> Iterator[list[tuple[Node,
         yield group
 
 
-def _close(process: int, pieces: Pieces, close: Callable[[], object]) -> None:
+def _close(process: int, pieces: Pieces, origins: _Origins, close: Callable[[], object]) -> None:
     if process == os.getpid():  # connections and threads stay behind where a process is forked
         pieces.close()
+        origins.close()
         close()

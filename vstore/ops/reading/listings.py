@@ -10,8 +10,7 @@ from typing import Protocol
 
 from vstore.durable import os_errors
 from vstore.errors import PathNotFoundError, VstoreError
-from vstore.git import GitRepo
-from vstore.git.listing import list_files
+from vstore.git import GitRepo, list_kept
 from vstore.objects.names import RelPath, find_refusal
 from vstore.objects.pointer import POINTER_SUFFIX
 from vstore.ops.reading.node import DIRECTORY, FILE, Node, node_of
@@ -103,12 +102,10 @@ class CommitListing:
                 artifacts = {artifact.path: artifact for artifact in self.list_artifacts()}
                 for node in _good_nodes(artifacts.values(), self._warn):
                     _put(folders, node)
-                for file in list_files(self._git, self._commit):
-                    if not (file.path in artifacts or _is_below(file.path, artifacts) or find_refusal(file.path)):
-                        _put(
-                            folders,
-                            Node(file.path, FILE, file.size_bytes, executable=file.executable, oid=file.oid),
-                        )
+                for path, kind, oid, size_bytes in list_kept(self._git, self._commit, sizes=True):
+                    is_file = kind in ("file", "executable")
+                    if is_file and not (path in artifacts or _is_below(path, artifacts) or find_refusal(path)):
+                        _put(folders, Node(path, FILE, size_bytes, executable=kind == "executable", oid=oid))
                 self._folders = folders
             return self._folders
 

@@ -1,4 +1,4 @@
-"""The files of a commit."""
+"""What git keeps in a commit."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import pytest
 
 from tests.command import git
 from vstore.errors import GitFailedError
-from vstore.git import get_git_repo
-from vstore.git.listing import list_files
+from vstore.git import get_git_repo, list_kept
 
 
 @pytest.fixture
@@ -26,13 +25,18 @@ def filled(git_repo: Path) -> Path:
 
 
 def test_files_and_sizes(filled: Path) -> None:
-    """Files have names as they are, sizes and the executable bit; a link is no file."""
-    files = list_files(get_git_repo(filled), "HEAD")
-    assert [(file.path, file.size_bytes, file.executable) for file in files] == [
-        ("run.sh", 2, True),
-        ("sub dir/ü\t1", 5, False),
+    """All have names as they are, sizes and a kind; without being asked, sizes are not told."""
+    git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},module", cwd=filled)
+    git("commit", "--quiet", "--message", "submodule", cwd=filled)
+    files = list_kept(get_git_repo(filled), "HEAD", sizes=True)
+    assert [(file.path, file.kind, file.size_bytes) for file in files] == [
+        ("link", "symlink", 6),
+        ("module", "submodule", None),
+        ("run.sh", "executable", 2),
+        ("sub dir/ü\t1", "file", 5),
     ]
-    assert files[0].oid == git("rev-parse", "HEAD:run.sh", cwd=filled)
+    assert list_kept(get_git_repo(filled), "HEAD", "sub dir") == [files[3]._replace(size_bytes=None)]
+    assert files[2].oid == git("rev-parse", "HEAD:run.sh", cwd=filled)
 
 
 def test_partial_clone_fetches_nothing(filled: Path, tmp_path: Path) -> None:
@@ -40,8 +44,8 @@ def test_partial_clone_fetches_nothing(filled: Path, tmp_path: Path) -> None:
     git("config", "uploadpack.allowFilter", "true", cwd=filled)
     clone = tmp_path / "clone"
     git("clone", "--quiet", "--no-checkout", "--filter=blob:none", f"file://{filled}", clone, cwd=tmp_path)
-    files = list_files(get_git_repo(clone), "HEAD")
-    assert [file.size_bytes for file in files] == [None, None]
+    files = list_kept(get_git_repo(clone), "HEAD", sizes=True)
+    assert [file.size_bytes for file in files] == [None, None, None]
     missing = git("rev-list", "--objects", "--missing=print", "HEAD", cwd=clone)
     assert missing.count("\n?") + missing.startswith("?") == 3
 
@@ -49,4 +53,4 @@ def test_partial_clone_fetches_nothing(filled: Path, tmp_path: Path) -> None:
 def test_no_such_commit(filled: Path) -> None:
     """What is no commit is an error."""
     with pytest.raises(GitFailedError):
-        list_files(get_git_repo(filled), "0" * 40)
+        list_kept(get_git_repo(filled), "0" * 40)

@@ -248,6 +248,7 @@ _VARIANTS: tuple[dict[str, Any], ...] = (
     {"known": ["NAME"]},
     {"known": ["NAME"], "name": "OTHER"},
     {"missing": 1},
+    {"password": True},
     {"absent": 1},
     {"argument": "PATH"},
     {"near": "SETTING"},

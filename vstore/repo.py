@@ -224,7 +224,8 @@ class Repo:
     def as_user(self) -> User:
         """Return this work tree as those who collect garbage in its cache know it.  Raises OSError."""
         home, shared = (self.directory, None) if self.git is None else (self.git.git_dir, self.git.common_dir)
-        owns_cache = self.config.cache_dir is None
+        # A link in its place, to the cache of another repository, shares that.
+        owns_cache = Path(os.path.realpath(self.cache.path)).is_relative_to(os.path.realpath(shared or home))
         return identify(self.work_tree, home, shared, id_file=self.private / ID_FILE, owns_cache=owns_cache)
 
     @contextlib.contextmanager

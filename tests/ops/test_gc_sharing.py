@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,6 +14,8 @@ from tests.collecting import add_version, age, cache_of, collect, forget_reflogs
 from tests.command import git
 from tests.ops.test_gc import refuse
 from tests.project import Project
+from vstore.cache.cache import Cache
+from vstore.cache.users import forget, list_users, note
 
 
 @pytest.fixture
@@ -124,6 +127,35 @@ def test_another_repository_at_the_same_place(pair: tuple[Project, Project]) -> 
     Project(away).ok("fetch")
     collect(first)
     assert holds(first, pointer)
+
+
+def test_a_link_to_the_cache_of_another(project: Project) -> None:
+    """Who put a link to another repository's cache in the place of its own shares that, and keeps its data there."""
+    mine = add_version(project, 1)
+    path = project.path.with_name("linked")
+    (path / ".git/vstore").mkdir(parents=True)
+    (path / ".git/vstore/cache").symlink_to(cache_of(project))
+    git("init", "--quiet", cwd=path)
+    linked = Project(path)
+    linked.ok("init")
+    theirs = add_version(linked, 2)
+    for each in (project, linked):
+        collect(each)
+        assert holds(project, mine) and holds(project, theirs)
+    path.rename(path.with_name("away"))
+    refuse(project, str(path))
+
+
+def test_disks_that_were_made_alike(pair: tuple[Project, Project]) -> None:
+    """A repository that is away did not move to where another has the same inode, on another disk."""
+    first, second = pair
+    cache = Cache(cache_of(first))
+    (note_of_second,) = (user for user in list_users(cache) if user.work_tree == str(second.path))
+    inode = (first.path / ".git").stat().st_ino
+    forget(cache, note_of_second)
+    note(cache, dataclasses.replace(note_of_second, inode=inode, shared_inode=inode))
+    second.path.rename(second.path.with_name("away"))
+    refuse(first, str(second.path), "it is not there")
 
 
 def test_lost_identity(pair: tuple[Project, Project]) -> None:

@@ -97,7 +97,8 @@ def _has_moved(user: User, there: Collection[User]) -> bool:
     """Tell whether a work tree that is not where it was is no more, or is known at its new place."""
     if user.is_linked and user.shared is not None and _find_inode(user.shared) == user.shared_inode:
         return True  # `git worktree remove` takes its git directory away, and a disk that is not there does not
-    return any(other.inode == user.inode for other in there)
+    # Disks that were made alike have the same numbers for other repositories: the id has to be the same, too.
+    return any((other.inode, other.id) == (user.inode, user.id) for other in there)
 
 
 def _owner(user: User) -> str:

@@ -127,6 +127,14 @@ def test_worktree(git_repo: Path) -> None:
     assert repo.head() == first
 
 
+def test_git_directory_elsewhere(git_repo: Path, tmp_path: Path) -> None:
+    """A git directory that was put elsewhere leaves the work tree where it is, not beside it."""
+    git("init", "--quiet", f"--separate-git-dir={tmp_path / 'away'}", cwd=git_repo)
+    (git_repo / "below").mkdir()
+    found = get_git_repo(git_repo / "below")
+    assert found.work_tree == git_repo and found.git_dir == tmp_path / "away"
+
+
 def test_submodule(git_repo: Path, tmp_path: Path) -> None:
     """A submodule is a repository of its own; its parent sees neither its files nor its staged changes."""
     git("init", "-q", "inner", cwd=tmp_path)

@@ -14,10 +14,10 @@ from vstore.git.failures import git_errors
 from vstore.git.store import Reference
 
 
-def find_repository(path: Path) -> str | None:
-    """Return the git directory of the repository that holds the directory ``path``; None where there is none."""
+def has_repository(path: Path) -> bool:
+    """Tell whether a repository holds the directory ``path``."""
     with git_errors(path):
-        return pygit2.discover_repository(os.fspath(path))
+        return pygit2.discover_repository(os.fspath(path)) is not None
 
 
 def user_directories() -> tuple[Path, Path]:
@@ -28,11 +28,11 @@ def user_directories() -> tuple[Path, Path]:
 
 
 class Libgit2Store:
-    """A repository as libgit2 sees it."""
+    """The repository that holds the directory ``path``, as libgit2 sees it."""
 
-    def __init__(self, git_dir: str) -> None:
-        with git_errors(Path(git_dir)):
-            self.repository = pygit2.Repository(git_dir)
+    def __init__(self, path: str) -> None:
+        with git_errors(Path(path)):
+            self.repository = pygit2.Repository(path)
             self.git_dir = Path(self.repository.path)
             self.work_tree = None if self.repository.is_bare else Path(self.repository.workdir)
 

@@ -16,7 +16,7 @@ from vstore.git.commit import Commit, commit_from_bytes, tree_of
 from vstore.git.contents import Contents, RelPath, is_file
 from vstore.git.ignore_match import IgnoreMatcher
 from vstore.git.index import Index
-from vstore.git.libgit2_store import Libgit2Store, find_repository, user_directories
+from vstore.git.libgit2_store import Libgit2Store, has_repository, user_directories
 from vstore.git.program import has_git
 from vstore.git.program_store import ProgramStore
 from vstore.git.store import Store
@@ -176,8 +176,8 @@ class GitRepo:
 
 def _find(path: Path) -> Store | None:
     try:
-        git_dir = find_repository(path)
-        return None if git_dir is None else Libgit2Store(git_dir)
+        # A git directory that lies elsewhere (git init --separate-git-dir) does not know its work tree.
+        return Libgit2Store(os.fspath(path)) if has_repository(path) else None
     except GitFailedError:
         # Perhaps only libgit2 cannot: it knows neither SHA-256 nor reftables, nor what git will think of next.
         if not has_git():

@@ -35,7 +35,7 @@ class NotFoundError(VstoreError, LookupError):
 
 
 class RepositoryNotFoundError(NotFoundError):
-    """No vstore repository here or above.  Field: ``path``."""
+    """No vstore repository here or above.  Fields: ``path``; ``commit`` that brings pointers, where it is pushed."""
 
     code = "no-repository"
 

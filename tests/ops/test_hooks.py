@@ -221,6 +221,24 @@ def test_lost_data(shared: Project) -> None:
     assert done.returncode != 0 and "neither in the cache nor in a remote" in done.stderr
 
 
+@pytest.mark.parametrize("how", ["another branch", "sparse checkout"])
+def test_a_push_from_where_vstore_is_not(shared: Project, how: str) -> None:
+    """Pointers are not pushed without their data from a work tree that lacks the configuration; all else is."""
+    if how == "another branch":
+        shared.git("checkout", "--quiet", "--orphan", "pages")
+        shared.git("rm", "-r", "--quiet", "--cached", ".")
+        shared.git("clean", "-fdxq")
+        shared.git("commit", "--quiet", "--allow-empty", "-m", "nothing")
+        shared.git("push", "--quiet", "origin", "pages")
+    else:
+        shared.git("sparse-checkout", "set", "--cone", "data")
+    assert not shared.has(".vstore/config")
+    done = run_git(shared, "push", "origin", "main")
+    assert done.returncode != 0 and "brings pointers" in done.stderr and "--no-verify" in done.stderr
+    shared.git("push", "--quiet", "--no-verify", "origin", "main")
+    shared.git("push", "--quiet", "origin", "main:again")
+
+
 def test_forced_pushes(shared: Project) -> None:
     """A branch that somebody else moved on is pushed with what it needs, though their commits are not here."""
     shared.git("push", "--quiet", "origin", "main")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vstore.api.opening import Directory, opened, standing
+from vstore.errors import RepositoryNotFoundError
 from vstore.objects.merge import Sides
 from vstore.ops import diff_driver as _diff_driver
 from vstore.ops import hooks as _hooks
@@ -50,5 +51,10 @@ def run_hook(
     reporter: Reporter = SILENT,
 ) -> HookResult:
     """Do what is to be done in one of git's hooks; ``updates`` is what git tells a ``pre-push``."""
-    with opened(directory, reporter) as repo:
-        return _hooks.run_hook(repo, name, arguments, updates)
+    try:
+        with opened(directory, reporter) as repo:
+            return _hooks.run_hook(repo, name, arguments, updates)
+    except RepositoryNotFoundError:
+        if name == "pre-push":
+            _hooks.check_push_without_repository(standing(directory), updates)
+        raise

@@ -54,6 +54,8 @@ def exit_code(error_class: type[VstoreError]) -> int:
 def _hint_repository(fields: dict[str, Any]) -> str | None:
     if "url" in fields:
         return _hint_source(fields)
+    if "commit" in fields:
+        return "push from a work tree that has it, or push the commits alone with `git push --no-verify`"
     return None if "elsewhere" in fields else "make one here with `vstore init`"
 
 

@@ -9,9 +9,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from vstore.errors import GitFailedError, ObjectMissingError, PointerInvalidError, RevisionNotFoundError
-from vstore.git import GitRepo
+from vstore.errors import (
+    GitFailedError,
+    ObjectMissingError,
+    PointerInvalidError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from vstore.git import GitRepo, find_git_repo
 from vstore.git.new_commits import find_new_commits, has_changed, iter_introduced
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.ops.checkout import CheckoutResult, checkout
@@ -19,7 +26,7 @@ from vstore.ops.push import PushResult, push_versions
 from vstore.ops.resolve import Target
 from vstore.ops.status import MODIFIED, ArtifactStatus, status
 from vstore.ops.transfer import Version
-from vstore.repo import Repo
+from vstore.repo import VSTORE_DIRECTORY, Repo
 from vstore.workspace.pointers import parse_artifact
 
 
@@ -55,6 +62,22 @@ def run_hook(repo: Repo, name: str, arguments: Sequence[str] = (), updates: str 
         return _restore(repo) if is_squash or _is_other(git, "ORIG_HEAD", "HEAD") else HookResult()
     # Amending a commit is none of ours: whatever it changed was here before.
     return _restore(repo) if name == "post-rewrite" and "rebase" in arguments[:1] else HookResult()
+
+
+def check_push_without_repository(start: Path, updates: str) -> None:
+    """Raise RepositoryNotFoundError if a push from a work tree without vstore brings pointers somewhere.
+
+    A branch without ``.vstore`` is checked out, or a sparse checkout leaves it out; their data cannot follow.
+    """
+    git = find_git_repo(start)
+    if git is None:
+        return
+    commits = find_new_commits(git, updates, None).commits
+    found = next((commit for commit, _, _ in iter_introduced(git, commits, POINTER_SUFFIX)), None)
+    if found is not None:
+        where = git.work_tree / VSTORE_DIRECTORY / "config"
+        fact = f"the commit {found[:10]} brings pointers, and there is no {where} that says where their data goes"
+        raise RepositoryNotFoundError(fact, path=str(git.work_tree), commit=found)
 
 
 def _is_other(git: GitRepo, old: str, new: str) -> bool:

@@ -32,7 +32,9 @@ def command(session: Session, name: str, arguments: tuple[str, ...]) -> int:
         sys.stderr.writelines(line + "\n" for line in _words(session, result))
         if result.checkout is not None:
             outcome.check_checkout(result.checkout, allow_missing=True)
-    except errors.RepositoryNotFoundError:
+    except errors.RepositoryNotFoundError as failed:
+        if "commit" in failed.fields:
+            raise
         return 0  # this version of the project is from before vstore
     except Exception as failed:
         session.reporter.end()

@@ -158,6 +158,23 @@ def test_disks_that_were_made_alike(pair: tuple[Project, Project]) -> None:
     refuse(first, str(second.path), "it is not there")
 
 
+def test_a_main_worktree_that_never_used_vstore(project: Project) -> None:
+    """What was stashed in a worktree and lies now in the main one, where only git was used, stays."""
+    add_version(project, 1)
+    project.commit()
+    main = project.clone()
+    main.git("worktree", "add", "--quiet", "-b", "beside", "../beside")
+    beside = Project(main.path.with_name("beside"))
+    add_version(beside, 1)
+    pointer = add_version(beside, 2)
+    beside.git("stash", "--quiet")
+    main.git("stash", "pop", "--quiet")
+    forget_reflogs(main)
+    assert main.read("data.vstore") == pointer
+    collect(beside)
+    assert holds(beside, pointer)
+
+
 def test_lost_identity(pair: tuple[Project, Project]) -> None:
     """Deleting all that vstore keeps in the git directory makes no other repository of it."""
     first, second = pair

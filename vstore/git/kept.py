@@ -243,7 +243,12 @@ class KeptHistory:
 
 
 def find_work_tree(git_dir: Path) -> Path | None:
-    """Return where the work tree of a linked worktree should be; None if git took the worktree away."""
+    """Return where the work tree of a worktree should be; None if git took the worktree away.
+
+    That of the main one is found where its git directory has the name that git gives it.
+    """
+    if git_dir.name == ".git":
+        return git_dir.parent
     link = git_dir / "gitdir"
     with os_errors(link, "read"):
         try:

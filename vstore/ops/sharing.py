@@ -128,8 +128,9 @@ def _add(user: User, found: dict[str, Sharer]) -> None:
         if str(history.common_dir) != shared:
             raise GitFailedError(f"{work_tree} belongs to another git repository now", path=str(work_tree))
         sharer = found[shared] = Sharer(user.work_tree, history, {work_tree: Path(os.path.realpath(user.home))})
-        for git_dir in history.list_git_dirs()[1:]:
+        # Those that never used vstore, too: a stash that was made in one may be applied in another.
+        for git_dir in history.list_git_dirs():
             path = find_work_tree(git_dir)
-            if path is not None and path.is_dir():  # those that never used vstore have nothing that only they know
+            if path is not None and path.is_dir():
                 sharer.work_trees.setdefault(path, git_dir)
     sharer.work_trees.setdefault(work_tree, Path(os.path.realpath(user.home)))

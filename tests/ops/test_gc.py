@@ -64,6 +64,34 @@ def test_conflict(project: Project, old: bytes) -> None:
     assert all(holds(project, pointer) for pointer in (base, *sides))
 
 
+def test_a_merge_that_is_tried_again(project: Project) -> None:
+    """The list of files of a merge stays until git has written its pointer, though an old attempt left it there."""
+    for name in "abc":
+        project.write(f"data/{name}", name.encode())
+    project.ok("add", "data")
+    project.commit()
+    project.git("branch", "other")
+    for name, branch in (("a", "main"), ("b", "other")):
+        project.git("checkout", "--quiet", branch)
+        project.ok("checkout")
+        project.write(f"data/{name}", b"changed")
+        project.ok("add", "data")
+        project.commit()
+    project.ok("install")
+    project.git("config", "core.hooksPath", project.path / "none")
+    for attempt in range(2):
+        project.git("merge", "--quiet", "--no-commit", "main")
+        merged = project.read("data.vstore")
+        project.git("reset", "--quiet", "--hard")
+        forget_reflogs(project)
+        if not attempt:
+            age(cache_of(project))
+    project.ok("gc")
+    assert holds(project, merged)
+    collect(project)
+    assert not holds(project, merged)
+
+
 def test_young_contents_stay(project: Project, old: bytes) -> None:
     """What was added within a day is not removed, whatever became of its pointer."""
     drop_history(project)

@@ -221,6 +221,28 @@ def test_lost_data(shared: Project) -> None:
     assert done.returncode != 0 and "neither in the cache nor in a remote" in done.stderr
 
 
+def test_what_is_left_of_older_data(shared: Project) -> None:
+    """Of data that git pushed without, what is still here follows with the next push, whatever else was lost."""
+    shared.ok("push", "model.bin")
+    shared.write("kept.bin", b"kept\n")
+    shared.ok("add", "kept.bin")
+    kept = shared.read("kept.bin.vstore")
+    shared.drop_cache()
+    shutil.rmtree(shared.path / "data")
+    shared.write("kept.bin", b"kept\n")
+    shared.ok("add", "--force", "kept.bin")
+    assert shared.read("kept.bin.vstore") == kept
+    shared.commit("kept")
+    shared.git("push", "--quiet", "--no-verify", "origin", "main")
+    shared.write("new.bin", b"new\n")
+    shared.ok("add", "new.bin")
+    shared.commit("new")
+    done = run_git(shared, "push", "origin", "main")
+    assert done.returncode == 0 and "data of older commits" in done.stderr
+    assert "kept.bin" not in done.stderr.partition("data of older commits")[2].partition("\n")[0]
+    shared.ok("push", "--check", "kept.bin", "new.bin")
+
+
 @pytest.mark.parametrize("how", ["another branch", "sparse checkout"])
 def test_a_push_from_where_vstore_is_not(shared: Project, how: str) -> None:
     """Pointers are not pushed without their data from a work tree that lacks the configuration; all else is."""

@@ -20,12 +20,14 @@ from vstore.errors import (
 )
 from vstore.git import GitRepo, find_git_repo
 from vstore.git.new_commits import find_new_commits, has_changed, iter_introduced
+from vstore.objects.digest import Digest
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.ops.checkout import CheckoutResult, checkout
 from vstore.ops.push import PushResult, push_versions
 from vstore.ops.resolve import Target
 from vstore.ops.status import MODIFIED, ArtifactStatus, status
-from vstore.ops.transfer import Version
+from vstore.ops.transfer import Version, list_contents
+from vstore.ops.trees import find_tree
 from vstore.repo import VSTORE_DIRECTORY, Repo
 from vstore.workspace.pointers import parse_artifact
 
@@ -118,15 +120,30 @@ def _pre_push(repo: Repo, git: GitRepo, updates: str, git_remote: str) -> HookRe
         return HookResult()
     if not repo.config.remotes:
         return HookResult(no_remote=True)
-    try:
-        return HookResult(push=push_versions(repo, [*brought, *older]))
-    except ObjectMissingError as error:
-        if not older:
-            raise
-        done = push_versions(repo, brought)
-        paths = ", ".join(error.fields.get("paths", ())[:3])
+    lost: list[str] = []
+    while True:
+        try:
+            done = push_versions(repo, [*brought, *older])
+        except ObjectMissingError as error:
+            if not older:
+                raise
+            missing = set(error.fields.get("digests", ()))
+            whole = [version for version in older if missing.isdisjoint(_list_needed(repo, version))]
+            lost += error.fields.get("paths", ())
+            older = whole if len(whole) < len(older) else []
+        else:
+            break
+    if lost:
+        paths = ", ".join(dict.fromkeys(lost[:3]))
         repo.reporter.warn(f"data of older commits is neither in the cache nor in the remote: {paths}")
-        return HookResult(push=done)
+    return HookResult(push=done)
+
+
+def _list_needed(repo: Repo, version: Version) -> set[Digest]:
+    """Return what a version needs, as far as the cache tells it."""
+    pointer = version.pointer
+    tree = find_tree(repo, pointer.digest) if pointer.is_tree else None
+    return {content.digest for content in list_contents(pointer, tree)}
 
 
 def _to_versions(found: Iterable[tuple[str, str, bytes]]) -> list[Version]:

@@ -29,6 +29,7 @@ _PREFIXES = (("refs/heads/", BRANCH), ("refs/tags/", TAG), ("refs/remotes/", REM
 _PSEUDO_REFS = (
     "ORIG_HEAD",
     "MERGE_HEAD",
+    "MERGE_AUTOSTASH",
     "CHERRY_PICK_HEAD",
     "REVERT_HEAD",
     "REBASE_HEAD",

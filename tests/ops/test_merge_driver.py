@@ -113,7 +113,15 @@ def test_a_conflict_names_its_files(installed: Project) -> None:
     assert "CONFLICT (content): Merge conflict in data.vstore" in said
     assert stages(installed, "data.vstore") == {"1", "2", "3"}
     pointer = installed.read("data.vstore")
-    assert b"#   a.txt\n#   sub/b.txt\n" in pointer and b"    installed.add_remote()
+    assert b"#   a.txt\n#   sub/b.txt\n" in pointer and b"<<<<<<< ours\n" in pointer and b">>>>>>> theirs\n" in pointer
+    for command in (["add", "data"], ["checkout", "data"], ["ls", "data"], ["push", "data"]):
+        outcome = installed.run(*command)
+        assert outcome.exit_code != 0
+    outcome = installed.run("add", "data")
+    assert "data.vstore, line" in outcome.stderr and "conflict" in outcome.stderr
+    assert "vstore checkout --ours data" in outcome.stderr
+    assert installed.run("status").stdout.startswith("conflict  data")
+    installed.add_remote()
     assert installed.run("push", "data").stdout == ""
     for command in (["checkout"], ["diff"], ["push", "data"]):
         assert "vstore status" in installed.run(*command).stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -93,3 +94,17 @@ def test_symbolic_link(tmp_path: Path) -> None:
     set_value(tmp_path / "config", "core.remote", "x")
     assert (tmp_path / "config").is_symlink()
     assert (tmp_path / "dotfiles/vstore").read_text() == "# mine\n[core]\n\tremote = x\n"
+
+
+def test_changes_at_once(tmp_path: Path) -> None:
+    """Of values that are set at once none is lost."""
+    path = tmp_path / "config"
+
+    def set_some(first: int) -> None:
+        for number in range(first, first + 20):
+            set_value(path, f"remote.r{number}.url", f"../{number}")
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(set_some, range(0, 80, 20)))
+    assert path.read_text().count("url = ") == 80
+    assert list(tmp_path.iterdir()) == [path]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from vstore.config.layers import masked_url
@@ -51,6 +53,26 @@ def _canonical_section(name: str) -> str:
 def _edit(path: Path, change: Callable[[str], str], *, hide: bool = False) -> None:
     # A link into somebody's collection of settings stays one, as with git.
     target = Path(os.path.realpath(path))
+    with os_errors(path, "write"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(target.parent):
+        _edit_alone(target, path, change, hide=hide)
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Keep others from changing files of a directory meanwhile; the lock leaves nothing behind, however we end."""
+    with os_errors(directory, "read"):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _edit_alone(target: Path, path: Path, change: Callable[[str], str], *, hide: bool) -> None:
     with os_errors(path, "read"):
         try:
             content = target.read_bytes()
@@ -62,9 +84,7 @@ def _edit(path: Path, change: Callable[[str], str], *, hide: bool = False) -> No
         mode &= 0o700
     if changed == content:
         return
-    with os_errors(path, "write"):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with open_atomic(target, mode=mode) as file:
-            file.write(changed)
-            if mode != _DEFAULT_MODE:  # a new file's mode is for the umask to narrow
-                os.fchmod(file.fileno(), mode)
+    with os_errors(path, "write"), open_atomic(target, mode=mode) as file:
+        file.write(changed)
+        if mode != _DEFAULT_MODE:  # a new file's mode is for the umask to narrow
+            os.fchmod(file.fileno(), mode)

@@ -532,3 +532,18 @@ def test_from_python(project: Project, old: bytes) -> None:
     assert vstore.gc(directory=project.path, dry_run=True).dry_run and holds(project, old)
     result = vstore.gc(directory=project.path)
     assert [collected.objects for collected in result.removed] == [3] and not holds(project, old)
+
+
+def test_leftovers_beside_the_cache(project: Project) -> None:
+    """So does what they left beside settings, state and lists of imports."""
+    places = [project.path / ".vstore", project.path / ".git/vstore", project.path / ".git/vstore/imports"]
+    left = [place / ".vstore-tmp-0123456789abcdef" for place in places]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"12345")
+    project.ok("gc")
+    assert all(path.exists() for path in left)
+    for path in left:
+        os.utime(path, (0, 0))
+    assert project.ok("gc", "--json").json()["leftovers"] == 3
+    assert not any(path.exists() for path in left)

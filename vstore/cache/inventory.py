@@ -75,9 +75,9 @@ def take_inventory(cache: Cache) -> Inventory:
     found = Inventory()
     with os_errors(cache.path, "read"):
         for directory in (cache.path, cache.objects, cache.packs.directory, cache.path / USERS):
-            found.leftovers += _iter_leftovers(directory)
+            found.leftovers += iter_leftovers(directory)
         for name in ("partial", "damaged"):
-            found.leftovers += _iter_leftovers(cache.path / name, of_contents=True)
+            found.leftovers += iter_leftovers(cache.path / name, of_contents=True)
         for algorithm in _iter_directories(cache.objects):
             for first in _iter_directories(Path(algorithm.path)):
                 _take_objects(f"{algorithm.name}:{first.name}", first.path, found)
@@ -121,7 +121,8 @@ def read_table(descriptor: int, size_bytes: int) -> Table:
     return parse_table(os.pread(descriptor, footer.table_bytes, footer.table_offset), footer)
 
 
-def _iter_leftovers(directory: Path, *, of_contents: bool = False) -> Iterator[Leftover]:
+def iter_leftovers(directory: Path, *, of_contents: bool = False) -> Iterator[Leftover]:
+    """Yield what commands that died left in a directory, also parts ``of_contents``."""
     if not directory.is_dir():
         return
     with os.scandir(directory) as entries:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vstore.cache.compaction import PackUse, choose_packs, find_use, rewrite_packs
-from vstore.cache.inventory import Inventory, Leftover, LooseObject, take_inventory
+from vstore.cache.inventory import Inventory, Leftover, LooseObject, iter_leftovers, take_inventory
 from vstore.cache.users import User, forget
 from vstore.durable import file_system_time_ns, flush_directory, os_errors
 from vstore.errors import NeedsUnknownError, VstoreError
@@ -160,6 +160,8 @@ class _Collection:
             sharers = find_sharers(repo, self._forgotten.repositories)
             everybody = self._find_needs(sharers)
             inventory = take_inventory(repo.cache)
+            for directory in {repo.directory, repo.private, repo.shared, repo.shared / "imports"}:
+                inventory.leftovers += iter_leftovers(directory)
             with os_errors(repo.cache.path, "write to"):
                 oldest_ns = file_system_time_ns(repo.cache.path)[0] - YOUNG_NS
             unknown = self._keep(everybody)

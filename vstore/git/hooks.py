@@ -103,6 +103,9 @@ def install_hook(hook: Hook) -> str:
 def uninstall_hook(hook: Hook) -> None:
     """Leave a hook as it was before, byte for byte; what somebody added to it since stays."""
     content = _read(hook.path)
+    if hook.state == MISSING and os.path.lexists(hook.aside):  # who installed it died in between
+        with os_errors(hook.path, "write"):
+            os.rename(hook.aside, hook.path)
     if hook.state not in _HOW or content is None:
         return
     rest = _BLOCK.sub(b"", content, count=1)

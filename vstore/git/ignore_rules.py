@@ -35,10 +35,7 @@ def add_rule(directory: Path, name: str) -> bool:
     path = directory / ".gitignore"
     rule = os.fsencode(escape_pattern(name))
     content, mode = _read(path)
-    lines = [_stripped(line) for line in _LINE.findall(content)]
-    # An exception ("!data") undoes the rules above it: only the lines below the last one count.
-    exceptions = [number for number, line in enumerate(lines, 1) if line.startswith(b"!")]
-    if rule in lines[max(exceptions, default=0) :]:
+    if has_rule(content, name):
         return False
     newline = b"\r\n" if b"\r\n" in content else b"\n"
     if content and not content.endswith(b"\n"):
@@ -46,6 +43,20 @@ def add_rule(directory: Path, name: str) -> bool:
     else:
         _write(path, content + rule + newline, mode)
     return True
+
+
+def has_rule(content: bytes, name: str) -> bool:
+    """Tell whether the content of a .gitignore ignores ``name`` by the rule that ``add_rule`` adds."""
+    lines = [_stripped(line) for line in _LINE.findall(content)]
+    # An exception ("!data") undoes the rules above it: only the lines below the last one count.
+    exceptions = [number for number, line in enumerate(lines, 1) if line.startswith(b"!")]
+    return os.fsencode(escape_pattern(name)) in lines[max(exceptions, default=0) :]
+
+
+def read_rules(directory: Path) -> bytes:
+    """Return the content of the .gitignore in a directory; nothing where git finds none."""
+    path = directory / ".gitignore"
+    return b"" if path.is_symlink() else _read(path)[0]
 
 
 def remove_rule(directory: Path, name: str) -> bool:

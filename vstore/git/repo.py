@@ -160,6 +160,11 @@ class GitRepo:
         """
         return self._contents.iter_read([(oid, oid) for oid in oids])
 
+    def find_staged(self, path: RelPath) -> bytes | None:
+        """Return the content of a file as the next commit will hold it; None where it will hold none."""
+        found = (entry for entry in self._index.iter_below(path) if entry.path == path and entry.stage == 0)
+        return next((self.read(entry.oid) for entry in found), None)
+
     def iter_index_files(self, suffix: str, stage: int = 0) -> Iterator[tuple[RelPath, bytes]]:
         """Yield path and content of each file of the index that ends with ``suffix``, sorted by path.
 

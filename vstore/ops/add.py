@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from vstore.cache.writer import CacheWriter, open_writer
 from vstore.errors import NotDownloadedError, NotTrackedError, ObjectMissingError, PathNotFoundError, VstoreError
-from vstore.git.ignore_rules import add_rule
+from vstore.git.ignore_rules import add_rule, has_rule, read_rules
 from vstore.objects.digest import Digest, hash_bytes
 from vstore.objects.names import RelPath, find_portability_warnings
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
@@ -358,9 +358,16 @@ def publish_pointer(repo: Repo, root: RelPath, pointer: Pointer) -> list[RelPath
     write_pointer(repo.work_tree, root, pointer)
     directory, _, name = root.rpartition("/")
     staged = [root + POINTER_SUFFIX]
-    if repo.git is not None and not repo.git.is_ignored(root, directory=pointer.is_tree):
+    if repo.git is None:
+        return staged
+    if not repo.git.is_ignored(root, directory=pointer.is_tree):
         add_rule(repo.work_tree / directory, name)
-        staged.append(f"{directory}/.gitignore".lstrip("/"))
+    rules = f"{directory}/.gitignore".lstrip("/")
+    # Not only a rule that was added now: whoever added it may have died before it was staged.
+    if has_rule(read_rules(repo.work_tree / directory), name) and not has_rule(
+        repo.git.find_staged(rules) or b"", name
+    ):
+        staged.append(rules)
     return staged
 
 

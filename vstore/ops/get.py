@@ -15,7 +15,15 @@ from vstore.cache.cache import Cache
 from vstore.cache.link import probe_link_type
 from vstore.durable import TEMPORARY_PREFIX, os_errors
 from vstore.elsewhere import open_elsewhere, open_user_cache
-from vstore.errors import ConflictError, CorruptError, InvalidError, LockedError, ObjectMissingError, PartialError
+from vstore.errors import (
+    ConflictError,
+    CorruptError,
+    InvalidError,
+    LockedError,
+    ObjectMissingError,
+    PartialError,
+    VstoreError,
+)
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.tree import Entry
@@ -81,6 +89,7 @@ def get(
     ):
         name = source.relative(path).rpartition("/")[2] or name_of(source)
         out = _choose_out(to.start, to.out, name)
+        _discard_stale(out)
         if os.path.lexists(out):
             known = gather(source, path, cache, manner=Manner(download=False, stays=True))
             out = _check(to, out, name, known)
@@ -131,8 +140,7 @@ def _staging(out: Path) -> Iterator[Path]:
 
     Raises LockedError while another command writes the same.
     """
-    name = hashlib.sha256(os.fsencode(out.name)).hexdigest()[:16]
-    path = out.parent / f"{TEMPORARY_PREFIX}get-{name}"
+    path = _staging_path(out)
     with os_errors(out.parent, "create"):
         out.parent.mkdir(parents=True, exist_ok=True)
     with os_errors(path, "write to"):
@@ -144,6 +152,17 @@ def _staging(out: Path) -> Iterator[Path]:
         finally:
             shutil.rmtree(path, ignore_errors=True)
             os.close(descriptor)
+
+
+def _staging_path(out: Path) -> Path:
+    return out.parent / (TEMPORARY_PREFIX + hashlib.sha256(os.fsencode(out.name)).hexdigest()[:16])
+
+
+def _discard_stale(out: Path) -> None:
+    """Remove what a command that died left beside ``out``, also if this one is going to be refused.  Best effort."""
+    if _staging_path(out).exists():
+        with contextlib.suppress(VstoreError), _staging(out):
+            pass
 
 
 def _open_alone(path: Path) -> int:

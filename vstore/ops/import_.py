@@ -92,15 +92,16 @@ def import_(
     with repo.using_cache(), open_locked(place, wanted.rev, repo, start=repo.start) as source:
         name = source.relative(wanted.path).rpartition("/")[2] or name_of(source)
         path = _find_path(repo, out, name)
-        check_free(repo, path, force=how.force)
+        origin = {"repo": _recorded(repo, source, place), "path": source.relative(wanted.path), "rev": wanted.rev}
+        check_free(repo, path, origin, force=how.force)
         brought = _bring(repo, source, wanted.path, download=how.download and not dry_run)
         old = find_old(repo, path)
-        origin = {"repo": _recorded(repo, source, place), "path": brought.found.path, "rev": wanted.rev}
+        origin["path"] = brought.found.path
         pointer = labels.apply(_renew(brought.pointer, old, {**origin, "commit": source.rev, "copy": how.copy}))
         if not dry_run:
             brought.found.check_whole()
             with repo.writing():
-                check_free(repo, path, force=how.force)
+                check_free(repo, path, pointer, force=how.force)
                 stage(repo, publish_pointer(repo, path, pointer))
         result = ImportResult(
             path=path,

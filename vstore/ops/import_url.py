@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vstore.cache.writer import open_writer
 from vstore.errors import AddRefusedError, ConflictError, InvalidError, SourceChangedError
@@ -19,7 +19,7 @@ from vstore.ops.add import NEW, UPDATED, Labels, publish_pointer, stage, tree_po
 from vstore.ops.admission import check_admission
 from vstore.ops.checkout import CheckoutResult, checkout
 from vstore.ops.download import Arrived, download
-from vstore.ops.listings import save_listing
+from vstore.ops.listings import load_listing, save_listing
 from vstore.ops.origins import Survey, check_url, make_entry, name_of, open_source, survey
 from vstore.ops.streaming import Stream
 from vstore.ops.transfer import list_contents, refresh_listing
@@ -86,7 +86,7 @@ def import_url(
     url = check_url(repo, url)
     path = _find_path(repo, url, out)
     _check_apart(repo, url, path)
-    check_free(repo, path, force=way.force)
+    check_free(repo, path, {"url": url}, force=way.force)
     remote = repo.remote_name(way.remote or labels.remote) if way.kind == TO_REMOTE else None
     old = find_old(repo, path)
     change = NEW if old is None else UPDATED
@@ -94,11 +94,13 @@ def import_url(
         found = survey(repo, origin, url)
         pointer = labels.apply(make_pointer(found, url, old))
         if not dry_run and way.kind != AWAIT:
-            bringing = Bringing(repo, path, origin, found)
-            pointer = bringing.stream(pointer, remote) if remote is not None else bringing.download(pointer)
+            if remote is not None:
+                pointer = Bringing(repo, path, origin, found).stream(pointer, remote)
+            else:
+                pointer = Bringing(repo, path, origin, found, load_listing(repo, found.lock)).download(pointer)
         if not dry_run:
             with repo.writing():
-                check_free(repo, path, force=way.force)
+                check_free(repo, path, pointer, force=way.force)
                 stage(repo, publish_pointer(repo, path, pointer))
     placed = None
     if not dry_run and way.kind == DOWNLOAD:
@@ -137,17 +139,30 @@ def _check_apart(repo: Repo, url: str, path: RelPath) -> None:
         raise InvalidError(f"{path}, to which {url} is to be imported, is a part of it", url=url)
 
 
-def check_free(repo: Repo, path: RelPath, *, force: bool) -> None:
-    """Raise ConflictError if something is at a path, AddRefusedError if nothing may be."""
+def check_free(repo: Repo, path: RelPath, pointer: Pointer | Mapping[str, Any], *, force: bool) -> None:
+    """Raise ConflictError if something is at a path, AddRefusedError if nothing may be.
+
+    ``pointer`` is what shall be there, or what it will say of its source: an import that was stopped when there was a
+    pointer, and not yet the files, may go on.
+    """
     owner = find_owner(repo.work_tree, path)
     if owner is not None and owner.path != path:
         raise AddRefusedError(f"{path} is in {owner.path}, which is tracked as a whole", path=path, reason="inside")
-    if not force:
-        if owner is not None:
+    if not force and owner is not None:
+        if not _is_stopped(repo, path, pointer):
             raise ConflictError(f"{path} is tracked already", path=path, tracked=True)
-        if os.path.lexists(repo.work_tree / path):
-            raise ConflictError(f"{path} is there already", path=path, tracked=False)
+    elif not force and os.path.lexists(repo.work_tree / path):
+        raise ConflictError(f"{path} is there already", path=path, tracked=False)
     check_admission(repo, path, force=force)
+
+
+def _is_stopped(repo: Repo, path: RelPath, pointer: Pointer | Mapping[str, Any]) -> bool:
+    if repo.state.find_placed(path) is not None:
+        return False
+    found = load_awaited(repo.work_tree, path)
+    if isinstance(pointer, Pointer):
+        return found == pointer
+    return all(found.source.get(key) == value for key, value in pointer.items())
 
 
 def find_old(repo: Repo, path: RelPath) -> Pointer | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from vstore.durable import os_errors, write_atomic
+from vstore.durable import TEMPORARY_PREFIX, os_errors, write_atomic
 from vstore.git import GitRepo
 from vstore.git.drivers import (
     SETTINGS,
@@ -95,6 +96,7 @@ class _Installation:
             self._change_drivers()
             with os_errors(self.launcher, "delete"):
                 self.launcher.unlink(missing_ok=True)
+            self._remove_leftovers()
             return
         script = launcher(sys.executable, Path(__file__).parent.parent / "__main__.py")
         with os_errors(self.launcher, "write"):
@@ -103,6 +105,17 @@ class _Installation:
         self._change_drivers()
         for hook in self._hooks:
             install_hook(hook)
+        self._remove_leftovers()
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a command that died left: whoever else writes to these places waits for us."""
+        for directory in {attributes_path(self._git).parent, *(hook.path.parent for hook in self._hooks)}:
+            for path in directory.glob(TEMPORARY_PREFIX + "*"):
+                with os_errors(path, "delete"):
+                    path.unlink(missing_ok=True)
+        for directory in {hook.aside.parent for hook in self._hooks}:
+            with contextlib.suppress(OSError):  # there is none, or it is not empty
+                directory.rmdir()
 
     def _change_drivers(self) -> None:
         change_settings(self._git, self._settings)

@@ -98,20 +98,22 @@ def add_remote(
     """Name a place; ``default`` makes it the one that is meant when none is named.
 
     The relative path of a directory is kept, so that clones find it likewise.  A URL with a password stays local.
+    Again it only ends what was stopped.
     Raises InvalidError for odd names and for places that data cannot be pushed to, ConflictError if the name is taken.
     """
     if not _NAME.fullmatch(name):
         raise InvalidError(f"{name!r} is no name for a remote: letters, digits, - and _ are", name=name)
-    if name in repo.config.remotes:
-        raise ConflictError(f"there is a remote named {name} already", name=name)
     if not url:
         raise InvalidError("an empty URL names no place", url=url)
     if "://" not in url and not os.path.isabs(url) and not url.startswith("~"):
         url = os.path.relpath(os.path.normpath(repo.start / url), repo.work_tree)
+    known = {setting.value for setting in repo.config.entries() if setting.name == f"remote.{name}.url"}
+    if known - {url}:
+        raise ConflictError(f"there is a remote named {name} already", name=name)
     _check_place(repo, url, {})
-    _set(repo, environ, f"remote.{name}.url", url, layer)
     if default:
         set_default(repo, environ, name, layer=layer)
+    _set(repo, environ, f"remote.{name}.url", url, layer)
 
 
 def set_remote(
@@ -147,20 +149,15 @@ def rename_remote(repo: Repo, environ: Mapping[str, str], old: str, new: str) ->
     if new in repo.config.remotes:
         raise ConflictError(f"there is a remote named {new} already", name=new)
     with repo.writing():
-        found = False
-        for layer in _LAYERS:
-            try:
-                rename_section(find_file(repo.start, environ, layer), f"remote.{old}", f"remote.{new}")
-                found = True
-            except SettingNotFoundError:
-                continue
-        if not found:
-            raise _set_elsewhere(old)
-        if repo.config.default_remote == old:
-            set_value(find_file(repo.start, environ, _layer_of_default(repo)), "core.remote", new)
+        layers = _layers_of(repo, environ, old)
+        # The name itself comes last: until then the same command can be run again.
         for artifact, pointer in _routed(repo, old):
             write_pointer(repo.work_tree, artifact.path, dataclasses.replace(pointer, remote=new))
             stage(repo, [artifact.path + POINTER_SUFFIX])
+        if repo.config.default_remote == old:
+            set_value(find_file(repo.start, environ, _layer_of_default(repo)), "core.remote", new)
+        for path in layers:
+            rename_section(path, f"remote.{old}", f"remote.{new}")
         stage_config(repo.start, environ)
 
 
@@ -170,17 +167,11 @@ def remove_remote(repo: Repo, environ: Mapping[str, str], name: str) -> None:
     routed = [artifact.path for artifact, _ in _routed(repo, name)]
     if routed:
         raise ConflictError(f"the data of {routed[0]} belongs to the remote {name}", paths=routed)
-    found = False
-    for layer in _LAYERS:
-        try:
-            remove_section(find_file(repo.start, environ, layer), f"remote.{name}")
-            found = True
-        except SettingNotFoundError:
-            continue
-    if not found:
-        raise _set_elsewhere(name)
+    layers = _layers_of(repo, environ, name)
     if repo.config.default_remote == name:
         unset_value(find_file(repo.start, environ, _layer_of_default(repo)), "core.remote")
+    for path in layers:
+        remove_section(path, f"remote.{name}")
     stage_config(repo.start, environ)
 
 
@@ -258,7 +249,15 @@ def _layer_of_default(repo: Repo) -> Layer:
     return layer if layer in _LAYERS else Layer.PROJECT
 
 
-def _set_elsewhere(name: str) -> SettingNotFoundError:
-    return SettingNotFoundError(
-        f"the remote {name} is not set in this repository's own files", setting=f"remote.{name}"
-    )
+def _layers_of(repo: Repo, environ: Mapping[str, str], name: str) -> list[Path]:
+    """Return the files of this repository that say something of a remote, the one with its URL last.
+
+    Raises SettingNotFoundError if none does.
+    """
+    prefix, url = f"remote.{name}.", f"remote.{name}.url"
+    names = {layer: {setting.name for setting in repo.config.entries(layer)} for layer in _LAYERS}
+    found = [layer for layer in _LAYERS if any(each.startswith(prefix) for each in names[layer])]
+    if not found:
+        fact = f"the remote {name} is not set in this repository's own files"
+        raise SettingNotFoundError(fact, setting=f"remote.{name}")
+    return [find_file(repo.start, environ, layer) for layer in sorted(found, key=lambda layer: url in names[layer])]

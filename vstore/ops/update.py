@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vstore.errors import ConflictError, InvalidError, NotDownloadedError, NotTrackedError, UnsavedError, VstoreError
+from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
-from vstore.objects.pointer import Pointer
+from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.objects.tree import diff_trees
 from vstore.ops.add import publish_pointer, stage
 from vstore.ops.checkout import checkout
@@ -122,6 +123,10 @@ def _check_untouched(repo: Repo, path: RelPath, pointer: Pointer) -> None:
     # Of what is here only in part, the checkout looks at each file.
     if (placed is not None and (snapshot.kind, snapshot.digest) == placed) or find_selection(repo, path):
         return
+    if placed not in (None, (pointer.kind, pointer.digest)):
+        # Perhaps by an update that was stopped: what is written next tells, and ends it.
+        checkout(repo, _find_placed(repo, path))
+        return
     raise UnsavedError(f"{path} was changed since it was imported", paths=[path], update=True)
 
 
@@ -142,7 +147,13 @@ def _update_url(repo: Repo, path: RelPath, pointer: Pointer, way: Way, *, dry_ru
             len(found.items),
         )
         if lock and found.lock == lock and not pointer.is_awaited:
-            return dataclasses.replace(outline, change=UP_TO_DATE, size_bytes=pointer.size_bytes)
+            outline = dataclasses.replace(outline, change=UP_TO_DATE, size_bytes=pointer.size_bytes)
+            if dry_run:
+                return outline
+            placed = _stage_again(repo, path, pointer)
+            if way.kind == TO_REMOTE or placed in (None, (pointer.kind, pointer.digest)):
+                return outline
+            return dataclasses.replace(outline, checkout=checkout(repo, _find_placed(repo, path), force=way.force))
         if dry_run:
             items = {name: each.item for name, each in known.items()}
             changes = _compare_items(items, found) if items or not found.is_tree else []
@@ -158,7 +169,7 @@ def _update_url(repo: Repo, path: RelPath, pointer: Pointer, way: Way, *, dry_ru
                 raise ConflictError(f"the pointer of {path} was changed meanwhile", path=path)
             stage(repo, publish_pointer(repo, path, done))
     is_same = done.digest == pointer.digest
-    placed = checkout(repo, _find_placed(repo, path), force=way.force) if way.kind != TO_REMOTE else None
+    written = checkout(repo, _find_placed(repo, path), force=way.force) if way.kind != TO_REMOTE else None
     return dataclasses.replace(
         outline,
         change=SAME_DATA if is_same else UPDATED,
@@ -166,7 +177,7 @@ def _update_url(repo: Repo, path: RelPath, pointer: Pointer, way: Way, *, dry_ru
         size_bytes=done.size_bytes,
         files=done.files,
         changes=[] if is_same else _compare(repo, pointer, done),
-        checkout=placed,
+        checkout=written,
     )
 
 
@@ -177,7 +188,11 @@ def _update_from_repository(
     is_placed = bool(repo.state.find_placed(path) or find_selection(repo, path)) or _is_there(repo, path)
     with repo.using_cache():
         done, _ = refresh(repo, pointer, rev=rev, download=is_placed and not dry_run)
-        if done != pointer and not dry_run:
+        if dry_run:
+            pass
+        elif done == pointer:
+            _stage_again(repo, path, pointer)
+        else:
             with repo.writing():
                 if load_awaited(repo.work_tree, path) != pointer:
                     raise ConflictError(f"the pointer of {path} was changed meanwhile", path=path)
@@ -197,6 +212,18 @@ def _update_from_repository(
         changes=[] if is_same else _compare(repo, pointer, done),
         checkout=placed,
     )
+
+
+def _stage_again(repo: Repo, path: RelPath, pointer: Pointer) -> tuple[str, Digest] | None:
+    """Return what was last written of an import.
+
+    If that is not what the pointer says, an update was stopped in between, and the pointer may not be staged yet.
+    """
+    placed = repo.state.find_placed(path)
+    if placed != (pointer.kind, pointer.digest):
+        with repo.writing():
+            stage(repo, [path + POINTER_SUFFIX])
+    return placed
 
 
 def _is_there(repo: Repo, path: RelPath) -> bool:

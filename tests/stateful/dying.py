@@ -2,43 +2,56 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
 from collections.abc import Callable
 
 DEAD = 77
-_CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod"}
+_GROWING = {"os.mkdir", "os.link", "os.symlink"}
+_CHANGES = _GROWING | {"os.rename", "os.remove", "os.rmdir", "os.truncate", "os.chmod"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+DIE, INTERRUPT, FULL = "die", "interrupt", "full"
 
 
-def run_dying(command: Callable[[], int], before: int, *, interrupt: bool = False) -> int:
+def run_dying(command: Callable[[], int], before: int, how: str = DIE) -> int:
     """Run a command in a child that dies before its change number ``before``; returns its exit code, or DEAD.
 
     Changes are counted where Python is about to make them; what another process does for it counts as one.
-    ``interrupt``: it does not die, but somebody presses Ctrl-C.
+    INTERRUPT: it does not die, but somebody presses Ctrl-C.  FULL: from then on the disk has no room for new files.
     """
     child = os.fork()
     if child == 0:
         code = 99
         try:
-            sys.addaudithook(_Executioner(before, interrupt))
+            sys.addaudithook(Executioner(before, how))
             code = command()
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-class _Executioner:
-    def __init__(self, before: int, interrupt: bool) -> None:
+class Executioner:
+    """An audit hook that counts changes."""
+
+    def __init__(self, before: int, how: str = DIE) -> None:
         self._left = before
-        self._interrupt = interrupt
+        self._how = how
 
     def __call__(self, event: str, args: tuple[object, ...]) -> None:
         is_write = event == "open" and isinstance(args[2], int) and bool(args[2] & _WRITING)
         if event in _CHANGES or event == "subprocess.Popen" or event == "sqlite3.connect" or is_write:
             self._left -= 1
-            if self._left < 0 and not self._interrupt:
+            if self._left >= 0:
+                return
+            if self._how == DIE:
                 os._exit(DEAD)
-            elif self._left == -1:
+            elif self._how == FULL and (event in _GROWING or (is_write and not _exists(args[0]))):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            elif self._how == INTERRUPT and self._left == -1:
                 os.kill(os.getpid(), signal.SIGINT)
+
+
+def _exists(path: object) -> bool:
+    return isinstance(path, int) or (isinstance(path, str | bytes | os.PathLike) and os.path.lexists(path))

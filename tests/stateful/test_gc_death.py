@@ -14,7 +14,7 @@ import pytest
 from tests.collecting import add_version, age, cache_of, forget_reflogs, holds
 from tests.command import run_vstore_process, start_vstore
 from tests.project import Project
-from tests.stateful.dying import DEAD, run_dying
+from tests.stateful.dying import DEAD, INTERRUPT, run_dying
 from tests.stateful.test_death import as_before
 from vstore.cache.compaction import MANY_SMALL_PACKS
 from vstore.repo import open_repo
@@ -72,7 +72,7 @@ def test_interrupt(wasteful: tuple[Project, list[bytes], list[bytes]]) -> None:
     codes = set()
     for number in range(0, 40, 8):
         with as_before(project):
-            codes.add(run_dying(lambda: project.run("gc").exit_code, number, interrupt=True))
+            codes.add(run_dying(lambda: project.run("gc").exit_code, number, INTERRUPT))
             assert all(holds(project, pointer) for pointer in needed)
             project.ok("gc")
             assert all(holds(project, pointer) for pointer in needed)

@@ -108,7 +108,7 @@ def test_merge(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "hook/sitecustomize.py").write_text(_DYING)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     path = f"{tmp_path / 'hook'}{os.pathsep}{os.environ['PYTHONPATH']}"
-    for number in itertools.count(step=2):
+    for number in itertools.count(step=4):
         with as_before(project), monkeypatch.context() as patched:
             patched.setenv("PYTHONPATH", path)
             patched.setenv("DIES_BEFORE", str(number))

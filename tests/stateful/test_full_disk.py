@@ -17,7 +17,7 @@ from tests.stateful.test_death_of_imports import FIRST, SECOND, is_complete, our
 __all__ = ["ours", "theirs"]
 
 _NO_SPACE, _PARTIAL = 1, 3
-_STEP, _LAST = 6, 60
+_STEP, _LAST = 9, 60
 
 
 def prepare(verb: str, ours: Project, theirs: Project, tmp_path: Path) -> list[str]:

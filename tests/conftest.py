@@ -21,8 +21,6 @@ _GIT_CONFIG = """\
     email = ada@example.org
 [init]
     defaultBranch = main
-[core]
-    fsync = none
 [commit]
     gpgSign = false
 [protocol "file"]
@@ -72,16 +70,6 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     for level in (ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL):
         pygit2.settings.search_path[level] = str(home)
     return home
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_flushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this process not wait for the disk, half of the time of all tests: none of them cuts the power.
-
-    Those of flushing put their spies in this place; processes of their own flush.
-    """
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    monkeypatch.setattr("vstore.durable._can_syncfs", lambda: False)
 
 
 @pytest.fixture

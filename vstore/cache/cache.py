@@ -126,6 +126,12 @@ class Cache:
             return {digest for digest in wanted if not os.path.isfile(object_path(self.objects, digest))}
         return wanted.difference(digest for digest, _ in self.iter_loose())
 
+    def renew(self, digest: Digest) -> None:
+        """Let a content count as young, so that no collector takes it away before a pointer names it."""
+        for path in (self.loose_path(digest), *(pack.path for pack, _ in self.packs.iter_all(digest))):
+            with contextlib.suppress(OSError):  # it is not there, or another user's
+                os.utime(path)
+
     # reading
 
     def find_record(self, digest: Digest) -> tuple[Location, Buffer] | None:

@@ -125,10 +125,15 @@ def _merge_contents(
 
 def _save(repo: Repo, merged: TreeMerge, algorithm: str) -> Sides[Contents]:
     with open_writer(repo.cache, repo.warn_of_damage) as writer:
-        if not merged.conflicts:
+        if merged.conflicts:
+            saved = Sides(*(save_tree(writer, tree, algorithm) for tree in merged.trees))
+        else:
             contents = save_tree(writer, merged.trees.ours, algorithm)
-            return Sides(contents, contents, contents)
-        return Sides(*(save_tree(writer, tree, algorithm) for tree in merged.trees))
+            saved = Sides(contents, contents, contents)
+    for contents in set(saved):
+        # It may be there since an earlier attempt at this merge; git writes the pointer when we are gone.
+        repo.cache.renew(contents.digest)
+    return saved
 
 
 def save_tree(writer: CacheWriter, tree: Tree, algorithm: str) -> Contents:

@@ -78,9 +78,16 @@ def identify(work_tree: Path, home: Path, shared: Path | None, *, id_file: Path,
 
 
 def is_there(user: User, *, id_file: Path) -> bool:
-    """Tell whether what a user calls its home still is the same directory.  Raises OSError."""
+    """Tell whether what a user calls its home still is the same directory.  Raises OSError.
+
+    Its id tells; the number of the directory only where the id is lost: at the same path of another machine, or of
+    another container, another directory may have that number.
+    """
     try:
-        return os.stat(user.home).st_ino == user.inode or id_file.read_text("ascii") == user.id
+        inode = os.stat(user.home).st_ino
+        with contextlib.suppress(FileNotFoundError):
+            return id_file.read_text("ascii") == user.id
+        return inode == user.inode
     except (FileNotFoundError, NotADirectoryError):
         return False
 

@@ -314,3 +314,17 @@ def test_hooks_in_a_submodule(two_branches: Project) -> None:
     assert inner.read("data/a.txt") == b"other\n"
     git("submodule", "update", "--quiet", cwd=outer)
     assert inner.read("data/a.txt") == b"a\n"
+
+
+def test_data_is_not_committed(two_branches: Project) -> None:
+    """A pointer that was moved without its ignore rule does not bring its data into git."""
+    two_branches.git("mv", "model.bin.vstore", "better.bin.vstore")
+    two_branches.ok("checkout")
+    two_branches.git("add", "--all")
+    outcome = run_git(two_branches, "commit", "-m", "move")
+    assert outcome.returncode and "better.bin" in outcome.stderr and "git rm -r --cached" in outcome.stderr
+    two_branches.git("rm", "--cached", "--quiet", "better.bin")
+    two_branches.ok("add", "-u")
+    two_branches.git("add", "--all")
+    two_branches.git("commit", "-m", "move")
+    assert "better.bin" not in two_branches.git("ls-files").split()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vstore.errors import (
+    AddRefusedError,
     GitFailedError,
     ObjectMissingError,
     PointerInvalidError,
@@ -47,7 +48,8 @@ class HookResult:
 def run_hook(repo: Repo, name: str, arguments: Sequence[str] = (), updates: str = "") -> HookResult:
     """Do what is to be done in one of git's hooks, given its arguments and what git tells it on standard input.
 
-    Raises what a checkout or a push raises, and PointerInvalidError for a conflict that would be committed.
+    Raises what a checkout or a push raises, PointerInvalidError for a conflict and AddRefusedError for data that would
+    be committed.
     """
     git = repo.git
     if git is None:
@@ -96,7 +98,11 @@ def _restore(repo: Repo) -> HookResult:
 
 def _pre_commit(repo: Repo, git: GitRepo) -> HookResult:
     for path, data in git.iter_index_files(POINTER_SUFFIX):
-        pointer = parse_artifact(path, data).pointer
+        artifact, pointer = parse_artifact(path, data)
+        if isinstance(pointer, Pointer) and git.has_tracked(artifact):
+            # As after `git mv` of a pointer, where no ignore rule came along, and `git add --all`.
+            fact = f"git is about to commit the data of {artifact}, for which {path} stands"
+            raise AddRefusedError(fact, reason="git-tracked", path=artifact)
         if isinstance(pointer, PointerInvalidError) and pointer.fields.get("conflict"):
             head = git.head()
             if head is None or git.find_file(head, path) != data:

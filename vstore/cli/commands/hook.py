@@ -38,7 +38,8 @@ def command(session: Session, name: str, arguments: tuple[str, ...]) -> int:
         return 0  # this version of the project is from before vstore
     except Exception as failed:
         session.reporter.end()
-        if name.startswith("pre-") and (name == "pre-push" or isinstance(failed, errors.PointerInvalidError)):
+        stops = (errors.PointerInvalidError, errors.AddRefusedError)
+        if name == "pre-push" or (name == "pre-commit" and isinstance(failed, stops)):
             raise
         failure.report(failed, sys.stderr, as_json=False, verbose=session.verbose, verb=f"hook {name}")
     return 0

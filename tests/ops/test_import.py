@@ -337,7 +337,7 @@ def test_update_that_cannot_be(theirs: Project, ours: Project) -> None:
     """What cannot be updated is told with what can: another revision of theirs, and the import as a whole."""
     ours.ok("import", "../repo", "data")
     outcome = ours.run("update", "data", "--rev", "nope")
-    assert f"{theirs.path} has no commit 'nope'" in outcome.stderr and f"git ls-remote {theirs.path}" in outcome.stderr
+    assert f"{theirs.path} has no commit 'nope'" in outcome.stderr and f"git -C {theirs.path}" in outcome.stderr
     outcome = ours.run("update", "data/a.txt")
     assert "a part of data, an import" in outcome.stderr and "`vstore update data`" in outcome.stderr
     ours.write("own/a.txt")

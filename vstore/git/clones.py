@@ -220,7 +220,8 @@ class _Place:
     def _create(self, object_format: str) -> None:
         staged = self.path.parent / temporary_name()
         try:
-            start = ["-c", "init.defaultRefFormat=files", "init", "--quiet", "--template="]
+            settings = ["-c", "init.defaultRefFormat=files", "-c", "core.hooksPath=/dev/null"]
+            start = [*settings, "init", "--quiet", "--template="]
             run_git(self.path.parent, *start, f"--object-format={object_format}", "-b", "nothing", str(staged))
             os.chmod(staged, 0o700)  # the URL may hold a secret
             with open(staged / ".git/config", "a", errors="surrogateescape") as file:

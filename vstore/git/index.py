@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +25,12 @@ from vstore.git.store import Store
 
 _LISTED = re.compile(rb"([0-7]+) ([0-9a-f]+) ([0-3])\t([^\0]+)\0")
 _LOCK_POLL_S = 0.05
+_WITHOUT_LFS = tuple(
+    word
+    for setting in ("filter.lfs.process=", "filter.lfs.clean=", "filter.lfs.required=false")
+    for word in ("-c", setting)
+)
+"""For repositories whose attributes ask for git-lfs where it is not installed."""
 
 
 class IndexEntry(NamedTuple):
@@ -60,14 +67,25 @@ class Index:
         All or nothing, in one write; other entries stay.  Waits up to ``wait_s`` seconds for git's own lock, calling
         ``on_wait`` once if so, then raises LockedError; raises GitFailedError where git refuses, or is not installed.
         """
+        self._update(("--add", "--remove"), paths, wait_s, on_wait)
+
+    def remove(self, paths: Sequence[RelPath], wait_s: float) -> None:
+        """Take each path out of the index; the files stay.  Otherwise as ``stage``."""
+        self._update(("--force-remove",), paths, wait_s, lambda: None)
+
+    def _update(
+        self, options: Sequence[str], paths: Sequence[RelPath], wait_s: float, on_wait: Callable[[], None]
+    ) -> None:
         if not paths:
             return
         names = b"".join(os.fsencode(path) + b"\0" for path in paths)
+        # Whoever writes an index compares files that may have changed just after the last time: a filter may run.
+        settings = () if shutil.which("git-lfs") else _WITHOUT_LFS
         deadline = time.monotonic() + wait_s
         announced = False
         while True:
             try:
-                run_git(self._work_tree, "update-index", "--add", "--remove", "-z", "--stdin", stdin=names)
+                run_git(self._work_tree, *settings, "update-index", *options, "-z", "--stdin", stdin=names)
                 return
             except GitFailedError as error:
                 if "index.lock': File exists" not in error.message:

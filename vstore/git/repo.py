@@ -92,6 +92,10 @@ class GitRepo:
         """
         self._index.stage(paths, wait_s, on_wait)
 
+    def unstage(self, paths: Sequence[RelPath], wait_s: float) -> None:
+        """Take each path out of the index; the files stay.  Otherwise as ``stage``."""
+        self._index.remove(paths, wait_s)
+
     # History.
 
     def resolve(self, revision: str) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vstore.durable import flush_directory, os_errors
-from vstore.git.program import run_git
 from vstore.ops.add import stage
 from vstore.ops.migrate.dvc_contents import Lister, find_places, find_remotes
 from vstore.ops.migrate.dvc_history import DvcHistory
@@ -127,10 +125,9 @@ class _Migration:
         if not self._mover.how.remove:
             result.superseded.extend(done)
             return
-        if repo.config.autostage and done:
+        if repo.git is not None and repo.config.autostage:
             # They leave the index first: as long as one is in the work tree, the same call finds it again.
-            names = b"".join(os.fsencode(path) + b"\0" for path in done)
-            run_git(repo.work_tree, "update-index", "--force-remove", "-z", "--stdin", stdin=names)
+            repo.git.unstage(done, repo.config.lock_wait_s)
         for path in done:
             file = repo.work_tree / path
             with os_errors(file, "delete"):

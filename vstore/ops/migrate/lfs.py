@@ -148,7 +148,6 @@ class _Migration:
 
     def _leave_git(self, leaving: Sequence[RelPath], staged: list[RelPath]) -> None:
         """Take files out of the index, and put in their pointers instead; the files of the work tree stay."""
-        work_tree = self._repo.work_tree
         gone = set(leaving)
         is_last = all(file.path in gone for file in self._files)
         if is_last:
@@ -156,8 +155,7 @@ class _Migration:
         else:
             staged += self._except_ours(staged)
         self._git.stage(list(dict.fromkeys(staged)), self._repo.config.lock_wait_s)
-        names = b"".join(os.fsencode(path) + b"\0" for path in leaving)
-        run_git(work_tree, "update-index", "--force-remove", "-z", "--stdin", stdin=names)
+        self._git.unstage(leaving, self._repo.config.lock_wait_s)
 
     def _clean_attributes(self) -> list[RelPath]:
         """Take out of all ``.gitattributes`` what hands files to git-lfs; returns those that changed."""

@@ -16,7 +16,11 @@ _CHECKSUM = "[0-9a-f]{32}"
 
 
 class CommittedRoot(NamedTuple):
-    """A root as a commit holds it: ``size_bytes`` is all it needs, ``pins`` are the packs that hold all of that."""
+    """A root as a commit holds it: ``size_bytes`` is all it needs, ``pins`` are the packs that hold all of that.
+
+    ``pushed_s`` is the store's own date of the commit that it was taken from (seconds since 1970), None where it was
+    pushed with this one.
+    """
 
     digest: Digest
     kind: str
@@ -24,6 +28,7 @@ class CommittedRoot(NamedTuple):
     size_bytes: int
     git_commit: str | None
     pins: tuple[PackRef, ...]
+    pushed_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class Commit:
                         "git_commit": root.git_commit,
                         "pins": sorted(numbers[pack.key] for pack in root.pins),
                     }
+                    | ({} if root.pushed_s is None else {"pushed": root.pushed_s})
                     for root in self.roots
                 ],
                 "supersedes": sorted(self.supersedes),
@@ -105,6 +111,7 @@ def _root(fields: Fields, packs: Sequence[PackRef]) -> CommittedRoot:
         size_bytes=fields.count("size"),
         git_commit=fields.optional_text("git_commit"),
         pins=tuple(packs[number] for number in fields.counts("pins", below=len(packs))),
+        pushed_s=fields.optional_count("pushed"),
     )
 
 
@@ -119,6 +126,19 @@ def intent_from_bytes(data: bytes, key: Key) -> frozenset[Key]:
     if not all(map(is_pack, packs)):
         raise CorruptError(f"{key} is damaged: it relies on what is no pack", key=key)
     return frozenset(packs)
+
+
+def tombstone_to_bytes(project: str, author: str, created: str) -> bytes:
+    """Return a tombstone: its content informs people, and dooms nothing less where it is lost."""
+    return seal({"project": project, "author": author, "created": created})
+
+
+def author_of_tombstone(data: bytes, key: Key) -> str:
+    """Return who wrote the tombstone at ``key``; empty where it does not tell."""
+    try:
+        return unseal(data, key).text("author")
+    except CorruptError:
+        return ""
 
 
 def format_to_bytes(writer: str) -> bytes:

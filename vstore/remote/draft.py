@@ -58,12 +58,19 @@ class Presence:
 class Draft:
     """What a push may rely upon.  It learns while the push goes on: packs turn out lost, others are uploaded."""
 
-    def __init__(self, site: Site, roots: Sequence[Root], reporter: Reporter) -> None:
+    def __init__(self, site: Site, roots: Sequence[Root], reporter: Reporter, *, revives: bool = False) -> None:
         self.site = site
         self.roots = {root.digest: root for root in roots}
         self._presence = Presence(site, self.roots, reporter)
         self.ledger = self._presence.ledger
         self.catalog = self._presence.catalog
+        if revives:
+            # What is in the trash may expire at any moment; like all else, it is looked for when it was announced.
+            known = self.catalog.packs.keys() | site.mirror.distrusted_packs()
+            for _, commit in self.ledger.iter_retired():
+                for pack in commit.packs().values():
+                    if pack.key not in known:
+                        self.catalog.allow(pack)
         self.unindexed: dict[Key, tuple[PackRef, Table]] = {}
         """Packs that no index object names yet: of this push, and of sessions of this machine that died."""
         self.blobs: dict[Digest, Key] = {}
@@ -218,12 +225,12 @@ class PushPlan:
         return len(self.present) == len(self.draft.roots)
 
 
-def plan_push(site: Site, roots: Sequence[Root], reporter: Reporter) -> PushPlan:
-    """Find out what a push of ``roots`` would do; changes nothing.
+def plan_push(site: Site, roots: Sequence[Root], reporter: Reporter, *, revives: bool = False) -> PushPlan:
+    """Find out what a push of ``roots`` would do; changes nothing.  With ``revives`` it relies upon the trash as well.
 
     Two requests where the remote holds everything.  Raises UnavailableError.
     """
-    draft = Draft(site, roots, reporter)
+    draft = Draft(site, roots, reporter, revives=revives)
     new = draft.new_contents()
     return PushPlan(
         roots=tuple(roots),

@@ -138,13 +138,9 @@ def index_from_bytes(data: Buffer, key: Key) -> Index:
     Its checksum is checked, its rows are believed only as far as they are used: a record proves itself.
     """
     view = memoryview(data)
+    pack_count, section_count = _parse_header(view, key)
     if len(view) < _HEADER.size + _CHECKSUM_BYTES:
         raise _corrupt(key, "it is too short")
-    magic, version, pack_count, section_count = _HEADER.unpack_from(view)
-    if magic != _MAGIC:
-        raise _corrupt(key, "it is no index")
-    if version != INDEX_VERSION:
-        raise NewerFormatError(f"{key} has format version {version}", key=key, version=version)
     body = view[:-_CHECKSUM_BYTES]
     if xxhash.xxh3_128_digest(body) != view[-_CHECKSUM_BYTES:]:
         raise _corrupt(key, "it fails its checksum")
@@ -152,10 +148,7 @@ def index_from_bytes(data: Buffer, key: Key) -> Index:
     sections_at = at + pack_count * _PACK.size + section_count * _DIRECTORY.size
     if sections_at > len(body):
         raise _corrupt(key, "it names more packs than it holds")
-    packs = [
-        PackRef(pack_key(session.hex(), number), size, checksum.hex())
-        for session, number, size, checksum in _PACK.iter_unpack(body[at : at + pack_count * _PACK.size])
-    ]
+    packs = _parse_packs(body[at : at + pack_count * _PACK.size])
     sections: list[IndexSection] = []
     directory = body[at + pack_count * _PACK.size : sections_at]
     at = sections_at
@@ -176,6 +169,42 @@ def index_from_bytes(data: Buffer, key: Key) -> Index:
     if at != len(body):
         raise _corrupt(key, "it is longer than it says")
     return Index(packs, sections)
+
+
+HEADER_BYTES = _HEADER.size
+"""The length of what tells how long the list of packs at the beginning of an index is."""
+
+
+def head_bytes(header: Buffer, key: Key) -> int:
+    """Return the length of header and packs by the header of an index.  Raises CorruptError, NewerFormatError."""
+    return HEADER_BYTES + _parse_header(memoryview(header), key)[0] * _PACK.size
+
+
+def packs_from_head(head: Buffer, key: Key) -> list[PackRef]:
+    """Return the packs that an index tells of by its first ``head_bytes``: the checksum of the whole is not seen."""
+    view = memoryview(head)
+    if len(view) != head_bytes(view, key):
+        raise _corrupt(key, "it names more packs than it holds")
+    return _parse_packs(view[HEADER_BYTES:])
+
+
+def _parse_header(view: memoryview, key: Key) -> tuple[int, int]:
+    """Return the numbers of packs and sections."""
+    if len(view) < HEADER_BYTES:
+        raise _corrupt(key, "it is too short")
+    magic, version, pack_count, section_count = _HEADER.unpack_from(view)
+    if magic != _MAGIC:
+        raise _corrupt(key, "it is no index")
+    if version != INDEX_VERSION:
+        raise NewerFormatError(f"{key} has format version {version}", key=key, version=version)
+    return pack_count, section_count
+
+
+def _parse_packs(view: memoryview) -> list[PackRef]:
+    return [
+        PackRef(pack_key(session.hex(), number), size, checksum.hex())
+        for session, number, size, checksum in _PACK.iter_unpack(view)
+    ]
 
 
 def split_tables(

@@ -28,6 +28,7 @@ _NUMBER = r"(?:0|[1-9][0-9]{0,8})"
 _PACK = re.compile(rf"packs/(?P<session>{_SESSION})-(?P<number>{_NUMBER})\.vpack")
 _INDEX = re.compile(rf"index/(?P<session>{_SESSION})-(?P<number>{_NUMBER})\.vidx")
 _COMMIT = re.compile(rf"(?:commits|trash)/(?P<project>{_PROJECT})/(?P<session>{_SESSION})\.json")
+_INTENT = re.compile(rf"intents/(?P<session>{_SESSION})\.json")
 _TOMBSTONE = re.compile(rf"doomed/(?P<pack>{_SESSION}-{_NUMBER})")
 _PROJECT_ID = re.compile(_PROJECT)
 
@@ -89,6 +90,11 @@ def commit_key(project: str, session: str) -> Key:
     return f"{commits_prefix(project)}{session}.json"
 
 
+def trash_key(commit: Key) -> Key:
+    """Return the key of a commit's copy in the trash."""
+    return f"{TRASH}{commit.removeprefix(COMMITS)}"
+
+
 def tombstone_key(pack: Key) -> Key:
     """Return the key of a pack's tombstone."""
     return f"{DOOMED}{pack.removeprefix(PACKS).removesuffix('.vpack')}"
@@ -104,6 +110,12 @@ def find_commit_name(key: Key) -> CommitName | None:
     """Return what the key of a commit or trash entry says, or None if it is neither."""
     match = _COMMIT.fullmatch(key)
     return CommitName(match["project"], match["session"]) if match else None
+
+
+def find_intent_session(key: Key) -> str | None:
+    """Return the session whose intent lies at a key, or None if the key is no intent's."""
+    match = _INTENT.fullmatch(key)
+    return match["session"] if match else None
 
 
 def find_session(key: Key) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +12,7 @@ from vstore import __version__
 from vstore.objects.digest import Digest
 from vstore.progress import SILENT, Reporter
 from vstore.remote.check import Lack, check_roots
+from vstore.remote.collect import Collected, CollectPlan, Doomed, collect, list_doomed
 from vstore.remote.commits import CommittedRoot
 from vstore.remote.content import Content, Incoming, Root, Sink, Source
 from vstore.remote.draft import PushPlan, find_missing_roots, plan_push
@@ -22,6 +24,7 @@ from vstore.remote.mending import distrust_for_repair, mend_documents
 from vstore.remote.probe import Probe, probe
 from vstore.remote.push import PushReport, push, push_incoming
 from vstore.remote.reader import Reader
+from vstore.remote.survey import Survey, open_survey
 from vstore.remote.transport import Key
 
 _WRITER = f"vstore {__version__}"
@@ -46,6 +49,10 @@ class Remote:
     def plan_push(self, roots: Sequence[Root], *, reporter: Reporter = SILENT) -> PushPlan:
         """Find out what a push would do; changes nothing.  Two requests where the remote holds everything."""
         return plan_push(self._site, roots, reporter)
+
+    def plan_revival(self, roots: Sequence[Root], *, reporter: Reporter = SILENT) -> PushPlan:
+        """Find out what a push would do that relies upon the packs of retired commits in the trash as well."""
+        return plan_push(self._site, roots, reporter, revives=True)
 
     def push(self, plan: PushPlan, source: Source, *, reporter: Reporter = SILENT) -> PushReport:
         """Carry out a plan, once; when it returns, the remote holds all of its roots.
@@ -143,6 +150,24 @@ class Remote:
         packs = distrust_for_repair(self._site, examined)
         yield
         self._site.mirror.trust(packs)
+
+    def survey(
+        self, *, forgotten: Collection[Key] = (), announced: bool = True, reporter: Reporter = SILENT
+    ) -> AbstractContextManager[Survey]:
+        """Look at everything that is there, of all projects, as strictly as a collection needs it.
+
+        Unless ``announced``, nothing is written.  Raises NeedsUnknownError naming what cannot be read and is not
+        ``forgotten``, CorruptError where the format is gone.
+        """
+        return open_survey(self._site, reporter, forgotten=forgotten, announced=announced)
+
+    def collect(self, survey: Survey, plan: CollectPlan, *, reporter: Reporter = SILENT) -> Collected:
+        """Carry out what ``plan_collection`` says of a survey."""
+        return collect(self._site, survey, plan, reporter)
+
+    def list_doomed(self, survey: Survey) -> list[Doomed]:
+        """Return the doomed packs, those doomed first first; a request for each."""
+        return list_doomed(self._site, survey)
 
     def probe(self) -> Probe:
         """Try to list, write, read and delete, and say how each went."""

@@ -1,0 +1,248 @@
+"""Collecting a remote in two phases: what nothing names is doomed, and deleted when that was long ago.
+
+docs/formats/remote.md says why that needs no locks.  In short: a doomed pack gains no users, what protects a pack
+is looked for in the order in which it moves, and names are never reused; so a plan may be carried out at any time
+after it was made, or in part, by any number of collectors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import NamedTuple, TypeVar
+
+from vstore.errors import CorruptError, KeyNotFoundError
+from vstore.objects.digest import Digest
+from vstore.parallel import map_ordered
+from vstore.progress import Reporter
+from vstore.remote.commits import CommittedRoot, author_of_tombstone, tombstone_to_bytes
+from vstore.remote.index import HEADER_BYTES, head_bytes, packs_from_head
+from vstore.remote.layout import INDEX, LISTING, find_session, is_index, tombstone_key
+from vstore.remote.ledger import Site
+from vstore.remote.listing import refresh_listing
+from vstore.remote.retire import join_roots, replace_commits
+from vstore.remote.survey import Held, Survey
+from vstore.remote.transport import Key, Listed
+
+DOOM_HOLD_S = 24 * 3600
+"""A doomed pack is deleted at the earliest so long after its tombstone was written."""
+_HEAD_BYTES = 64 * 1024
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+OWN, OTHERS, TRASH, INTENT = "own", "other-project", "trash", "intent"
+
+
+class Doomed(NamedTuple):
+    """A doomed pack: its length (0 if it is gone), how long it has been doomed at least, and by whom (empty: unknown).
+
+    ``is_named``: something names it, so it stays, though nothing relies upon it anew.
+    """
+
+    pack: Key
+    size_bytes: int
+    age_s: float
+    author: str
+    is_named: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CollectPlan:
+    """What a collection does to a remote.
+
+    ``named`` are the packs that stay because something names them, with the first of these that does: "own" commits,
+    those of an "other-project", the "trash", an "intent".  ``released`` are those of them that only the trash names
+    once the roots are retired.  ``doomed`` get a tombstone, ``waiting`` have one that is not old enough, ``deleted``
+    go (those that are gone already but for their tombstone have no length).
+    """
+
+    dead: frozenset[Digest]
+    retired: tuple[Held, ...]
+    """Commits to be retired."""
+    left: tuple[CommittedRoot, ...]
+    """What of them has to be committed anew."""
+    named: dict[Key, str]
+    released: tuple[Listed, ...]
+    doomed: tuple[Listed, ...]
+    waiting: tuple[Listed, ...]
+    deleted: tuple[Listed, ...]
+    expired: tuple[Key, ...]
+    """Intents and trash entries that protect nothing any more."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.retired or self.doomed or self.deleted or self.expired)
+
+
+class Collected(NamedTuple):
+    """What a collection wrote and deleted besides what was planned: a commit, and index objects."""
+
+    commit: Key | None
+    indexes: int
+
+
+def plan_collection(survey: Survey, dead: Collection[Digest]) -> CollectPlan:
+    """Return what is to be done where ``dead`` are the roots of our project that are given up; no requests.
+
+    A root stays in commits whose push has not ended.
+    """
+    own = survey.own_commits()
+    dead = frozenset(dead)
+    retired = [
+        held for held in own if survey.is_settled(held) and any(root.digest in dead for root in held.commit.roots)
+    ]
+    left = _find_left(survey, dead, retired)
+    named = _find_named(survey)
+    kept = {pack.key for root in left for pack in root.pins}
+    for held in survey.commits.values():
+        if held not in retired:
+            kept |= held.commit.packs().keys()
+    waiting: list[Listed] = []
+    deleted: list[Listed] = []
+    for key, tombstone in survey.doomed.items():
+        if key not in named:
+            pack = survey.packs.get(key, Listed(key, 0, math.inf))
+            (deleted if survey.age_s(tombstone) > DOOM_HOLD_S else waiting).append(pack)
+    return CollectPlan(
+        dead=dead,
+        retired=tuple(retired),
+        left=left,
+        named=named,
+        released=tuple(
+            survey.packs[key]
+            for key, word in named.items()
+            if word in (OWN, OTHERS) and key not in kept and key in survey.packs
+        ),
+        doomed=tuple(survey.packs[key] for key in survey.packs if key not in named and key not in survey.doomed),
+        waiting=tuple(waiting),
+        deleted=tuple(deleted),
+        expired=(
+            *(intent.listed.key for intent in survey.intents.values() if survey.is_expired(intent)),
+            *(held.listed.key for held in survey.trash.values() if survey.is_expired(held)),
+        ),
+    )
+
+
+def _find_left(survey: Survey, dead: frozenset[Digest], retired: Collection[Held]) -> tuple[CommittedRoot, ...]:
+    """Return the roots of retired commits that live on and that no other commit holds as well, pushed no earlier."""
+    going = {held.listed.key for held in retired}
+    entries = survey.list_roots()
+    stays: dict[Digest, float] = {}
+    for entry in entries:
+        if entry.held.listed.key not in going and survey.is_whole(entry.root):
+            digest = entry.root.digest
+            stays[digest] = max(entry.pushed_s, stays.get(digest, 0))
+    return join_roots(
+        survey,
+        (
+            entry
+            for entry in entries
+            if entry.held.listed.key in going
+            and entry.root.digest not in dead
+            and stays.get(entry.root.digest, -math.inf) < entry.pushed_s
+        ),
+    )
+
+
+def _find_named(survey: Survey) -> dict[Key, str]:
+    """Return every pack that is protected, by what protects it."""
+    named: dict[Key, str] = {}
+    for held in survey.commits.values():
+        word = OWN if held.commit.project == survey.project else OTHERS
+        for key in held.commit.packs():
+            if named.get(key) != OWN:
+                named[key] = word
+    for held in survey.trash.values():
+        if not survey.is_expired(held):
+            named |= dict.fromkeys(held.commit.packs().keys() - named.keys(), TRASH)
+    living = {session: intent for session, intent in survey.intents.items() if not survey.is_expired(intent)}
+    for intent in living.values():
+        named |= dict.fromkeys(intent.packs - named.keys(), INTENT)
+    for key in (*survey.packs, *survey.doomed):
+        if find_session(key) in living:
+            named.setdefault(key, INTENT)
+    return named
+
+
+def collect(site: Site, survey: Survey, plan: CollectPlan, reporter: Reporter) -> Collected:
+    """Carry out a plan; a death in between leaves less to do for the next time.  Raises UnavailableError."""
+    commit = None
+    reporter.begin("collecting", total=len(plan.retired) + len(plan.doomed) + len(plan.deleted), unit="objects")
+    try:
+        if plan.retired:
+            commit = replace_commits(site, plan.retired, plan.left)
+            reporter.advance(len(plan.retired))
+        if not plan.is_empty and site.transport.find_size(LISTING) is not None:
+            refresh_listing(site.transport)  # readers who believe it do not look for what goes now
+        for _ in _do_all(site, plan.expired, site.transport.delete):
+            pass
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        tombstone = tombstone_to_bytes(site.project, site.author, created)
+        for _ in _do_all(site, plan.doomed, lambda pack: site.transport.write(tombstone_key(pack.key), tombstone)):
+            reporter.advance()
+        for _ in _do_all(site, plan.deleted, lambda pack: _delete(site, pack.key)):
+            reporter.advance()
+        return Collected(commit, _delete_indexes(site, survey, plan) if plan.deleted else 0)
+    finally:
+        reporter.end()
+
+
+def _do_all(site: Site, items: Iterable[Item], act: Callable[[Item], Result]) -> Iterator[Result]:
+    return map_ordered(act, items, workers=site.jobs)
+
+
+def _delete(site: Site, pack: Key) -> None:
+    """Delete a pack, and only then its tombstone: who lists tombstones, then packs, sees that it goes."""
+    site.transport.delete(pack)
+    site.transport.delete(tombstone_key(pack))
+
+
+def _delete_indexes(site: Site, survey: Survey, plan: CollectPlan) -> int:
+    """Delete the index objects of which no pack is left; return their number."""
+    left = survey.packs.keys() - {pack.key for pack in plan.deleted}
+    # A young one may tell of packs that were not there when packs were listed.
+    old = [
+        listed for listed in site.transport.list(INDEX) if is_index(listed.key) and survey.age_s(listed) > DOOM_HOLD_S
+    ]
+    useless = [
+        listed.key
+        for listed, packs in _do_all(site, old, lambda listed: _read_packs(site, listed))
+        if packs.isdisjoint(left)
+    ]
+    return sum(1 for _ in _do_all(site, useless, site.transport.delete))
+
+
+def _read_packs(site: Site, listed: Listed) -> tuple[Listed, set[Key]]:
+    """Return the packs that an index object tells of; one that cannot tell is of no use."""
+    known = site.mirror.find_index(listed.key)
+    if known is not None:
+        return listed, {pack.key for pack in known.packs}
+    try:
+        read = min(listed.size_bytes, _HEAD_BYTES)
+        data = site.transport.read_range(listed.key, 0, read)
+        size_bytes = head_bytes(data[:HEADER_BYTES], listed.key)
+        if read < size_bytes <= listed.size_bytes:
+            data += site.transport.read_range(listed.key, read, size_bytes - read)
+        return listed, {pack.key for pack in packs_from_head(data[:size_bytes], listed.key)}
+    except (CorruptError, KeyNotFoundError):
+        return listed, set()
+
+
+def list_doomed(site: Site, survey: Survey) -> list[Doomed]:
+    """Return all doomed packs, those doomed first first; a request for each tombstone."""
+    named = _find_named(survey)
+
+    def read(item: tuple[Key, Listed]) -> Doomed:
+        key, tombstone = item
+        try:
+            author = author_of_tombstone(site.transport.read(tombstone.key), tombstone.key)
+        except KeyNotFoundError:
+            author = ""
+        pack = survey.packs.get(key)
+        return Doomed(key, pack.size_bytes if pack else 0, survey.age_s(tombstone), author, key in named)
+
+    return sorted(_do_all(site, survey.doomed.items(), read), key=lambda found: -found.age_s)

@@ -184,21 +184,20 @@ def collect(site: Site, survey: Survey, plan: CollectPlan, reporter: Reporter) -
         tombstone = tombstone_to_bytes(site.project, site.author, created)
         for _ in _do_all(site, plan.doomed, lambda pack: site.transport.write(tombstone_key(pack.key), tombstone)):
             reporter.advance()
-        for _ in _do_all(site, plan.deleted, lambda pack: _delete(site, pack.key)):
+        # A pack goes before its tombstone: who lists tombstones, then packs, sees that it goes.  Index objects go
+        # between: where we die before they are gone, the tombstones let the next collection look for them again.
+        for _ in _do_all(site, plan.deleted, lambda pack: site.transport.delete(pack.key)):
             reporter.advance()
-        return Collected(commit, _delete_indexes(site, survey, plan) if plan.deleted else 0)
+        indexes = _delete_indexes(site, survey, plan) if plan.deleted else 0
+        for _ in _do_all(site, plan.deleted, lambda pack: site.transport.delete(tombstone_key(pack.key))):
+            pass
+        return Collected(commit, indexes)
     finally:
         reporter.end()
 
 
 def _do_all(site: Site, items: Iterable[Item], act: Callable[[Item], Result]) -> Iterator[Result]:
     return map_ordered(act, items, workers=site.jobs)
-
-
-def _delete(site: Site, pack: Key) -> None:
-    """Delete a pack, and only then its tombstone: who lists tombstones, then packs, sees that it goes."""
-    site.transport.delete(pack)
-    site.transport.delete(tombstone_key(pack))
 
 
 def _delete_indexes(site: Site, survey: Survey, plan: CollectPlan) -> int:

@@ -103,15 +103,20 @@ def test_commit_of_several_roots(place: Place) -> None:
     assert not place.collect(roots[1]).retired, "it is done"
 
 
-def test_root_that_another_commit_holds(place: Place) -> None:
-    """A root is not committed anew where a commit that stays holds it as well."""
-    first, second = (place.ada.add({"a": noise(5000, seed)}, f"r{seed}") for seed in range(2))
+def test_two_collectors_who_give_up_different_roots(place: Place) -> None:
+    """What lives on is committed anew also where another commit holds it: somebody else may be retiring that one."""
+    first, second, third = (place.ada.add({"a": noise(5000, seed)}, f"r{seed}") for seed in range(3))
     place.ada.push(first, second)
     place.now_s += 1
-    third = place.ada.add({"a": noise(5000, 3)}, "r3")
-    place.ada.push(first, third)
-    plan = place.collect(second)
-    assert len(plan.retired) == 1 and not plan.left and place.holds(first, third)
+    place.ada.push(third, second)
+    bob = place.machine("bob").remote
+    with bob.survey() as survey:
+        plan = plan_collection(survey, [third.digest])
+        place.collect(first)
+        bob.collect(survey, plan)
+    place.now_s += 15 * DAY_S
+    place.collect()
+    assert place.holds(second)
 
 
 def test_push_under_way(place: Place) -> None:

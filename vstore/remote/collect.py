@@ -128,23 +128,14 @@ def plan_collection(survey: Survey, dead: Collection[Digest]) -> CollectPlan:
 
 
 def _find_left(survey: Survey, dead: frozenset[Digest], retired: Collection[Held]) -> tuple[CommittedRoot, ...]:
-    """Return the roots of retired commits that live on and that no other commit holds as well, pushed no earlier."""
+    """Return the roots of retired commits that live on.
+
+    Also those that another commit holds as well: somebody else, to whom other roots are dead, may retire that one now.
+    """
     going = {held.listed.key for held in retired}
-    entries = survey.list_roots()
-    stays: dict[Digest, float] = {}
-    for entry in entries:
-        if entry.held.listed.key not in going and survey.is_whole(entry.root):
-            digest = entry.root.digest
-            stays[digest] = max(entry.pushed_s, stays.get(digest, 0))
     return join_roots(
         survey,
-        (
-            entry
-            for entry in entries
-            if entry.held.listed.key in going
-            and entry.root.digest not in dead
-            and stays.get(entry.root.digest, -math.inf) < entry.pushed_s
-        ),
+        (entry for entry in survey.list_roots() if entry.held.listed.key in going and entry.root.digest not in dead),
     )
 
 

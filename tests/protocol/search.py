@@ -7,103 +7,41 @@ as that one and forgets what it was answered before: the fewer memories, the few
 
 A crash is a process that is never scheduled again: since every state counts, and not only those at the end, crashes
 are searched without being told.
+
+What was remarked and what the bucket holds are a *world*; how far a process is, is a *mind*.  Both are numbered, and a
+state is one whole number: the world, and behind it the minds, 14 bits each.  So a step is an addition, of what was
+worked out when a process of that mind first met that world; and worlds, which are few, are all that is judged.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-Bucket = frozenset[tuple[str, Any]]
-"""Keys and what lies there."""
-Phase = tuple[Any, ...]
-"""A generator function and its arguments."""
-Process = Generator["Request", Any, Phase | None]
+from tests.protocol.bucket import GONE, Bucket, Phase, Process, Request, answer, tell, time_in
 
-
-def then(function: Callable[..., Process], *arguments: Any) -> Phase:
-    """Say what a process does next, and all that it remembers."""
-    return (function, *arguments)
-
-
-class Request(NamedTuple):
-    """One step: a request to the bucket, or a remark about what the process knows (which takes no time)."""
-
-    verb: str
-    key: str = ""
-    content: Any = None
-
-
-def put(key: str, content: Any = None) -> Request:
-    """Write an object, whole, over what is there."""
-    return Request("put", key, content)
-
-
-def delete(key: str) -> Request:
-    """Delete an object, if it is there."""
-    return Request("delete", key)
-
-
-def list_keys(prefix: str, first: str = "", last: str = "~") -> Request:
-    """Ask for the keys that begin so; a page of them goes on from ``first`` and ends before ``last``."""
-    return Request("list", prefix, (prefix + first, prefix + last))
-
-
-def read(keys: tuple[str, ...]) -> Request:
-    """Ask for the contents at keys; the answer is None where any of them is gone."""
-    return Request("read", content=keys)
-
-
-def expire(prefix: str) -> Request:
-    """Let time pass: any object whose key begins so may be deleted, or none."""
-    return Request("expire", prefix)
-
-
-def remark(fact: str) -> Request:
-    """Note a fact for the invariant."""
-    return Request("remark", fact)
-
-
-def answer(bucket: Bucket, request: Request) -> Iterator[tuple[Bucket, Any]]:
-    """Yield each bucket that a request may leave, with the answer."""
-    verb, key, content = request
-    if verb == "put":
-        yield frozenset([*(item for item in bucket if item[0] != key), (key, content)]), None
-    elif verb == "delete":
-        yield frozenset(item for item in bucket if item[0] != key), None
-    elif verb == "list":
-        first, last = content
-        yield bucket, tuple(sorted(name for name, _ in bucket if name.startswith(key) and first <= name < last))
-    elif verb == "read":
-        found = dict(bucket)
-        yield bucket, tuple(found[name] for name in content) if all(name in found for name in content) else None
-    else:
-        assert verb == "expire"
-        yield bucket, None
-        for item in bucket:
-            if item[0].startswith(key):
-                yield bucket - {item}, None
-
-
-class State(NamedTuple):
-    """A moment: the bucket, how far each process is, and the facts noted so far."""
-
-    bucket: Bucket
-    processes: tuple[int, ...]
-    facts: frozenset[str]
+Facts = frozenset[tuple[str, str, int]]
+"""What was remarked: what happened, to which root, and when."""
+Judge = Callable[[Bucket, Facts], str | None]
+"""Says what is wrong in a world, or None."""
+Prefixes = tuple[str, ...]
+_MOST_STATES = 40_000_000
+_BITS = 14
+_MASK = (1 << _BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a search saw.  ``loss`` is the shortest way to a state that breaks the invariant, None if there is none."""
+    """What a search saw."""
 
     states: int
     facts: frozenset[str]
-    """Every fact that was noted in any order of requests."""
+    """All that was remarked in any order of requests."""
     smallest: int
     """The number of objects in the emptiest bucket."""
-    loss: list[str] | None
+    loss: tuple[str, ...] | None
+    """The shortest way to a world in which something is wrong, in words; None if there is none."""
 
 
 class _Minds:
@@ -112,9 +50,10 @@ class _Minds:
     def __init__(self) -> None:
         self._numbers: dict[tuple[Phase, tuple[Any, ...]], int] = {}
         self._following: dict[tuple[int, Any], int] = {}
-        self._histories: list[tuple[Phase, tuple[Any, ...]]] = []
-        self.requests: list[Request | None] = []
+        self._histories: list[tuple[Phase, tuple[Any, ...]]] = [((), ())]
+        self.requests: list[Request | None] = [None]
         """What comes next; None at the end."""
+        self.end = 0
 
     def after(self, number: int, reply: Any) -> int:
         """Return what becomes of a process that is answered so."""
@@ -130,66 +69,183 @@ class _Minds:
         if known is not None:
             return known
         process: Process = phase[0](*phase[1:])
-        request: Request | None
         try:
             request = next(process)
             for reply in replies:
                 request = process.send(reply)
         except StopIteration as ended:
             if ended.value is not None:
-                return self.find(ended.value)
-            request = None
+                known = self._numbers[phase, replies] = self.find(ended.value)
+                return known
+            self._numbers[phase, replies] = self.end
+            return self.end
         self._histories.append((phase, replies))
         self.requests.append(request)
         number = self._numbers[phase, replies] = len(self.requests) - 1
+        assert number <= _MASK, "too many minds"
         return number
 
 
+class _Web:
+    """The worlds, and how each mind goes on in each."""
+
+    def __init__(self, processes: dict[str, Phase], judge: Judge, still: Prefixes, lasting: Prefixes) -> None:
+        self.names = list(processes)
+        self.minds = _Minds()
+        self.worlds: list[tuple[Bucket, Facts]] = []
+        self.faults: dict[int, str] = {}
+        """What is wrong in worlds in which something is."""
+        self.top = _BITS * len(processes)
+        self.steps: list[dict[int, tuple[int, ...]]] = [{} for _ in processes]
+        """Of each process, what its step adds to a state, by world and mind."""
+        phases = list(processes.values())
+        self.twins = [[_BITS * i for i, each in enumerate(phases) if each == phase] for phase in phases]
+        """The places of all processes that do what each does: of states that differ in who is who one is enough."""
+        self._phases = phases
+        self._judge = judge
+        self._still = still
+        self._lasting = (*still, *lasting)
+        self._numbers: dict[tuple[Bucket, Facts], int] = {}
+
+    def begin(self, bucket: Bucket) -> int:
+        """Return the state in which nothing was done yet."""
+        state, facts = 0, Facts()
+        for number, phase in enumerate(self._phases):
+            mind, facts = self._settle(bucket, facts, self.minds.find(phase))
+            state += mind << _BITS * number
+        return state + (self._find_world(bucket, facts) << self.top)
+
+    def step(self, state: int, number: int) -> tuple[int, ...]:
+        """Return what a step of one process may add to a state."""
+        world, mind = state >> self.top, state >> _BITS * number & _MASK
+        known = self.steps[number].get(world << _BITS | mind)
+        if known is None:
+            known = self.steps[number][world << _BITS | mind] = tuple(
+                (left - world << self.top) + (after - mind << _BITS * number)
+                for left, after, _ in self._move(world, mind)
+            )
+        return known
+
+    def tell(self, state: int, number: int, choice: int) -> str:
+        """Say in words what a step of a process is."""
+        world, mind = state >> self.top, state >> _BITS * number & _MASK
+        request = self.minds.requests[mind]
+        assert request is not None
+        _, _, reply = list(self._move(world, mind))[choice]
+        return f"{self.names[number]} {tell(request, reply)}"
+
+    def order(self, state: int, number: int) -> int:
+        """Return the same state with the twins of a process in their order."""
+        twins = self.twins[number]
+        minds = sorted(state >> twin & _MASK for twin in twins)
+        return state + sum(mind - (state >> twin & _MASK) << twin for twin, mind in zip(twins, minds, strict=True))
+
+    def _find_world(self, bucket: Bucket, facts: Facts) -> int:
+        known = self._numbers.get((bucket, facts))
+        if known is None:
+            known = self._numbers[bucket, facts] = len(self.worlds)
+            self.worlds.append((bucket, facts))
+            fault = self._judge(bucket, facts)
+            if fault is not None:
+                self.faults[known] = fault
+        return known
+
+    def _move(self, world: int, mind: int) -> Iterator[tuple[int, int, Any]]:
+        request = self.minds.requests[mind]
+        if request is None:
+            return
+        bucket, facts = self.worlds[world]
+        if request.verb != "list":
+            assert not request.key.startswith(self._still), f"{request.key} was said to be still"
+        if request.verb in {"delete", "expire"}:
+            assert not request.key.startswith(self._lasting), f"{request.key} was said to last"
+        for left, reply in answer(bucket, request):
+            after, noted = self._settle(left, facts, self.minds.after(mind, reply))
+            yield self._find_world(left, noted), after, reply
+
+    def _settle(self, bucket: Bucket, facts: Facts, mind: int) -> tuple[int, Facts]:
+        """Let a process do at once what takes no time, and what is answered in the same way whenever it is asked."""
+        while (request := self.minds.requests[mind]) is not None:
+            reply = None
+            if request.verb == "remark":
+                root, when = request.content
+                facts |= {(request.key, root, time_in(bucket) if when is None else when)}
+            elif request.verb == "quick":
+                if time_in(bucket) - request.content > 1:
+                    return self.minds.end, facts
+            elif self._is_settled(request):
+                _, reply = next(answer(bucket, request))
+                if request.verb == "read" and GONE in reply:
+                    break  # it may come yet
+            else:
+                break
+            mind = self.minds.after(mind, reply)
+        return mind, facts
+
+    def _is_settled(self, request: Request) -> bool:
+        if request.verb == "list":
+            return request.key in self._still
+        return request.verb == "read" and all(key.startswith(self._lasting) for key in request.content)
+
+
 def search(
-    bucket: Bucket,
-    processes: dict[str, Phase],
-    is_safe: Callable[[Bucket, frozenset[str]], bool],
-    *,
-    most_states: int = 20_000_000,
+    bucket: Bucket, processes: dict[str, Phase], judge: Judge, *, still: Prefixes = (), lasting: Prefixes = ()
 ) -> Found:
-    """Try every order of requests, and say whether ``is_safe`` holds in every state that can be reached."""
-    minds = _Minds()
-    names = list(processes)
-    first = State(bucket, tuple(minds.find(phase) for phase in processes.values()), frozenset())
-    came_from: dict[State, tuple[State, str] | None] = {first: None}
-    edge = [first]
-    facts: set[str] = set()
-    smallest = len(bucket)
-    while edge:
-        following: list[State] = []
-        for state in edge:
-            for number, mind in enumerate(state.processes):
-                request = minds.requests[mind]
-                if request is None:
-                    continue
-                at_once = request.verb == "remark"
-                for left, reply in [(state.bucket, None)] if at_once else answer(state.bucket, request):
-                    then, noted = minds.after(mind, reply), state.facts | ({request.key} if at_once else set())
-                    while (remarked := minds.requests[then]) is not None and remarked.verb == "remark":
-                        noted |= {remarked.key}
-                        then = minds.after(then, None)
-                    reached = State(left, (*state.processes[:number], then, *state.processes[number + 1 :]), noted)
-                    if reached in came_from:
-                        continue
-                    came_from[reached] = (state, f"{names[number]}: {request.verb} {request.key or request.content}")
-                    facts |= noted
-                    smallest = min(smallest, len(left))
-                    if not is_safe(left, noted):
-                        return Found(len(came_from), frozenset(facts), smallest, _retrace(reached, came_from))
-                    following.append(reached)
-        assert len(came_from) < most_states, "the search is too large"
-        edge = following
-    return Found(len(came_from), frozenset(facts), smallest, None)
+    """Try every order of requests, and have every world judged that can be reached.
+
+    Below prefixes that are ``still`` nothing is written or deleted, and below ``lasting`` ones nothing is deleted or
+    written twice: there it does not matter when somebody looks, so that this is no step.
+    """
+    web = _Web(processes, judge, still, lasting)
+    # Twins that begin alike are in order.
+    levels = [[web.begin(bucket)]]
+    seen = set(levels[0])
+    numbers = [(number, _BITS * number, known, len(web.twins[number]) > 1) for number, known in enumerate(web.steps)]
+    lost = next((state for state in seen if state >> web.top in web.faults), None)
+    while levels[-1] and lost is None:
+        edge: list[int] = []
+        for state in levels[-1]:
+            world = state >> web.top << _BITS
+            for number, place, known, has_twins in numbers:
+                steps = known.get(world | state >> place & _MASK)
+                if steps is None:
+                    steps = web.step(state, number)
+                for step in steps:
+                    reached = web.order(state + step, number) if has_twins else state + step
+                    if reached not in seen:
+                        seen.add(reached)
+                        edge.append(reached)
+        if web.faults:
+            lost = next((state for state in edge if state >> web.top in web.faults), None)
+        assert len(seen) < _MOST_STATES, "the search is too large"
+        levels.append(edge)
+    return Found(
+        states=len(seen),
+        facts=frozenset(f"{fact} {root}" for _, facts in web.worlds for fact, root, _ in facts),
+        smallest=min(len(left) for left, _ in web.worlds),
+        loss=None if lost is None else tuple(_retrace(web, levels, lost)),
+    )
 
 
-def _retrace(state: State, came_from: dict[State, tuple[State, str] | None]) -> list[str]:
-    steps: list[str] = []
-    while (before := came_from[state]) is not None:
-        state, step = before
-        steps.append(step)
-    return steps[::-1]
+def _retrace(web: _Web, levels: list[list[int]], lost: int) -> Iterator[str]:
+    """Say in words how a state is reached; nothing was kept of that but the states of each depth."""
+    path = [lost]
+    for level in levels[-2::-1]:
+        path.append(next(state for state in level if any(path[-1] == ordered for ordered, *_ in _look(web, state))))
+    state = path.pop()
+    for place in reversed(path):
+        # Here each twin goes its own way, so that the names are right.
+        _, reached, number, choice = next(each for each in _look(web, state) if each[0] == place)
+        yield web.tell(state, number, choice)
+        state = reached
+    yield web.faults[state >> web.top]
+
+
+def _look(web: _Web, state: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield each next state, with twins in order and as it is, and the step that leads there."""
+    for number in range(len(web.names)):
+        for choice, step in enumerate(web.step(state, number)):
+            ordered = state + step
+            for twin in range(len(web.names)):
+                ordered = web.order(ordered, twin)
+            yield ordered, state + step, number, choice

@@ -6,10 +6,9 @@ here is safe with any holds, however wrong the clocks are.
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import Any
 
-from tests.protocol.bucket import GONE, Keys, Process, Request, delete, expire, put, read, then, tick
+from tests.protocol.bucket import GONE, Keys, Process, delete, expire, put, read, then, tick
 from tests.protocol.push import list_keys, tombstone_of
 from tests.protocol.rules import Rules
 
@@ -74,33 +73,27 @@ def _named_by(rules: Rules, key: str, content: Any) -> set[str]:
 
 
 def decide(rules: Rules, run: Run, left: Left) -> Process:
-    """Delete what is doomed already, and doom the others."""
+    """Doom what nothing names, and delete what was doomed before: all packs, and only then their tombstones."""
     packs, doomed = left
     sweep = tuple(tombstone.replace("doomed/", "packs/") for tombstone in doomed)
-    return (yield from carry_out(rules, run, tuple(pack for pack in packs if pack not in sweep), sweep))
+    doom = tuple(pack for pack in packs if pack not in sweep)
+    if not rules.looks_twice:
+        sweep, doomed = sweep + doom, doomed + tuple(map(tombstone_of, doom))
+    return (yield from carry_out(rules, run, doom, sweep + doomed if rules.deletes_packs_first else doomed + sweep))
 
 
-def carry_out(rules: Rules, run: Run, doom: Keys, sweep: Keys) -> Process:
-    """Carry out what was found."""
-    if sweep:
-        yield from _delete(rules, sweep[0])
-        return then(carry_out, rules, run, doom, sweep[1:])
+def carry_out(rules: Rules, run: Run, doom: Keys, going: Keys) -> Process:
+    """Write tombstones, then delete what goes: also packs that are gone already, for their tombstones are not."""
     if doom:
         yield put(tombstone_of(doom[0]))
-        if not rules.looks_twice:
-            yield from _delete(rules, doom[0])
-        return then(carry_out, rules, run, doom[1:], sweep)
+        return then(carry_out, rules, run, doom[1:], going)
+    if going:
+        yield delete(going[0])
+        return then(carry_out, rules, run, (), going[1:])
     runs, own = run
     if own:
         yield delete(f"intents/{own}")
     return then(collect, rules, runs - 1, own)
-
-
-def _delete(rules: Rules, pack: str) -> Generator[Request, Any, None]:
-    """Delete a pack and its tombstone, also where the pack is gone already."""
-    both = [pack, tombstone_of(pack)]
-    for key in both if rules.deletes_packs_first else reversed(both):
-        yield delete(key)
 
 
 def pass_time(_: Rules, prefix: str) -> Process:
@@ -111,6 +104,7 @@ def pass_time(_: Rules, prefix: str) -> Process:
 
 def grow_old(_: Rules, thirds: int) -> Process:
     """Let time pass, at any moment."""
-    for _ in range(thirds):
+    while thirds:
         yield tick()
+        thirds -= 1
     return None

@@ -68,10 +68,11 @@ class Task:
 
 def list_keys(rules: Rules, prefix: str) -> Generator[Request, Any, Keys]:
     """List keys, in one page or in two; what is written between them may be missing from both."""
-    if prefix not in rules.pages:
-        return (yield list_page(prefix))
-    first = yield list_page(prefix, last=MIDDLE)
-    return first + (yield list_page(prefix, first=MIDDLE))
+    pages = [("", MIDDLE), (MIDDLE, "~")] if prefix in rules.pages else [("", "~")]
+    keys: Keys = ()
+    for first, last in pages:
+        keys += yield list_page(prefix, first, last)
+    return keys
 
 
 def read_all(keys: Keys) -> Generator[Request, Any, list[tuple[str, Any]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class Rules:
 
     def without(self, *rules: str) -> Rules:
         """Return the same rules but for some."""
-        return dataclasses.replace(self, **dict.fromkeys(rules, False))
+        changes: dict[str, Any] = dict.fromkeys(rules, False)
+        return dataclasses.replace(self, **changes)
 
     def paged(self, *prefixes: str) -> Rules:
         """Return the same rules for a store whose lists below these prefixes come in two pages."""

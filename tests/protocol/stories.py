@@ -11,7 +11,7 @@ from typing import Any
 from tests.protocol.bucket import Bucket, Root, Roots, then
 from tests.protocol.collect import carry_out, collect, grow_old, pass_time
 from tests.protocol.invariant import find_fault
-from tests.protocol.push import OLD, Task, push, push_again, push_by_index, undo
+from tests.protocol.push import OLD, Task, push, push_again, push_by_index, tombstone_of, undo
 from tests.protocol.rules import FIRST_LINE_ONLY, LAST_LINE_ONLY, RULES, Rules
 from tests.protocol.search import Facts, Found, search
 from tests.protocol.supersede import compact, merge, retire, retire_old
@@ -97,7 +97,7 @@ def merging_under_way(cast: Cast) -> Story:
 
 MERGING_FAILED = Story(
     lay(OLD, OTHER, doomed_old=None, commits_p=commit("a", pack=OTHER), commits_q=commit("a", pushed=1)),
-    {"merger": (merge, "c"), "collector": (carry_out, (1, ""), (), (OLD,))},
+    {"merger": (merge, "c"), "collector": (carry_out, (1, ""), (), (OLD, tombstone_of(OLD)))},
     (("a", 0),),
 )
 """A push died when it had committed what was about to be deleted; an older commit pins the root to another pack."""
@@ -150,7 +150,7 @@ def renewing(cast: Cast) -> Story:
 
 DOUBTING = Story(
     lay(OLD, doomed_old=None, commits_p=commit("a")),
-    {"pusher": (push_again, "a"), "collector": (carry_out, (1, ""), (), (OLD,))},
+    {"pusher": (push_again, "a"), "collector": (carry_out, (1, ""), (), (OLD, tombstone_of(OLD)))},
 )
 """A push finds the commit of another that died before it looked once more."""
 
@@ -164,10 +164,10 @@ INDEXED = Story(
 
 
 def everything(cast: Cast) -> Story:
-    """Commits are merged and a root retired, while others push and collect, and trash entries expire."""
+    """Commits are merged and a root retired, while others push and collect."""
     bucket = lay(OLD, commits_p=commit("x"), commits_q=commit("y"))
     project: Cast = {"merger": (merge, "c"), "retirer": (retire, "d", "x")}
-    return Story(bucket, project | cast | expiry("trash/"), (("x", 0), ("y", 0)))
+    return Story(bucket, project | cast, (("x", 0), ("y", 0)))
 
 
 ALL_LISTS = ("packs/", "doomed/", "intents/", "commits/", "trash/")
@@ -239,7 +239,12 @@ NIGHTLY: dict[str, tuple[Story, Rules]] = {
     "compacting": (compacting(pushers(2) | collectors()), RULES),
     "compacting, two collectors": (compacting(pushers() | collectors(2)), RULES),
     "renewing": (renewing(collectors(2)), RULES),
-    "merging, retiring, pushing, collecting": (everything(pushers() | collectors(2)), RULES),
-    "merging, retiring, pushing, collecting, in pages": (everything(pushers() | collectors()), PAGED),
+    "renewing and merging": (renewing({"merger": (merge, "c")} | collectors(runs=1)), RULES),
+    "merging, retiring, pushing, collecting": (everything(pushers() | collectors(2) | expiry("trash/")), RULES),
+    "merging, retiring, compacting, collecting": (everything({"compactor": (compact, "3", "y")} | collectors()), RULES),
+    "merging, retiring, pushing, collecting, in pages": (
+        everything(pushers() | collectors() | expiry("trash/")),
+        PAGED,
+    ),
 }
 """The same with more people, as long as a machine can search it."""

@@ -124,7 +124,7 @@ MUTANTS = [
     Mutant("spares_pushes", "A push does not find the commit again that it reads back.", merging_under_way({})),
     Mutant("lists_commits_first", "The same, where intents are listed before the commits.", merging_under_way({})),
     Mutant(
-        "keeps_all_pins",
+        "looks_at_moved",
         "Of two commits of one root the later is kept, whose push died when it saw that its pack was doomed.",
         MERGING_FAILED,
     ),

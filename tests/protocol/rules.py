@@ -53,8 +53,9 @@ class Rules:
     """A commit whose session has an intent is left alone."""
     lists_commits_first: bool = True
     """Whoever supersedes commits lists them before the intents."""
-    keeps_all_pins: bool = True
-    """Of a root that two commits pin to different packs, both are kept."""
+    looks_at_moved: bool = True
+    """Of a root that two commits pin to different packs one entry is kept, and its packs are looked at once more when
+    the new commit is there."""
     keeps_youngest: bool = True
     """Of a root that two commits pin to the same packs, the later date is kept."""
     repeats: bool = True

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from tests.protocol.bucket import Keys, Pins, Process, Request, Root, Roots, delete, put, remark, then
-from tests.protocol.push import OLD, Task, list_keys, push, read_all, tombstone_of
+from tests.protocol.bucket import Keys, Process, Request, Root, Roots, delete, put, remark, then
+from tests.protocol.push import OLD, Task, find_lost, list_keys, push, read_all, tombstone_of
 from tests.protocol.rules import Rules
 
 OVER = 2
@@ -16,92 +16,109 @@ FOR_EVER = 99
 Commits = tuple[tuple[str, Roots], ...]
 
 
-def _list_settled(rules: Rules) -> Generator[Request, Any, Commits]:
-    """Return the commits that nobody is about to read back."""
+class Survey(NamedTuple):
+    """What whoever supersedes commits knows: those that nobody is about to read back, and what seemed to be there."""
+
+    commits: Commits
+    packs: Keys
+    doomed: Keys
+
+    def seems_whole(self, root: Root) -> bool:
+        """Tell whether packs were there, and without a tombstone, when they were listed; that may be long ago."""
+        return all(pack in self.packs and tombstone_of(pack) not in self.doomed for pack in root.pins)
+
+
+def survey(rules: Rules) -> Generator[Request, Any, Survey]:
+    """List packs and tombstones, then the commits, and only then the intents of pushes that have not ended."""
+    packs = yield from list_keys(rules, "packs/")
+    doomed = yield from list_keys(rules, "doomed/")
     intents: Keys = ()
     if not rules.lists_commits_first:
         intents = yield from list_keys(rules, "intents/")
     commits = yield from list_keys(rules, "commits/")
     if rules.lists_commits_first and rules.spares_pushes:
         intents = yield from list_keys(rules, "intents/")
-    if rules.spares_pushes:
-        commits = tuple(key for key in commits if key.replace("commits/", "intents/") not in intents)
-    return tuple((yield from read_all(commits)))
+    settled = tuple(key for key in commits if key.replace("commits/", "intents/") not in intents)
+    return Survey(tuple((yield from read_all(settled))), packs, doomed)
+
+
+def join(rules: Rules, seen: Survey, old: Commits, dead: frozenset[str] = frozenset()) -> Roots:
+    """Return each living root of some commits once: as it was pushed last of those that seem whole, if any does.
+
+    It keeps the date of its last push, so that to be committed anew makes it neither younger nor older.
+    """
+    entries = [root for _, roots in old for root in roots if root.name not in dead]
+    joined = set()
+    for name in {root.name for root in entries}:
+        same = [root for root in entries if root.name == name]
+        dates = [root.pushed for root in same]
+        best = max(same, key=lambda root: (seen.seems_whole(root), root.pushed, sorted(root.pins)))
+        joined.add(best._replace(pushed=max(dates) if rules.keeps_youngest else min(dates)))
+    return frozenset(joined)
 
 
 def merge(rules: Rules, session: str) -> Process:
     """Write one commit that holds what several do, and retire those."""
-    if not rules.keeps_all_pins:
-        return then(choose, rules, session)
-    old = yield from _list_settled(rules)
-    if len(old) < 2:
+    seen = yield from survey(rules)
+    if len(seen.commits) < 2:
         return None
-    return then(supersede, rules, session, combine(rules, old), old)
-
-
-def choose(rules: Rules, session: str) -> Process:
-    """Merge, but keep of each root only one entry: the last of those whose packs seem to be there."""
-    packs = yield from list_keys(rules, "packs/")
-    doomed = yield from list_keys(rules, "doomed/")
-    old = yield from _list_settled(rules)
-    if len(old) < 2:
-        return None
-    chosen: dict[str, Root] = {}
-    for root in sorted((root for _, roots in old for root in roots), key=lambda root: root.pushed):
-        if all(pack in packs and tombstone_of(pack) not in doomed for pack in root.pins) or root.name not in chosen:
-            chosen[root.name] = root
-    return then(supersede, rules, session, frozenset(chosen.values()), old)
-
-
-def combine(rules: Rules, old: Commits, dead: frozenset[str] = frozenset()) -> Roots:
-    """Return all roots of some commits but the dead, with all their pins, each with the date of its last push."""
-    dates: dict[tuple[str, Pins], int] = {}
-    for _, roots in old:
-        for name, pins, pushed in roots:
-            known = dates.get((name, pins), pushed)
-            if name not in dead:
-                dates[name, pins] = max(known, pushed) if rules.keeps_youngest else min(known, pushed)
-    return frozenset(Root(name, pins, pushed) for (name, pins), pushed in dates.items())
+    return then(supersede, rules, session, join(rules, seen, seen.commits), seen.commits)
 
 
 def retire(rules: Rules, session: str, root: str) -> Process:
     """Give up a root, whatever its age, since its project says so."""
     yield remark("retired", root, FOR_EVER)
-    old = yield from _list_settled(rules)
-    return then(drop, rules, session, frozenset([root]), old)
+    return then(drop, rules, session, frozenset([root]), (yield from survey(rules)))
 
 
 def retire_old(rules: Rules, session: str) -> Process:
     """Give up the roots whose retention is over; an intent that comes first tells the time."""
     now = yield put(f"intents/{session}", frozenset())
-    old = yield from _list_settled(rules)
+    seen = yield from survey(rules)
     youngest: dict[str, int] = {}
-    for name, _, pushed in (root for _, roots in old for root in roots):
+    for name, _, pushed in (root for _, roots in seen.commits for root in roots):
         youngest[name] = max(pushed, youngest.get(name, pushed))
     dead = frozenset(name for name, pushed in youngest.items() if now - pushed >= OVER)
     for name in sorted(dead):
         yield remark("retired", name, now)
-    return then(drop, rules, session, dead, old)
+    return then(drop, rules, session, dead, seen)
 
 
-def drop(rules: Rules, session: str, dead: frozenset[str], old: Commits) -> Process:
+def drop(rules: Rules, session: str, dead: frozenset[str], seen: Survey) -> Process:
     """Commit anew what else there is in the commits that hold dead roots, and retire those."""
-    held = tuple((key, roots) for key, roots in old if any(root.name in dead for root in roots))
+    old = tuple((key, roots) for key, roots in seen.commits if any(root.name in dead for root in roots))
     if not rules.repeats:
-        dead |= {root.name for key, roots in old if (key, roots) not in held for root in roots}
-    return (yield from supersede(rules, session, combine(rules, held, dead), held))
+        dead |= {root.name for key, roots in seen.commits if (key, roots) not in old for root in roots}
+    return (yield from supersede(rules, session, join(rules, seen, old, dead), old))
 
 
 def supersede(rules: Rules, session: str, left: Roots, old: Commits) -> Process:
     """Write what is left, and retire the old commits, in this order."""
+    commit = put(f"commits/{session}", left)
     if left and rules.writes_first:
-        yield put(f"commits/{session}", left)
+        yield commit
+        old = yield from _leave_doubtful(rules, left, old)
     for key, roots in old:
         yield from _bury(rules, key, roots)
     if left and not rules.writes_first:
-        yield put(f"commits/{session}", left)
+        yield commit
     yield delete(f"intents/{session}")
     return None
+
+
+def _leave_doubtful(rules: Rules, left: Roots, old: Commits) -> Generator[Request, Any, Commits]:
+    """Return those of some commits that may go.
+
+    Where the new one pins a root to other packs, these have to be seen, now that it is there, as a push does it.
+    """
+    moved = {
+        new for new in left for _, roots in old for root in roots if root.name == new.name and root.pins != new.pins
+    }
+    if not moved or not rules.looks_at_moved:
+        return old
+    lost = yield from find_lost(rules, frozenset().union(*(root.pins for root in moved)))
+    doubtful = {root.name for root in moved if root.pins & lost}
+    return tuple((key, roots) for key, roots in old if doubtful.isdisjoint(root.name for root in roots))
 
 
 def _bury(rules: Rules, key: str, roots: Roots) -> Generator[Request, Any, None]:
@@ -112,8 +129,8 @@ def _bury(rules: Rules, key: str, roots: Roots) -> Generator[Request, Any, None]
 
 def compact(rules: Rules, session: str, name: str) -> Process:
     """Rewrite a wasteful pack: push a root that needs it without relying on it, then retire the old commits."""
-    old = yield from _list_settled(rules)
-    held = tuple((key, roots) for key, roots in old if any(root.name == name for root in roots))
+    seen = yield from survey(rules)
+    held = tuple((key, roots) for key, roots in seen.commits if any(root.name == name for root in roots))
     root = next((root for _, roots in held for root in roots if root.name == name), None)
     if root is None:
         return None

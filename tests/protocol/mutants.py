@@ -32,9 +32,10 @@ from tests.protocol.stories import (
 
 
 class Mutant(NamedTuple):
-    """A rule that is left out, what that breaks, and where it shows."""
+    """A rule that is not kept, what is done instead, what that breaks, and where it shows."""
 
     rule: str
+    instead: str
     breaks: str
     story: Story
     rules: Rules = RULES
@@ -48,100 +49,171 @@ _MERGED = merging("c", collectors())
 MUTANTS = [
     Mutant(
         "announces",
+        "no intents",
         "A collector that lists between the look and the commit sees nobody who needs the pack.",
         _COLLECTED,
         FIRST_LINE_ONLY,
     ),
     Mutant(
         "announces_own",
+        "an intent does not protect what bears its session's name",
         "What was uploaded and is not yet committed is taken for garbage.",
         _COLLECTED,
         FIRST_LINE_ONLY,
     ),
     Mutant(
         "looks_at_tombstones",
-        "A push relies upon a pack that a collector is about to delete, having looked for who needs it before.",
+        "a push does not list tombstones",
+        "It relies upon a pack that a collector is about to delete, who looked before for those that need it.",
         _COLLECTED,
     ),
-    Mutant("looks_at_packs", "A push relies upon a pack that is gone, and its tombstone with it.", _COLLECTED),
-    Mutant("looks_at_packs", "An index object that names a pack which is gone is taken for proof.", INDEXED),
+    Mutant(
+        "looks_at_packs",
+        "a push does not list packs",
+        "It relies upon a pack that is gone, and its tombstone with it.",
+        _COLLECTED,
+    ),
+    Mutant(
+        "looks_at_packs",
+        "a push takes an index object for proof",
+        "It relies upon a pack that is gone, and its tombstone with it.",
+        INDEXED,
+    ),
     Mutant(
         "looks_again",
-        "A push that slept until its intent expired does not see that its packs were collected meanwhile.",
+        "a push does not look once more when its commit is there",
+        "Where it slept until its intent expired, its packs were collected meanwhile.",
         _EXPIRING,
     ),
     Mutant(
         "fresh_names",
+        "packs are named by content, so that a name comes back",
         "A delayed delete, meant for an older pack of that name, hits the new one.",
         _COLLECTED,
-        FIRST_LINE_ONLY,
     ),
     Mutant(
         "doubts_strangers",
-        "A push with nothing to do believes the commit of another that died before it saw the tombstone.",
+        "a push with nothing to do does not list tombstones, though it never saw the commit whole",
+        "It believes the commit of another, which died before it saw the tombstone.",
         DOUBTING,
     ),
     Mutant(
         "renews",
-        "A push reports what its own project is retiring at that moment, since it has been there for so long.",
+        "a push with nothing to do commits nothing anew, however old the commit is",
+        "It reports what its own project is retiring at that moment.",
         renewing(collectors(runs=1)),
     ),
     Mutant(
         "lists_intents_first",
-        "A push commits after the commits were listed and withdraws its intent before the intents are.",
+        "a collector lists commits before intents",
+        "A push commits when the commits were listed, and withdraws its intent before the intents are.",
         _COLLECTED,
         FIRST_LINE_ONLY,
     ),
     Mutant(
         "lists_trash_last",
-        "A commit is retired after the trash was listed, and its successor comes on a page that was listed before.",
+        "a collector lists the trash before commits",
+        "A commit is retired when the trash was listed, and its successor comes on a page that was listed before.",
         _MERGED,
         PAGED,
     ),
     Mutant(
         "reads_at_once",
-        "What a collector lists and reads only later is gone by then, and what took its place was not listed.",
+        "a collector lists everything before it reads, and passes over what is gone by then",
+        "A push has ended meanwhile: its intent is gone, and its commit came when commits were listed.",
         _COLLECTED,
         FIRST_LINE_ONLY,
     ),
-    Mutant("reads_at_once", "The same with commits that are merged meanwhile.", _MERGED, PAGED),
-    Mutant("looks_twice", "A pack is deleted that somebody came to need while it was being doomed.", _COLLECTED),
     Mutant(
-        "keeps_tombstones",
-        "A tombstone that is lifted hides from a later push that a slow collector still means to delete the pack.",
-        _COLLECTED,
-    ),
-    Mutant("deletes_packs_first", "Between the two deletes a doomed pack looks like any other.", _COLLECTED),
-    Mutant(
-        "copies_to_trash",
-        "A collector lists the page of the new commit before it is written and that of the old one when it is gone.",
+        "reads_at_once",
+        "the same, and a commit is gone",
+        "It was merged meanwhile, and the new commit came on a page that was listed before.",
         _MERGED,
         PAGED,
     ),
-    Mutant("writes_first", "A merger that dies leaves roots in the trash alone.", _MERGED),
-    Mutant("writes_first", "Who retires a root and dies leaves the others in the trash alone.", retiring(collectors())),
-    Mutant("writes_first", "Who compacts and dies leaves the root in the trash alone.", compacting(collectors())),
-    Mutant("spares_pushes", "A push does not find the commit again that it reads back.", merging_under_way({})),
-    Mutant("lists_commits_first", "The same, where intents are listed before the commits.", merging_under_way({})),
+    Mutant(
+        "looks_twice",
+        "a collector deletes what it dooms at once, without listing anew",
+        "Somebody came to need the pack while it was being doomed.",
+        _COLLECTED,
+    ),
+    Mutant(
+        "keeps_tombstones",
+        "a collector lifts the tombstone of a pack that is needed",
+        "A later push does not see that a slow collector still means to delete the pack.",
+        _COLLECTED,
+    ),
+    Mutant(
+        "deletes_packs_first",
+        "a collector deletes tombstones before packs",
+        "In between a doomed pack looks like any other.",
+        _COLLECTED,
+    ),
+    Mutant(
+        "copies_to_trash",
+        "a commit that is merged is not copied to the trash",
+        "A collector listed the page of the new commit before it came, and lists that of the old one when it is gone.",
+        _MERGED,
+        PAGED,
+    ),
+    Mutant(
+        "writes_first",
+        "old commits go before the merged one comes",
+        "A merger that dies leaves roots in the trash alone.",
+        _MERGED,
+    ),
+    Mutant(
+        "writes_first",
+        "the same in retiring",
+        "Who dies leaves the other roots of a commit in the trash alone.",
+        retiring(collectors()),
+    ),
+    Mutant(
+        "writes_first",
+        "the same in compacting",
+        "Who dies leaves the root in the trash alone.",
+        compacting(collectors()),
+    ),
+    Mutant(
+        "spares_pushes",
+        "commits are merged under pushes that have not ended",
+        "A push does not find its commit when it reads it back, and fails.",
+        merging_under_way({}),
+    ),
+    Mutant(
+        "lists_commits_first",
+        "who merges lists intents before commits",
+        "The same: the intent came when intents were listed, and the commit before commits were.",
+        merging_under_way({}),
+    ),
     Mutant(
         "looks_at_moved",
-        "Of two commits of one root the later is kept, whose push died when it saw that its pack was doomed.",
+        "who keeps of two entries of a root the later does not look at its packs when the new commit is there",
+        "The later one is of a push that died when it saw that its pack was doomed.",
         MERGING_FAILED,
     ),
     Mutant(
         "keeps_youngest",
-        "Merged with the commit that it renews, a root is as old as that one, and is retired.",
+        "a root that was renewed is merged with its older date",
+        "It is retired at once.",
         MERGING_RENEWED,
     ),
     Mutant(
         "repeats",
+        "what stays is not committed anew where another commit holds it",
         "Two clones each count on the commit that the other retires.",
         retiring_two(collectors()),
     ),
-    Mutant("leaves_packs", "Another push relies upon the pack that was rewritten.", compacting(pushers())),
+    Mutant(
+        "leaves_packs",
+        "who compacts deletes the old pack at once",
+        "Another push relies upon it.",
+        compacting(pushers()),
+    ),
     Mutant(
         "pushes_anew",
-        "A commit that comes back after commits were listed is in the trash no more.",
+        "undoing copies the commit back from the trash",
+        "It comes when commits were listed, and the trash entry expires before the trash is.",
         undoing(collectors(2, runs=1)),
     ),
 ]

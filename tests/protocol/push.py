@@ -107,7 +107,7 @@ def push(rules: Rules, task: Task) -> Process:
 def announce(rules: Rules, task: Task) -> Process:
     """Name what is relied upon, then look whether it is there; again with what is left, until it is."""
     if rules.announces:
-        yield put(f"intents/{task.session}", task.relied)
+        yield put(f"intents/{task.session}", task.relied if rules.fresh_names else task.relied | {OLD})
     lost = yield from find_lost(rules, task.relied)
     return then(announce, rules, do_without(task, lost)) if lost else then(upload, rules, task)
 
@@ -121,7 +121,7 @@ def do_without(task: Task, lost: Pins) -> Task:
 
 def upload(rules: Rules, task: Task) -> Process:
     """Bring what is lacking, and commit."""
-    own = f"packs/{task.session}" if rules.fresh_names else "packs/named-by-content"
+    own = f"packs/{task.session}" if rules.fresh_names else OLD  # as a name by content would be
     pins = task.relied | {own} if task.uploads else task.relied
     if task.uploads and task.source and (yield read((task.source,))) == (GONE,):
         return None  # the record is nowhere: the push fails, and there is no commit

@@ -232,7 +232,7 @@ NIGHTLY: dict[str, tuple[Story, Rules]] = {
         PAGED,
     ),
     "two mergers": (merging("c", {"merger 2": (merge, "z")} | collectors(2)), PAGED),
-    "merging what is under way": (merging_under_way(collectors(2) | expiry("intents/")), RULES),
+    "merging what is under way": (merging_under_way(pushers(2) | collectors(2)), RULES),
     "two retirers": (retiring_two(collectors(2)), PAGED),
     "releasing a pack": (releasing(pushers(2) | collectors(2)), RULES),
     "undoing": (undoing(pushers() | collectors(2)), PAGED),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,8 @@ from tests.protocol.search import search
 from tests.protocol.stories import NIGHTLY, SAFE, Story
 
 _ALTERNATIVES = {"pages", "starts_over"}
-_NAMES = [f"{mutant.rule}: {mutant.breaks}" for mutant in MUTANTS]
+_NAMES = [f"{mutant.rule}: {mutant.instead}" for mutant in MUTANTS]
+_PAGE = Path(__file__).parents[2] / "docs/formats/remote.md"
 
 
 @pytest.mark.parametrize("name", SAFE)
@@ -76,13 +78,19 @@ def test_every_rule_has_a_mutant() -> None:
     assert tested == {field.name for field in dataclasses.fields(Rules)} - _ALTERNATIVES
 
 
+def test_page_names_every_mutant() -> None:
+    """The page about remotes says of each rule what happens without it, in the same words."""
+    rows = [f"| `{mutant.rule}` | {mutant.instead} | {mutant.breaks} |" for mutant in MUTANTS]
+    assert "\n".join(rows) in _PAGE.read_text(encoding="utf-8")
+
+
 def test_losses_are_told() -> None:
     """The shortest way to a loss is told in words, one request a line."""
     told = subprocess.run(
         [sys.executable, "-m", "tests.protocol", "spares_pushes"], capture_output=True, check=True, text=True
     )
     first, *steps = told.stdout.splitlines()
-    assert first == "spares_pushes: A push does not find the commit again that it reads back."
+    assert first.startswith("spares_pushes: commits are merged under pushes that have not ended. A push does not find")
     assert "  merger writes commits/c, naming a in packs/old, b in packs/old" in steps
     assert steps[-2:] == [
         "  pusher a reads commits/a1; gone: commits/a1",

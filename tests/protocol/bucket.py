@@ -21,6 +21,10 @@ GONE = "gone"
 CLOCK = "clock"
 """Where the time of the store stands, in thirds of the retention; without it no time passes."""
 
+SURVEYS = "surveys"
+"""Where the number of surveys stands that have begun, if entries of the trash expire: none does that was written
+after a survey began and before it ended, unless the survey is noticed to have taken too long."""
+
 
 class Root(NamedTuple):
     """What a commit says of a root."""
@@ -92,6 +96,16 @@ def be_quick(began: int) -> Request:
     return Request("quick", content=began)
 
 
+def begin_survey() -> Request:
+    """Begin to list what names packs; the answer is the number of the survey."""
+    return Request("begin")
+
+
+def ask_haste(survey: int) -> Request:
+    """Ask whether a survey took less time than entries stay in the trash."""
+    return Request("haste", content=survey)
+
+
 def remark(fact: str, root: str, when: int | None = None) -> Request:
     """Note what happened to a root, and when: now, if nothing is said."""
     return Request("remark", fact, (root, when))
@@ -105,11 +119,13 @@ def time_in(bucket: Bucket) -> int:
 def answer(bucket: Bucket, request: Request) -> Iterator[tuple[Bucket, Any]]:
     """Yield each bucket that a request may leave, with the answer; none where the process cannot go on."""
     verb, key, content = request
-    if verb == "put":
+    if (key.startswith("trash/") and verb in {"put", "expire"}) or verb in {"begin", "haste"}:
+        yield from _answer_in_time(bucket, request)
+    elif verb == "put":
         now = time_in(bucket)
         if key.startswith("commits/"):
             content = frozenset(root._replace(pushed=now) if root.pushed == NOW else root for root in content)
-        yield frozenset([*(item for item in bucket if item[0] != key), (key, content)]), now
+        yield _with(bucket, key, content), now
     elif verb == "delete":
         yield frozenset(item for item in bucket if item[0] != key), None
     elif verb == "list":
@@ -131,6 +147,30 @@ def answer(bucket: Bucket, request: Request) -> Iterator[tuple[Bucket, Any]]:
         yield bucket, time_in(bucket)
 
 
+def _answer_in_time(bucket: Bucket, request: Request) -> Iterator[tuple[Bucket, Any]]:
+    """Answer what has to do with the time that entries stay in the trash."""
+    verb, key, content = request
+    objects = dict(bucket)
+    surveys = objects.get(SURVEYS)
+    if verb == "begin":
+        yield bucket if surveys is None else _with(bucket, SURVEYS, surveys + 1), (surveys or 0) + 1
+    elif verb == "haste":
+        yield bucket, objects.get("expired", 0) < content
+    elif verb == "put":
+        left = _with(bucket, key, content)
+        yield left if surveys is None else _with(left, f"written/{key}", surveys), time_in(bucket)
+    else:
+        yield bucket, None
+        for entry in [each for each in objects if each.startswith(key)]:
+            written = objects.get(f"written/{entry}", 0)
+            left = frozenset(item for item in bucket if item[0] not in {entry, f"written/{entry}"})
+            yield _with(left, "expired", max(written, objects.get("expired", 0))), entry
+
+
+def _with(bucket: Bucket, key: str, content: Any) -> Bucket:
+    return frozenset([*(item for item in bucket if item[0] != key), (key, content)])
+
+
 def tell(request: Request, reply: Any) -> str:
     """Say in words what a step did."""
     verb, key, content = request
@@ -145,7 +185,13 @@ def tell(request: Request, reply: Any) -> str:
         return f"reads {key}" + f"; gone: {', '.join(gone)}" * bool(gone)
     if verb == "expire":
         return f"takes away {reply or 'nothing'}"
-    return {"tick": "a third of the retention passes", "time": f"looks at the clock: {reply}"}[verb]
+    if verb == "haste":
+        return f"{'was quick' if reply else 'took too long'}"
+    return {
+        "begin": "begins to look",
+        "tick": "a third of the retention passes",
+        "time": f"looks at the clock: {reply}",
+    }[verb]
 
 
 def _tell_content(content: Any) -> str:

@@ -6,14 +6,21 @@ here is safe with any holds, however wrong the clocks are.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from tests.protocol.bucket import GONE, Keys, Process, delete, expire, put, read, then, tick
+from tests.protocol.bucket import GONE, Keys, Process, ask_haste, begin_survey, delete, expire, put, read, then, tick
 from tests.protocol.push import list_keys, tombstone_of
 from tests.protocol.rules import Rules
 
-Run = tuple[int, str]
-"""How many runs are left, and the collector's name."""
+
+class Run(NamedTuple):
+    """How many runs of a collector are left, its own intent, and the number of its survey."""
+
+    left: int
+    own: str = ""
+    survey: int = 0
+
+
 Left = tuple[Keys, Keys]
 """Packs and tombstones."""
 
@@ -27,6 +34,7 @@ def collect(rules: Rules, runs: int = 2, own: str = "") -> Process:
         return None
     if own:
         yield put(f"intents/{own}", frozenset())
+    began = yield begin_survey()
     packs = yield from list_keys(rules, "packs/")
     doomed = yield from list_keys(rules, "doomed/")
     order = ("intents/", "commits/", "trash/")
@@ -34,7 +42,7 @@ def collect(rules: Rules, runs: int = 2, own: str = "") -> Process:
         order = ("commits/", "intents/", "trash/")
     if not rules.lists_trash_last:
         order = ("intents/", "trash/", "commits/")
-    return then(survey, rules, (runs, own), (packs, doomed), order)
+    return then(survey, rules, Run(runs, own, began), (packs, doomed), order)
 
 
 def survey(rules: Rules, run: Run, left: Left, order: Keys, unread: Keys = ()) -> Process:
@@ -54,7 +62,7 @@ def look_into(rules: Rules, run: Run, left: Left, order: Keys, unread: Keys) -> 
     key = unread[0]
     (content,) = yield read((key,))
     if content == GONE and rules.starts_over:
-        return then(collect, rules, *run)
+        return then(collect, rules, run.left, run.own)
     named = _named_by(rules, key, content) if content != GONE else set()
     packs, doomed = left
     kept = {tombstone_of(pack) for pack in named}.intersection(doomed)
@@ -74,6 +82,8 @@ def _named_by(rules: Rules, key: str, content: Any) -> set[str]:
 
 def decide(rules: Rules, run: Run, left: Left) -> Process:
     """Doom what nothing names, and delete what was doomed before: all packs, and only then their tombstones."""
+    if not (yield ask_haste(run.survey)) and rules.hurries:
+        return then(collect, rules, run.left, run.own)
     packs, doomed = left
     sweep = tuple(tombstone.replace("doomed/", "packs/") for tombstone in doomed)
     doom = tuple(pack for pack in packs if pack not in sweep)
@@ -90,10 +100,9 @@ def carry_out(rules: Rules, run: Run, doom: Keys, going: Keys) -> Process:
     if going:
         yield delete(going[0])
         return then(carry_out, rules, run, (), going[1:])
-    runs, own = run
-    if own:
-        yield delete(f"intents/{own}")
-    return then(collect, rules, runs - 1, own)
+    if run.own:
+        yield delete(f"intents/{run.own}")
+    return then(collect, rules, run.left - 1, run.own)
 
 
 def pass_time(_: Rules, prefix: str) -> Process:

@@ -132,6 +132,12 @@ MUTANTS = [
         PAGED,
     ),
     Mutant(
+        "hurries",
+        "a collector goes on though it slept for longer than entries stay in the trash",
+        "A commit was retired when commits were listed, and its entry expired before the trash is.",
+        retiring(collectors() | expiry("trash/")),
+    ),
+    Mutant(
         "looks_twice",
         "a collector deletes what it dooms at once, without listing anew",
         "Somebody came to need the pack while it was being doomed.",

@@ -44,6 +44,9 @@ class Rules:
     reads_at_once: bool = True
     """A collector reads what it has listed before it lists on."""
 
+    hurries: bool = True
+    """A collector begins again where listing and reading took longer than entries stay in the trash."""
+
     # of superseding commits: merging, retiring, compacting
     writes_first: bool = True
     """The commit with what stays is written before the old ones are retired."""

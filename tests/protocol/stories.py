@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tests.protocol.bucket import Bucket, Root, Roots, then
-from tests.protocol.collect import carry_out, collect, grow_old, pass_time
+from tests.protocol.bucket import SURVEYS, Bucket, Root, Roots, then
+from tests.protocol.collect import Run, carry_out, collect, grow_old, pass_time
 from tests.protocol.invariant import find_fault
 from tests.protocol.push import OLD, Task, push, push_again, push_by_index, tombstone_of, undo
 from tests.protocol.rules import FIRST_LINE_ONLY, LAST_LINE_ONLY, RULES, Rules
@@ -41,8 +41,10 @@ class Story:
     def search(self, rules: Rules = RULES) -> Found:
         """Try everything that may happen."""
         before: Facts = frozenset(("reported", root, when) for root, when in self.reported)
+        # Where the trash expires, it has to be known who was looking meanwhile.
+        counted = {(SURVEYS, 0)} if (pass_time, "trash/") in self.cast.values() else set()
         return search(
-            self.bucket,
+            self.bucket | counted,
             {name: then(act, rules, *arguments) for name, (act, *arguments) in self.cast.items()},
             lambda bucket, facts: find_fault(rules, bucket, facts | before),
             still=self.still,
@@ -97,7 +99,7 @@ def merging_under_way(cast: Cast) -> Story:
 
 MERGING_FAILED = Story(
     lay(OLD, OTHER, doomed_old=None, commits_p=commit("a", pack=OTHER), commits_q=commit("a", pushed=1)),
-    {"merger": (merge, "c"), "collector": (carry_out, (1, ""), (), (OLD, tombstone_of(OLD)))},
+    {"merger": (merge, "c"), "collector": (carry_out, Run(1), (), (OLD, tombstone_of(OLD)))},
     (("a", 0),),
 )
 """A push died when it had committed what was about to be deleted; an older commit pins the root to another pack."""
@@ -150,7 +152,7 @@ def renewing(cast: Cast) -> Story:
 
 DOUBTING = Story(
     lay(OLD, doomed_old=None, commits_p=commit("a")),
-    {"pusher": (push_again, "a"), "collector": (carry_out, (1, ""), (), (OLD, tombstone_of(OLD)))},
+    {"pusher": (push_again, "a"), "collector": (carry_out, Run(1), (), (OLD, tombstone_of(OLD)))},
 )
 """A push finds the commit of another that died before it looked once more."""
 
@@ -210,6 +212,8 @@ SAFE: dict[str, tuple[Story, Rules]] = {
     "retiring, two collectors": (retiring(collectors(2, runs=1)), PAGED),
     "two retirers": (retiring_two(collectors()), RULES),
     "releasing a pack": (releasing(pushers() | collectors()), RULES),
+    "retiring, the trash expires": (retiring(collectors() | expiry("trash/")), RULES),
+    "retiring, the trash expires, in pages": (retiring(collectors() | expiry("trash/")), PAGED),
     "undoing": (undoing(collectors(2, runs=1)), RULES),
     "undoing what was not doomed": (undoing(collectors(2, runs=1), doomed=False), RULES),
     "compacting": (compacting(pushers() | collectors()), RULES),

@@ -185,13 +185,9 @@ def tell(request: Request, reply: Any) -> str:
         return f"reads {key}" + f"; gone: {', '.join(gone)}" * bool(gone)
     if verb == "expire":
         return f"takes away {reply or 'nothing'}"
-    if verb == "haste":
-        return f"{'was quick' if reply else 'took too long'}"
-    return {
-        "begin": "begins to look",
-        "tick": "a third of the retention passes",
-        "time": f"looks at the clock: {reply}",
-    }[verb]
+    if verb == "time":
+        return f"looks at the clock: {reply}"
+    return {"begin": "begins to look", "tick": "lets a third of the retention pass"}[verb]
 
 
 def _tell_content(content: Any) -> str:

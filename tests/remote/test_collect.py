@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -423,3 +424,21 @@ def test_root_that_nobody_pushed(place: Place) -> None:
     place.ada.push(place.ada.add({"a": b"a"}))
     with place.ada.remote.survey() as survey:
         assert plan_collection(survey, [Digest("xxh128:" + "0" * 32)]).is_empty
+
+
+def test_survey_that_sleeps(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collector that was suspended while it looked removes nothing: the trash may have been emptied meanwhile."""
+    first, second = (place.ada.add({"a": noise(5000, seed)}, f"r{seed}") for seed in range(2))
+    place.ada.push(first, second)
+    awake_s = time.time()
+
+    def sleep(operation: str, key: str) -> None:
+        if operation == "list" and key == "trash/":
+            monkeypatch.setattr(time, "time", lambda: awake_s + 15 * DAY_S)
+
+    place.transport.before = sleep
+    before = place.list_keys()
+    with pytest.raises(RemoteUnavailableError, match="took more than a day"):
+        place.collect(first)
+    place.transport.before = lambda operation, key: None
+    assert place.list_keys() == before

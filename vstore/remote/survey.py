@@ -42,6 +42,8 @@ INTENT_LIFE_S = 7 * 24 * 3600
 """An intent that was not written again for so long protects nothing."""
 TRASH_HOLD_S = 14 * 24 * 3600
 """For so long the copy of a retired commit pins what the commit did."""
+_MOST_SURVEY_S = 24 * 3600
+"""No survey may last as long as the trash holds: what left the commits after they were listed is looked for there."""
 
 Name = TypeVar("Name")
 Value = TypeVar("Value")
@@ -180,6 +182,7 @@ class _Surveyor:
         return False
 
     def look(self, session: str | None) -> Survey:
+        began_s = time.time()  # which goes on while the machine is suspended
         packs = self._list(PACKS, lambda key: key if is_pack(key) else None)
         doomed = self._list(DOOMED, find_doomed_pack)
         listed = self._list(INTENTS, find_intent_session)
@@ -199,6 +202,9 @@ class _Surveyor:
                 failed=sorted(self._failed.items()),
                 keys=sorted(self._failed),
             )
+        if time.time() - began_s > _MOST_SURVEY_S:
+            message = f"looking at {self._site.transport.url} took more than a day, so nothing was removed"
+            raise RemoteUnavailableError(message, cause=Cause.STALE, url=self._site.transport.url)
         return Survey(self._site.project, now_s, packs, doomed, intents, commits, trash, tuple(self._remarks))
 
     def _list(self, prefix: str, parse: Callable[[Key], Name | None]) -> dict[Name, Listed]:

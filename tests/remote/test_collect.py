@@ -442,3 +442,23 @@ def test_survey_that_sleeps(place: Place, monkeypatch: pytest.MonkeyPatch) -> No
         place.collect(first)
     place.transport.before = lambda operation, key: None
     assert place.list_keys() == before
+
+
+def test_retired_once_more(place: Place) -> None:
+    """Of a commit whose retirement died half-way, the entry in the trash does not go when it is retired again."""
+    first, second = (place.ada.add({"a": noise(5000, seed)}, f"r{seed}") for seed in range(2))
+    place.ada.push(first, second)
+
+    def die(operation: str, key: str) -> None:
+        if operation == "delete" and key.startswith("commits/"):
+            raise Crash
+
+    place.transport.before = die
+    with pytest.raises(Crash):
+        place.collect(first)
+    place.transport.before = lambda operation, key: None
+    (entry,) = place.list_keys("trash/")
+    place.now_s += 15 * DAY_S
+    place.collect(first)
+    assert entry in place.list_keys("trash/") and entry.replace("trash/", "commits/") not in place.list_keys("commits/")
+    assert place.holds(first, second)

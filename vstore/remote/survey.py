@@ -107,7 +107,12 @@ class Survey:
         return sorted(own, key=lambda held: (-held.listed.modified_s, held.listed.key))
 
     def is_expired(self, found: Intent | Held) -> bool:
-        """Tell whether an intent, or a commit in the trash, protects nothing any more."""
+        """Tell whether an intent, or a commit in the trash, protects nothing any more.
+
+        An entry whose commit is there as well may be written anew at any moment, by whoever retires that once more.
+        """
+        if isinstance(found, Held) and commit_key(found.commit.project, found.commit.session) in self.commits:
+            return False
         hold_s = INTENT_LIFE_S if isinstance(found, Intent) else TRASH_HOLD_S
         return self.age_s(found.listed) > hold_s
 

@@ -1,6 +1,6 @@
 """Who meets at the bucket: small scenes, each searched whole.
 
-Stories that are only told in the night are the same with more people.
+Those that are only told in the night are the same with more people.
 """
 
 from __future__ import annotations
@@ -238,17 +238,21 @@ NIGHTLY: dict[str, tuple[Story, Rules]] = {
     "two mergers": (merging("c", {"merger 2": (merge, "z")} | collectors(2)), PAGED),
     "merging what is under way": (merging_under_way(pushers(2) | collectors(2)), RULES),
     "two retirers": (retiring_two(collectors(2)), PAGED),
-    "releasing a pack": (releasing(pushers(2) | collectors(2)), RULES),
-    "undoing": (undoing(pushers() | collectors(2)), PAGED),
-    "compacting": (compacting(pushers(2) | collectors()), RULES),
+    "releasing a pack, two pushers": (releasing(pushers(2) | collectors()), RULES),
+    "releasing a pack, two collectors": (releasing(pushers() | collectors(2)), RULES),
+    "undoing": (undoing(pushers() | collectors(2)), RULES),
+    "undoing, in pages": (undoing(collectors(2)), PAGED),
+    "compacting, two pushers": (compacting(pushers(2) | collectors()), RULES),
     "compacting, two collectors": (compacting(pushers() | collectors(2)), RULES),
-    "renewing": (renewing(collectors(2)), RULES),
+    "renewing": (renewing(collectors()), RULES),
+    "renewing, two collectors": (renewing(collectors(2, runs=1)), RULES),
     "renewing and merging": (renewing({"merger": (merge, "c")} | collectors(runs=1)), RULES),
-    "merging, retiring, pushing, collecting": (everything(pushers() | collectors(2) | expiry("trash/")), RULES),
     "merging, retiring, compacting, collecting": (everything({"compactor": (compact, "3", "y")} | collectors()), RULES),
-    "merging, retiring, pushing, collecting, in pages": (
+    "merging, retiring, pushing, two collectors": (everything(pushers() | collectors(2, runs=1)), RULES),
+    "merging, retiring, pushing, collecting, the trash expires": (
         everything(pushers() | collectors() | expiry("trash/")),
-        PAGED,
+        RULES,
     ),
+    "merging, retiring, pushing, collecting, in pages": (everything(pushers() | collectors()), PAGED),
 }
-"""The same with more people, as long as a machine can search it."""
+"""The same with more people, as far as a machine can search it in a night."""

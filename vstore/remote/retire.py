@@ -12,7 +12,7 @@ from vstore.errors import Cause, KeyNotFoundError, RemoteUnavailableError
 from vstore.objects.digest import Digest
 from vstore.parallel import map_ordered
 from vstore.remote.commits import Commit, CommittedRoot
-from vstore.remote.layout import commit_key, new_session, trash_key, trash_prefix
+from vstore.remote.layout import INTENTS, commit_key, find_intent_session, new_session, trash_key, trash_prefix
 from vstore.remote.ledger import Site
 from vstore.remote.survey import Held, PushedRoot, Survey
 from vstore.remote.transport import Key
@@ -44,9 +44,14 @@ def _rank(survey: Survey, entry: PushedRoot) -> tuple[bool, float]:
 def replace_commits(site: Site, old: Sequence[Held], left: Sequence[CommittedRoot]) -> Key | None:
     """Retire commits, after what is left of them was committed anew; return the key of that commit, if it is needed.
 
-    They must be of our project, and their pushes must have ended.  A death in between leaves commits that say the same
-    twice.  Raises UnavailableError.
+    They must be of our project.  Those whose push has not ended stay: whoever made them will read them back.  A death
+    in between leaves commits that say the same twice.  Raises UnavailableError.
     """
+    # Asked only now that the commits were seen: a push that began since intents were listed last has its own here.
+    under_way = {find_intent_session(found.key) for found in site.transport.list(INTENTS)}
+    old = [held for held in old if held.commit.session not in under_way]
+    if not old:
+        return None
     new = _commit(site, old, left) if left else None
     copies = dict(map_ordered(lambda held: _copy(site, held), old, workers=site.jobs))
     there = {found.key: found.size_bytes for found in site.transport.list(trash_prefix(site.project))}

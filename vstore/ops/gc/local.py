@@ -1,4 +1,4 @@
-"""``gc``: remove from the local cache what nobody needs, and what a remote holds where that was asked for."""
+"""The local cache: remove what nobody needs, and what a remote holds where that was asked for."""
 
 from __future__ import annotations
 

@@ -44,6 +44,8 @@ _OPERATIONS = ("rebase-merge", "rebase-apply", "sequencer")
 _ID = re.compile(rb"\b[0-9a-f]{4,64}\b")
 _INDEXED = re.compile(rb"([0-7]+) ([0-9a-f]+) ([0-3])\t([^\0]+)\0")
 _KEPT = {"commit", "tag", "tree"}
+_KINDS = {*_KEPT, "blob"}
+_OBJECT_ID = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 _MAX_STATE_BYTES = 64 * 1024 * 1024
 
 
@@ -174,14 +176,41 @@ class KeptHistory:
             for oid, _, content in _iter_batch(objects, self.common_dir):
                 yield oid, content
 
-    def _fetch_promised(self, blobs: Sequence[str]) -> None:
+    def find_commits(self, oids: Iterable[str]) -> set[str]:
+        """Return those of some ids that are commits which the repository has, kept or not; nothing is fetched."""
+        return {oid for oid, kind in self._find_kinds(oids).items() if kind == "commit"}
+
+    def list_missing(self, oids: Iterable[str]) -> set[str]:
+        """Return those of some objects that the repository does not have; nothing is fetched."""
+        wanted = set(oids)
+        return wanted - self._find_kinds(wanted).keys()
+
+    def _find_kinds(self, oids: Iterable[str]) -> dict[str, str]:
+        """Return what the objects are that are here, in one run of git."""
+        wanted = {oid for oid in oids if _OBJECT_ID.fullmatch(oid)}
+        # Asked for what is not here, git would fetch it into a partial clone, one by one.
+        is_partial = self._find_promisor() is not None
+        options = ["--batch-all-objects", "--unordered"] if is_partial else []
+        lines = b"" if is_partial else "".join(f"{oid}\n" for oid in sorted(wanted)).encode()
+        command = ["cat-file", *options, "--buffer", "--batch-check=%(objectname) %(objecttype)"]
+        pairs = (
+            line.partition(" ")[::2] for line in self._run(self.common_dir, *command, stdin=lines).decode().splitlines()
+        )
+        return {oid: kind for oid, kind in pairs if oid in wanted and kind in _KINDS}
+
+    def _find_promisor(self) -> str | None:
+        """Return the git remote that a partial clone fetches from what it lacks; None where the clone is none."""
         try:
             listed = self._run(self.common_dir, "config", "--name-only", "--get-regexp", r"^remote\..*\.promisor$")
         except GitFailedError:
-            return  # git's way to say that there is none
-        remote = os.fsdecode(listed.splitlines()[0]).removeprefix("remote.").removesuffix(".promisor")
-        have = self._run(self.common_dir, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
-        missing = set(blobs).difference(have.decode().split())
+            return None  # git's way to say that there is none
+        return os.fsdecode(listed.splitlines()[0]).removeprefix("remote.").removesuffix(".promisor")
+
+    def _fetch_promised(self, blobs: Sequence[str]) -> None:
+        remote = self._find_promisor()
+        if remote is None:
+            return
+        missing = self.list_missing(blobs)
         if missing:
             # As git itself does it; to be asked for one at a time costs a connection each.
             options = ["--no-tags", "--no-write-fetch-head", "--recurse-submodules=no", "--filter=blob:none", "--stdin"]

@@ -29,7 +29,7 @@ from vstore.remote.content import Content
 from vstore.repo import Repo, open_repo
 from vstore.workspace.uses import Uses, find_uses
 
-WORK_TREE, ASKED = "work-tree", "keep-rev"
+WORK_TREE, UPSTREAM, ASKED = "work-tree", "git-remote", "keep-rev"
 _DIGEST = re.compile(DIGEST_PATTERN.encode())
 _MARKER = re.compile(rb"([<|=>])\1{6,}(?: |\r?\n|$)")
 _MOST_LOOKS = 6
@@ -147,7 +147,7 @@ def _look_once(sharer: Sharer) -> _View:
         ]
         for git_dir in history.list_git_dirs()
     }
-    return _View(history.list_tips(), indexes, uses)
+    return _View([*history.list_tips(), Tips(UPSTREAM, sharer.upstream)], indexes, uses)
 
 
 def _group_blobs(history: KeptHistory, view: _View, retention: Retention) -> dict[str, Blobs]:

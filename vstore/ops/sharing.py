@@ -18,12 +18,14 @@ from vstore.repo import ID_FILE, Repo
 class Sharer:
     """One repository: its history (None without git), and its work trees that have files to look at.
 
-    Each work tree comes with its git directory; the first is the one that was asked for.
+    Each work tree comes with its git directory; the first is the one that was asked for.  ``upstream`` is what the refs
+    of its git remotes lead to, where they were asked.
     """
 
     name: str
     history: KeptHistory | None
     work_trees: dict[Path, Path]
+    upstream: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

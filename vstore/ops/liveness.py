@@ -202,11 +202,11 @@ def _read_blobs(
             if is_named and contents[blob]:
                 unreadable.append((blob, error.message))
     for number, (blob, message) in enumerate(unreadable):
-        yield _name_blob(history, blob) if number < _MOST_PLACES else f"the blob {blob}", message, blob
+        yield _name_blob(needs.sharer, blob) if number < _MOST_PLACES else f"the blob {blob}", message, blob
 
 
-def _name_blob(history: KeptHistory, blob: str) -> str:
-    found = history.find_place(blob)
+def _name_blob(sharer: Sharer, blob: str) -> str:
+    found = None if sharer.history is None else sharer.history.find_place(blob, sharer.upstream)
     return f"the blob {blob} in an index" if found is None else f"{found[1]} at {found[0][:10]} (blob {blob})"
 
 
@@ -319,5 +319,5 @@ def _name_root(needs: Needs, root: Needed) -> str:
     origin, history = needs.origins[root], needs.sharer.history
     if history is None or "/" in origin:
         return f"{origin} ({root.digest})"
-    found = history.find_place(origin)
+    found = history.find_place(origin, needs.sharer.upstream)
     return f"{root.digest} in an index" if found is None else f"{found[1]} at {found[0][:10]} ({root.digest})"

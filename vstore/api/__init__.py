@@ -8,7 +8,7 @@ dataclasses that ``--json`` prints.  What goes wrong is a VstoreError.
 from __future__ import annotations
 
 from vstore.api.changing import add, checkout, init, install, mv, rm, unlock
-from vstore.api.cleaning import gc
+from vstore.api.cleaning import gc, gc_remote, gc_status, gc_undo
 from vstore.api.driving import diff_driver, merge_driver, run_hook
 from vstore.api.importing import import_url, update
 from vstore.api.looking import (
@@ -55,7 +55,19 @@ from vstore.ops.doctor import DoctorResult, RemoteHealth, RepositoryHealth
 from vstore.ops.du import DuResult, Usage
 from vstore.ops.fetch import Fetched, FetchResult
 from vstore.ops.fsck import Damage, FsckResult, Need, Verified, VerifiedCache
-from vstore.ops.gc import Collected, GcResult, Kept
+from vstore.ops.gc import (
+    Collected,
+    DoomedPack,
+    GcRemoteResult,
+    GcResult,
+    GcStatus,
+    GcUndoResult,
+    Kept,
+    KeptAtRemote,
+    RemoteVersion,
+    RetiredCommit,
+    RunningPush,
+)
 from vstore.ops.get import GetResult
 from vstore.ops.hooks import HookResult
 from vstore.ops.import_ import ImportResult
@@ -94,13 +106,17 @@ __all__ = [
     "DiffResult",
     "DiffTotals",
     "DoctorResult",
+    "DoomedPack",
     "DuResult",
     "FetchResult",
     "Fetched",
     "FileChange",
     "FileDiff",
     "FsckResult",
+    "GcRemoteResult",
     "GcResult",
+    "GcStatus",
+    "GcUndoResult",
     "GetResult",
     "HookResult",
     "How",
@@ -110,6 +126,7 @@ __all__ = [
     "InstallResult",
     "InstalledHook",
     "Kept",
+    "KeptAtRemote",
     "Labels",
     "Layer",
     "Listed",
@@ -127,14 +144,17 @@ __all__ = [
     "Pushed",
     "RemoteHealth",
     "RemoteInfo",
+    "RemoteVersion",
     "RemotesResult",
     "Removed",
     "Repo",
     "RepositoryHealth",
+    "RetiredCommit",
     "Revision",
     "Rewritten",
     "RmResult",
     "Row",
+    "RunningPush",
     "Scope",
     "SettingShown",
     "StatusResult",
@@ -161,6 +181,9 @@ __all__ = [
     "find_work_tree",
     "fsck",
     "gc",
+    "gc_remote",
+    "gc_status",
+    "gc_undo",
     "get",
     "import_",
     "import_url",

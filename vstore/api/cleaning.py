@@ -1,13 +1,22 @@
-"""The verb that gives back disk space."""
+"""The verb that gives back disk space, here and at remotes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from vstore.api.opening import Directory, opened
+from vstore.api.opening import Directory, Paths, listed, opened
 from vstore.ops import gc as _gc
-from vstore.ops.gc import Forgotten, GcResult, Release
+from vstore.ops.gc import (
+    Forgotten,
+    GcRemoteResult,
+    GcResult,
+    GcStatus,
+    GcUndoResult,
+    Release,
+    RemoteRetention,
+    RemoteVersion,
+)
 from vstore.ops.liveness import Retention
 from vstore.progress import SILENT, Reporter
 
@@ -43,3 +52,67 @@ def gc(
             forgotten=Forgotten(tuple(map(str, forget_repos)), tuple(forget)),
             dry_run=dry_run,
         )
+
+
+def gc_remote(
+    remote: str | None = None,
+    *,
+    directory: Directory = None,
+    keep_revs: Sequence[str] = (),
+    keep_newer_than_s: float | None = None,
+    tips_only: bool = False,
+    retire_unknown: bool | Callable[[list[RemoteVersion]], bool] = False,
+    forget_repos: Sequence[str | Path] = (),
+    forget: Sequence[str] = (),
+    dry_run: bool = False,
+    reporter: Reporter = SILENT,
+) -> GcRemoteResult:
+    """Collect a remote (None: the default one): retire versions that nobody needs, delete in two steps what they took.
+
+    Needed is what a commit names that any ref leads to, here or at a git remote, all of which are fetched from first;
+    what was pushed for a commit that is not known here; what was pushed within ``keep_newer_than_s`` seconds, by
+    default the remote's ``retention_days``; and ``keep_revs``.  ``tips_only`` gives up what only older commits name.
+    ``retire_unknown`` gives up versions whose commit is not known, if it is true or, called with them, returns true.
+
+    What is retired can be brought back for 14 days with ``gc_undo``; what nothing names any more is doomed by the next
+    collection, and deleted by one at least 24 hours later.  Other projects in the same place lose nothing.
+    Raises NeedsUnknownError where it is not sure what is needed; then nothing was removed.
+    """
+    with opened(directory, reporter) as repo:
+        return _gc.gc_remote(
+            repo,
+            remote,
+            retention=RemoteRetention(tuple(keep_revs), keep_newer_than_s, tips_only),
+            forgotten=Forgotten(tuple(map(str, forget_repos)), tuple(forget)),
+            may_retire=retire_unknown if callable(retire_unknown) else lambda _: bool(retire_unknown),
+            dry_run=dry_run,
+        )
+
+
+def gc_status(
+    remote: str | None = None,
+    *,
+    directory: Directory = None,
+    forget: Sequence[str] = (),
+    reporter: Reporter = SILENT,
+) -> GcStatus:
+    """Tell what waits at a remote to be deleted, since when, by whom, until when, and which pushes are under way."""
+    with opened(directory, reporter) as repo:
+        return _gc.gc_status(repo, remote, forgotten=forget)
+
+
+def gc_undo(
+    paths: Paths = (),
+    *,
+    directory: Directory = None,
+    remote: str | None = None,
+    forget: Sequence[str] = (),
+    dry_run: bool = False,
+    reporter: Reporter = SILENT,
+) -> GcUndoResult:
+    """Bring back what was retired at a remote: all, or what was at ``paths``, which may also be digests.
+
+    It counts as pushed today.  Raises NotFoundError where nothing such was retired.
+    """
+    with opened(directory, reporter) as repo:
+        return _gc.gc_undo(repo, listed(paths), remote=remote, forgotten=forget, dry_run=dry_run)

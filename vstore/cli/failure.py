@@ -20,7 +20,7 @@ import click
 from vstore import __version__, errors
 from vstore.cli import render
 from vstore.cli.plain import one_line, quote, redact
-from vstore.cli.remote_hints import hint_for_host_key, hint_for_remote
+from vstore.cli.remote_hints import hint_for_host_key, hint_for_needs, hint_for_remote, hint_for_retired
 from vstore.errors import VstoreError
 
 USAGE, DIFFERENT, INTERRUPTED, BROKEN_PIPE, OUR_BUG = 2, 4, 130, 141, 255
@@ -188,16 +188,6 @@ def _hint_corrupt(fields: dict[str, Any]) -> str | None:
     return "get an undamaged copy with `vstore fetch`" if "digest" in fields else None
 
 
-def _hint_needs(fields: dict[str, Any]) -> str | None:
-    if fields.get("worktrees"):
-        return "where worktrees are gone for good, let git know with `git worktree prune`"
-    if fields.get("repositories"):
-        known = quote(fields["repositories"][0])
-        return f"bring it back, or do without its needs: `vstore gc --forget-repo {known}`"
-    keys = fields.get("keys") or [""]
-    return f"see to it that it can be read, or do without: `vstore gc --forget {quote(keys[0])}`"
-
-
 def _hint_git(fields: dict[str, Any]) -> str | None:
     return "install git (see https://git-scm.com), then run this again" if "program" in fields else None
 
@@ -239,6 +229,7 @@ def _hint_partial(fields: dict[str, Any]) -> str | None:
 _HINTS: dict[type[VstoreError], Hint] = {
     errors.RepositoryNotFoundError: _hint_repository,
     errors.GitRepositoryNotFoundError: lambda fields: "make one with `git init`, or do without: `vstore init --no-git`",
+    errors.NotFoundError: hint_for_retired,
     errors.PathNotFoundError: _hint_path,
     errors.NotTrackedError: _hint_untracked,
     errors.NotDownloadedError: lambda fields: "download it with `vstore update PATH`",
@@ -251,7 +242,7 @@ _HINTS: dict[type[VstoreError], Hint] = {
     errors.ConflictError: _hint_conflict,
     errors.ChangedWhileReadError: _hint_changed,
     errors.SourceChangedError: lambda fields: f"take over what is there now with `vstore update{_arguments(fields)}`",
-    errors.NeedsUnknownError: _hint_needs,
+    errors.NeedsUnknownError: hint_for_needs,
     errors.CollisionError: lambda fields: "use a cryptographic hash: `vstore init --hash blake3` in a new repository",
     errors.CorruptError: _hint_corrupt,
     errors.NewerFormatError: lambda fields: "get a newer vstore with `pip install --upgrade vstore`",

@@ -156,6 +156,17 @@ def check_fsck(result: api.FsckResult) -> None:
     raise errors.CorruptError(message, **fields)
 
 
+def check_undo(result: api.GcUndoResult) -> None:
+    """Raise ObjectMissingError, or PartialError, if something that was retired could not be brought back."""
+    if result.failed:
+        paths = [path for path, _ in result.failed]
+        number = f"{len(paths):,} versions" if len(paths) > 1 else f"the version of {paths[0]}"
+        message = f"{number} could not be brought back"
+        if not result.restored:
+            raise errors.ObjectMissingError(message, failed=result.failed)
+        raise errors.PartialError(message, done=len(result.restored), failed=result.failed, absent=True)
+
+
 def _count_paths(paths: list[str]) -> str:
     return f"{len(paths):,} paths need" if len(paths) > 1 else f"{paths[0]} needs"
 

@@ -1,5 +1,5 @@
-"""Remote hints: what to do about a remote that does not work, by cause and kind of store; the part of ``failure`` that
-is a table of its own.
+"""Remote hints: what to do about a remote that does not work, by cause and kind of store, or that cannot be collected;
+the part of ``failure`` that is a table of its own.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from vstore.cli.plain import quote
 from vstore.errors import Cause
 
 _STORES = {
@@ -226,3 +227,33 @@ def hint_for_host_key(fields: Mapping[str, Any]) -> str | None:
 def _ssh(where: str, fields: Mapping[str, Any]) -> str:
     port = f"-p {fields['port']} " if fields.get("port") else ""
     return f"ssh {port}{shlex.quote(where)}"
+
+
+_SIGHT = {
+    "no-git": "collect from a clone of the project that git keeps; with --no-git nobody can tell what others need",
+    "shallow": "fetch the whole history with `git fetch --unshallow`",
+    "single-branch": "let git follow all branches with `git remote set-branches{remote} '*'`",
+    "unfetchable": "see what git itself says with `git ls-remote{remote}`; if it is gone, `git remote remove{remote}`",
+}
+
+
+def hint_for_needs(fields: Mapping[str, Any]) -> str | None:
+    """Return what to do where a collection does not know what is needed."""
+    if fields.get("refusal"):
+        remote = fields.get("git_remote")
+        return _SIGHT[fields["refusal"]].format(remote=f" {quote(remote)}" if remote else "")
+    if fields.get("worktrees"):
+        return "where worktrees are gone for good, let git know with `git worktree prune`"
+    command = "vstore gc" + (f" --remote {quote(fields['remote'])}" if "remote" in fields else "")
+    if fields.get("repositories"):
+        known = quote(fields["repositories"][0])
+        return f"bring it back, or do without its needs: `{command} --forget-repo {known}`"
+    keys = fields.get("keys") or [""]
+    return f"see to it that it can be read, or do without: `{command} --forget {quote(keys[0])}`"
+
+
+def hint_for_retired(fields: Mapping[str, Any]) -> str | None:
+    """Return what to do where something is not among what was retired."""
+    if "retired" not in fields:
+        return None
+    return f"see what can be brought back with `vstore gc --remote {quote(fields['remote'])} --status`"

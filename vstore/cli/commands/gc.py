@@ -1,14 +1,16 @@
-"""vstore gc: remove from the cache what nobody needs any more."""
+"""vstore gc: remove from the cache, or from a remote, what nobody needs any more."""
 
 from __future__ import annotations
 
+import functools
 import re
+import sys
 from collections.abc import Iterator
 
 import click
 
 from vstore import api
-from vstore.cli import options, render
+from vstore.cli import options, outcome, remote_words, render
 from vstore.cli.session import Session, pass_session
 
 _UNITS_S = {"h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600, "y": 365 * 24 * 3600}
@@ -41,6 +43,7 @@ def _to_seconds(ctx: click.Context, parameter: click.Parameter, value: str | Non
 
 
 @options.verb("gc")
+@options.paths(tracked=False)
 @options.dry_run
 @click.option(
     "--keep-rev",
@@ -56,11 +59,26 @@ def _to_seconds(ctx: click.Context, parameter: click.Parameter, value: str | Non
     "keep_newer_than_s",
     callback=_to_seconds,
     metavar="AGE",
-    help="Of history keep also commits younger than 36h, 30d, 8w, 1y.",
+    help="Of history keep also commits younger than 36h, 30d, 8w, 1y; at a remote, whatever was pushed since.",
 )
 @click.option("--pushed", is_flag=True, help="Free also what is needed here and whole at a remote.")
-@options.remote
-@options.force("Let older versions go that are in no remote.")
+@click.option(
+    "-r",
+    "--remote",
+    is_flag=False,
+    flag_value="",
+    metavar="[NAME]",
+    shell_complete=options.complete_remote,
+    help="Collect this remote, or the default one, and not the cache; with --pushed, believe only this one.",
+)
+@click.option("--status", is_flag=True, help="Tell what waits at the remote to be deleted.")
+@click.option("--undo", is_flag=True, help="Bring back what was retired at the remote: all, at PATH, or of a digest.")
+@click.option(
+    "--retire-unknown",
+    is_flag=True,
+    help="Retire also versions whose git commit is not known here; asks before.",
+)
+@options.force("Let older versions go that are in no remote; retire without asking.")
 @click.option(
     "--forget-repo",
     "forget_repos",
@@ -73,23 +91,27 @@ def _to_seconds(ctx: click.Context, parameter: click.Parameter, value: str | Non
     "forget",
     multiple=True,
     metavar="KEY",
-    help="Do without a pointer or list of files that cannot be read (repeatable).",
+    help="Do without a pointer, list of files or object of a remote that cannot be read (repeatable).",
 )
 @options.json
 @pass_session
 def command(
     session: Session,
+    paths: tuple[str, ...],
     dry_run: bool,
     keep_revs: tuple[str, ...],
     tips_only: bool,
     keep_newer_than_s: float | None,
     pushed: bool,
     remote: str | None,
+    status: bool,
+    undo: bool,
+    retire_unknown: bool,
     force: bool,
     forget_repos: tuple[str, ...],
     forget: tuple[str, ...],
 ) -> None:
-    """Remove from the cache what nobody needs any more.
+    """Remove from the cache, or from a remote, what nobody needs any more.
 
     Everything stays that a pointer names in anything that git keeps: branches, tags, stashes, reflogs, indexes, and
     files at work, of all worktrees and of every repository that shares the cache.  Nothing younger than a day is
@@ -97,28 +119,88 @@ def command(
 
     With --tips-only or --keep-newer-than older versions of this repository go where a remote holds them, or with
     --force; with --pushed everything goes that a remote holds.  `vstore pull` brings it back.
+
+    With --remote, versions of this project are retired at a remote: after all git remotes were fetched from, those that
+    no commit names, that were pushed for commits which are known here, and not within the last 30 days (the setting
+    retention_days, or --keep-newer-than).  --undo brings them back within 14 days.  What nothing needs any more is
+    deleted in two steps: a collection dooms it, and one at least 24 hours later deletes it.  --status shows both.
     """
-    if tips_only and keep_newer_than_s is not None:
-        raise click.UsageError("--tips-only and --keep-newer-than exclude each other")
-    is_narrow = tips_only or keep_newer_than_s is not None
-    if force and not is_narrow:
-        raise click.UsageError("--force goes with --tips-only or --keep-newer-than")
-    if remote is not None and not (pushed or is_narrow):
-        raise click.UsageError("--remote goes with --pushed, --tips-only or --keep-newer-than")
-    result = api.gc(
-        directory=session.directory,
-        keep_revs=keep_revs,
-        tips_only=tips_only,
-        keep_newer_than_s=keep_newer_than_s,
-        pushed=pushed,
-        remote=remote,
-        force=force,
-        forget_repos=forget_repos,
-        forget=forget,
-        dry_run=dry_run,
-        reporter=session.reporter,
-    )
-    session.show(result, _words)
+    collects_remote = (remote is not None and not pushed) or status or undo
+    says_what_stays = bool(keep_revs or tips_only or keep_newer_than_s is not None or force or forget_repos)
+    if paths and not undo:
+        raise click.UsageError("a path goes with --undo")
+    if sum((status, undo, pushed, retire_unknown)) > 1:
+        raise click.UsageError("--status, --undo, --pushed and --retire-unknown exclude each other")
+    if retire_unknown and not collects_remote:
+        raise click.UsageError("--retire-unknown goes with --remote")
+    if (status or undo) and says_what_stays:
+        raise click.UsageError("--status and --undo take none of the options that say what stays")
+    if status:
+        waiting = api.gc_status(remote or None, directory=session.directory, forget=forget, reporter=session.reporter)
+        session.show(waiting, lambda result: remote_words.tell_status(session, result), always=True)
+    elif undo:
+        undone = api.gc_undo(
+            paths,
+            directory=session.directory,
+            remote=remote or None,
+            forget=forget,
+            dry_run=dry_run,
+            reporter=session.reporter,
+        )
+        session.show(undone, lambda result: remote_words.tell_undo(session, result))
+        outcome.check_undo(undone)
+    elif collects_remote:
+        _check_force(session, retire_unknown=retire_unknown, tips_only=tips_only, force=force or dry_run)
+        collected = api.gc_remote(
+            remote or None,
+            directory=session.directory,
+            keep_revs=keep_revs,
+            tips_only=tips_only,
+            keep_newer_than_s=keep_newer_than_s,
+            retire_unknown=retire_unknown and (force or dry_run or functools.partial(_ask, session)),
+            forget_repos=forget_repos,
+            forget=forget,
+            dry_run=dry_run,
+            reporter=session.reporter,
+        )
+        session.show(collected, lambda result: remote_words.tell_collection(session, result))
+    else:
+        is_narrow = tips_only or keep_newer_than_s is not None
+        if tips_only and keep_newer_than_s is not None:
+            raise click.UsageError("--tips-only and --keep-newer-than exclude each other")
+        if force and not is_narrow:
+            raise click.UsageError("--force goes with --tips-only, --keep-newer-than or --retire-unknown")
+        result = api.gc(
+            directory=session.directory,
+            keep_revs=keep_revs,
+            tips_only=tips_only,
+            keep_newer_than_s=keep_newer_than_s,
+            pushed=pushed,
+            remote=remote or None,
+            force=force,
+            forget_repos=forget_repos,
+            forget=forget,
+            dry_run=dry_run,
+            reporter=session.reporter,
+        )
+        session.show(result, _words)
+
+
+def _check_force(session: Session, *, retire_unknown: bool, tips_only: bool, force: bool) -> None:
+    """Refuse to give up at a remote what somebody may need, unless it was said, or can be asked."""
+    if tips_only and not force:
+        raise click.UsageError("--tips-only with --remote gives up data that commits name, and goes with --force")
+    if retire_unknown and not force and (session.json or not sys.stdin.isatty()):
+        raise click.UsageError("--retire-unknown asks on a terminal; elsewhere look with --dry-run, then use --force")
+
+
+def _ask(session: Session, versions: list[api.RemoteVersion]) -> bool:
+    """Ask whether versions shall be retired whose git commits are not known here."""
+    session.reporter.end()
+    for line in remote_words.list_versions(session, versions, at_most=None):
+        click.echo(line, err=True)
+    number = render.count(len(versions), "version")
+    return click.confirm(f"Nobody here knows the git commits of {number}.  Retire them?", err=True)
 
 
 def _words(result: api.GcResult) -> Iterator[str]:

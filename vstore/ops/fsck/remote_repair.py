@@ -29,7 +29,7 @@ def repair_remote(repo: Repo, remote: Remote, verdict: Verdict) -> int:
     """
     remote.mend_documents(verdict)
     broken = [found for found in verdict.examined if not found.is_whole]
-    roots = (root for found in broken if (root := _complete(repo, remote, found.root)) is not None)
+    roots = (root for found in broken if (root := complete_root(repo, remote, found.root)) is not None)
     with remote.distrusting(broken):
         uploaded_bytes = sum(_push(repo, remote, batch) for batch in _iter_batches(roots))
     refresh_listing(repo, remote)
@@ -73,7 +73,7 @@ def _push(repo: Repo, remote: Remote, roots: Sequence[Root]) -> int:
     return 0
 
 
-def _complete(repo: Repo, remote: Remote, root: CommittedRoot) -> Root | None:
+def complete_root(repo: Repo, remote: Remote, root: CommittedRoot) -> Root | None:
     """Return a root with all that it needs, or None where what it lists is not known anywhere."""
     if root.kind != "tree":
         return Root(root.digest, root.kind, [Content(root.digest, root.size_bytes)], root.path, root.git_commit)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.collecting import add_version, age, forget_reflogs
 from tests.command import Outcome, git
 from tests.project import Project
+from tests.remote.faults import Hooked
+from vstore import repo
 from vstore.objects.pointer import pointer_from_bytes
+from vstore.remote.opening import open_transport
+from vstore.remote.transport import Key
 
+Hook = Callable[[str, Key], None]
 CONFLICT, USAGE = 11, 2
 
 
@@ -39,10 +47,10 @@ def make_old(project: Project, days: float = 40) -> None:
     age(project.store, days)
 
 
-def give_up(project: Project) -> bytes:
+def give_up(project: Project, number: int = 1) -> bytes:
     """Push a version whose branch is then deleted everywhere; returns its pointer."""
     project.git("checkout", "--quiet", "-b", "side")
-    pointer = add_version(project, 1)
+    pointer = add_version(project, number)
     project.commit("side")
     project.ok("push", "-q")
     project.git("checkout", "--quiet", "main")
@@ -105,3 +113,21 @@ def refuse(project: Project, *args: str) -> Outcome:
 def reasons(result: Any) -> dict[str, int]:
     """How many versions a collection kept, by reason."""
     return {kept["reason"]: kept["versions"] for kept in result["kept"] if kept["versions"]}
+
+
+def hook_requests(monkeypatch: pytest.MonkeyPatch) -> dict[str, Hook]:
+    """Let what is called "before" and "after" in the dictionary be called around each request of any command."""
+    hooks: dict[str, Hook] = {}
+
+    def open_hooked(url: str, options: Mapping[str, str], *, root: Path, timeout_s: float) -> Hooked:
+        hooked = Hooked(open_transport(url, options, root=root, timeout_s=timeout_s))
+        hooked.before = lambda operation, key: hooks.get("before", ignore)(operation, key)
+        hooked.after = lambda operation, key: hooks.get("after", ignore)(operation, key)
+        return hooked
+
+    monkeypatch.setattr(repo, "open_transport", open_hooked)
+    return hooks
+
+
+def ignore(operation: str, key: Key) -> None:
+    """Do nothing about a request."""

@@ -16,6 +16,7 @@ from tests.buckets import (
     everything,
     find_lost_commit,
     give_up,
+    hook_requests,
     is_pushed,
     make_old,
     publish,
@@ -23,10 +24,11 @@ from tests.buckets import (
     reasons,
     refuse,
 )
-from tests.collecting import add_version, age, cache_of
+from tests.collecting import add_version, age, cache_of, forget_reflogs
 from tests.command import git
 from tests.ops import test_gc_scope as scope
 from tests.project import Project
+from tests.servers.s3 import S3Server, make_bucket_old
 from vstore.errors import NeedsUnknownError
 from vstore.remote.commits import intent_to_bytes
 from vstore.remote.sealed import seal
@@ -481,6 +483,63 @@ def test_options_that_make_no_sense(shared: Project) -> None:
     assert shared.run("gc", "--remote", "nowhere").exit_code == 1
     age(cache_of(shared))
     assert shared.ok("gc", "--pushed", "--remote", "store", "--json").json()["removed"]
+
+
+# What it costs.
+
+
+def test_requests(shared: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A collection takes at most three requests for each pack, six listings and nine more, whatever there is to do."""
+    for number in range(1, 13):
+        give_up(shared, number)
+    hooks = hook_requests(monkeypatch)
+    asked: list[str] = []
+    hooks["before"] = lambda operation, key: asked.append(operation)
+    packs = len(list((shared.store / "packs").iterdir()))
+    assert packs == 13
+    told = []
+    for days in (40, 15, 2, 0):
+        make_old(shared, days)
+        asked.clear()
+        result = collect(shared)
+        told.append((len(result["retired"]), result["doomed_packs"], result["deleted_packs"]))
+        listings = asked.count("list")
+        assert listings <= 6 and len(asked) <= 3 * packs + listings + 9, asked
+    assert told == [(12, 0, 0), (0, 12, 0), (0, 0, 12), (0, 0, 0)]
+    assert len(asked) <= 12
+
+
+def test_bucket(shared: Project, moto: S3Server) -> None:
+    """The whole story on an S3 server, with its own dates: retired, shown, brought back, retired, doomed, deleted."""
+    place = moto.new_place()
+    shared.ok("remote", "add", "bucket", place.url)
+    for key, value in place.options.items():
+        shared.ok("remote", "set", "bucket", key, value)
+    shared.git("commit", "--quiet", "--all", "--message", "bucket")
+    shared.ok("push", "-q", "-r", "bucket")
+    shared.git("checkout", "--quiet", "-b", "side")
+    pointer = add_version(shared, 1)
+    shared.commit("side")
+    shared.ok("push", "-q", "-r", "bucket")
+    shared.git("checkout", "--quiet", "main")
+    shared.git("branch", "--quiet", "-D", "side")
+    forget_reflogs(shared)
+    assert reasons(collect(shared, remote="bucket"))["young"] == 1
+
+    make_bucket_old(place, 40)
+    assert len(collect(shared, remote="bucket")["retired"]) == 1
+    assert len(shared.ok("gc", "--remote", "bucket", "--status", "--json").json()["trash"]) == 1
+    assert shared.ok("gc", "--remote", "bucket", "--undo", "--json").json()["uploaded_bytes"] == 0
+    make_bucket_old(place, 40)
+    told = []
+    for days in (0, 15, 2):
+        make_bucket_old(place, days)
+        result = collect(shared, remote="bucket")
+        told.append((len(result["retired"]), result["doomed_packs"], result["deleted_packs"]))
+    assert told == [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
+    shared.ok("push", "--check", "-r", "bucket")
+    shared.ok("fsck", "--remote", "bucket", "--read-data")
+    assert pointer
 
 
 def is_of(commit: object, pointer: bytes) -> bool:

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -102,6 +103,16 @@ def running_moto() -> Iterator[S3Server]:
         yield S3Server(_moto_label(), port, "testing", "testing")
     finally:
         server.stop()
+
+
+def make_bucket_old(place: Place, days: float) -> None:
+    """Let time pass in a bucket of the moto that runs in this process."""
+    backends = importlib.import_module("moto.s3.models").s3_backends
+    bucket = place.url.removeprefix("s3://")
+    for backend in (backend for account in backends.values() for backend in account.values()):
+        if bucket in backend.buckets:
+            for key in backend.buckets[bucket].keys.values():
+                key.last_modified -= timedelta(days=days)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,8 +82,12 @@ def _verb(name: str, command: click.Command, known: set[type], parent: click.Con
             assert found is not None
             yield from _verb(child, found, known, ctx)
     elif any(found.name == "json" for found in command.params):
+        words = ctx.command_path.split()[1:]
         yield "With `--json`:\n"
-        yield from _keys(_result_of(ctx.command_path.split()[1:]), known)
+        yield from _keys(_result_of(words), known)
+        for option, function in _FORMS.get(" ".join(words), {}).items():
+            yield f"With `{option} --json`:\n"
+            yield from _keys(_result_of([function]), known)
 
 
 def _plain(text: str) -> str:
@@ -96,6 +100,9 @@ def _plain(text: str) -> str:
 
 
 # Results
+
+_FORMS = {"gc": {"--remote": "gc_remote", "--status": "gc_status", "--undo": "gc_undo"}}
+"""Verb → option that makes it do something else → the function of the api that does that."""
 
 
 def _python_name(verb: str) -> str:

@@ -12,6 +12,9 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import os
+import pwd
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -184,6 +187,13 @@ def lfs_stage(_home: Path) -> Iterator[Stage]:
 
 
 @contextlib.contextmanager
+def people_stage(home: Path) -> Iterator[Stage]:
+    """Make a folder for git repositories; whoever runs the page stands for Ada, at a machine of hers."""
+    (home / "git").mkdir()
+    yield Stage({"ada@laptop": f"{pwd.getpwuid(os.getuid()).pw_name}@{socket.gethostname()}"})
+
+
+@contextlib.contextmanager
 def git_stage(home: Path) -> Iterator[Stage]:
     """Make a web server for the git repositories in ``~/git``."""
     (home / "git").mkdir()
@@ -204,6 +214,7 @@ def libraries_stage(_home: Path) -> Iterator[Stage]:
 
 
 STAGES: Mapping[str, Callable[[Path], AbstractContextManager[Stage]]] = {
+    "docs/guides/cleaning-up.md": people_stage,
     "docs/guides/from-dvc.md": dvc_stage,
     "docs/guides/from-git-lfs.md": lfs_stage,
     "docs/guides/import-url.md": import_stage,
@@ -214,6 +225,7 @@ STAGES: Mapping[str, Callable[[Path], AbstractContextManager[Stage]]] = {
     "docs/guides/remote-http.md": web_stage,
     "docs/guides/remote-s3.md": s3_stage,
     "docs/guides/remote-ssh.md": ssh_stage,
+    "docs/guides/shared-buckets.md": people_stage,
     "docs/guides/sharing.md": git_stage,
 }
 """Name of a page → how to make its stage in a home directory.  Raises ServerMissingError."""

@@ -79,7 +79,7 @@ def test_words(shared: Project) -> None:
     give_up(shared)
     make_old(shared)
     planned = shared.ok("gc", "--remote", "--dry-run").stdout
-    assert "would be retired  needed by nothing" in planned and "Next:" not in planned
+    assert "would be retired  needed by nothing known here" in planned and "Next:" not in planned
     done = shared.ok("gc", "--remote").stdout
     assert "kept     files here and indexes  2 versions" in done
     assert "kept     the trash" in done

@@ -53,7 +53,7 @@ VERBS: dict[str, dict[str, str]] = {
         "fetch": "Bring contents from a remote into the cache.",
         "pull": "Fetch contents from a remote and write the files.",
         "fsck": "Verify the cache, or what a remote holds, and mend it.",
-        "gc": "Remove from the cache what nobody needs any more.",
+        "gc": "Remove from the cache, or from a remote, what nobody needs any more.",
         "remote": "Name the places that contents are pushed to and fetched from.",
     },
     "Share": {

@@ -37,7 +37,7 @@ def tell_collection(session: Session, result: api.GcRemoteResult) -> Iterator[st
     rows = [_row("kept", _KEPT[kept.reason], kept.versions, kept.packs, kept.size_bytes) for kept in result.kept]
     would = "would be " if result.dry_run else ""
     if result.retired:
-        rows.append((f"{would}retired", "needed by nothing", render.count(len(result.retired), "version"), "", ""))
+        rows.append((f"{would}retired", "needed by nothing known here", render.count(len(result.retired), "version"), "", ""))
     if result.doomed_packs:
         rows.append(_row(f"{would}doomed", "named by nothing", 0, result.doomed_packs, result.doomed_bytes))
     if result.deleted_packs:

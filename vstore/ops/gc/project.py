@@ -93,7 +93,7 @@ def _fetch(repo: Repo, remote: GitRemote, history: KeptHistory) -> tuple[str, ..
     except VstoreError as error:
         fact = f"the git remote {remote.name} cannot be fetched from, so what others need cannot be told"
         failed = [(remote.url, error.message)]
-        raise NeedsUnknownError(fact, refusal=UNFETCHABLE, git_remote=remote.name, failed=failed) from error
+        raise NeedsUnknownError(fact, refusal=UNFETCHABLE, git_remote=remote.name, failed=failed) from error.__cause__
 
 
 def _take_in(project: Project, needs: Needs, retention: Retention) -> None:

@@ -71,14 +71,14 @@ def run_vstore_process(*args: str | Path, cwd: Path, timeout_s: float = 120) -> 
     return Outcome(process.returncode, stdout, stderr)
 
 
-def start_vstore(*args: str | Path, cwd: Path) -> subprocess.Popen[bytes]:
-    """Start the command line in a process of its own, for tests that interrupt or kill it."""
+def start_vstore(*args: str | Path, cwd: Path, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    """Start the command line in a process of its own, for tests that interrupt or kill it, or answer it."""
     paths = filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")])
     return subprocess.Popen(
         [sys.executable, "-c", _START, *args],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

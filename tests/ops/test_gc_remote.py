@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 import pytest
@@ -25,7 +26,7 @@ from tests.buckets import (
     refuse,
 )
 from tests.collecting import add_version, age, cache_of, forget_reflogs
-from tests.command import git
+from tests.command import git, start_vstore
 from tests.ops import test_gc_scope as scope
 from tests.project import Project
 from tests.servers.s3 import S3Server, make_bucket_old
@@ -81,7 +82,7 @@ def test_words(shared: Project) -> None:
     planned = shared.ok("gc", "--remote", "--dry-run").stdout
     assert "would be retired  needed by nothing known here" in planned and "Next:" not in planned
     done = shared.ok("gc", "--remote").stdout
-    assert "kept     files here and indexes  2 versions" in done
+    assert "kept     files here and indexes        2 versions" in done
     assert "kept     the trash" in done
     assert "Retired:\n    data  xxh128:" in done
     assert "Next: vstore gc --remote store, after 20" in done
@@ -227,10 +228,37 @@ def test_unknown_commits_are_retired_only_when_that_was_said(shared: Project) ->
     assert refused.exit_code == USAGE and "--dry-run" in refused.stderr
     assert refuse(shared, "--retire-unknown", "--json").exit_code == USAGE
     planned = collect(shared, "--retire-unknown", "--dry-run")
-    assert len(planned["retired"]) == 1 and len(planned["unknown"]) == 1
+    assert (len(planned["retired_unknown"]), len(planned["unknown"]), planned["retired"]) == (1, 1, [])
     assert all(is_pushed(shared, pointer) for pointer in pointers)
-    assert len(collect(shared, "--retire-unknown", "--force")["retired"]) == 1
+    assert "would be retired  git commits that are not" in shared.ok("gc", "-r", "--retire-unknown", "-n").stdout
+    [version] = planned["retired_unknown"]
+    other = vstore.gc_remote(directory=shared.path, retire_unknown=["xxh128:" + "0" * 32], dry_run=True)
+    assert other.retired_unknown == [] and len(other.unknown) == 2
+    done = vstore.gc_remote(directory=shared.path, retire_unknown=[version["digest"]])
+    assert [version.path for version in done.retired_unknown] == ["data"]
     assert [is_pushed(shared, pointer) for pointer in pointers] == [False, True]
+    make_old(shared, 20)
+    assert len(collect(shared, "--retire-unknown", "--force")["retired_unknown"]) == 1
+
+
+def test_a_question_on_a_terminal(shared: Project) -> None:
+    """On a terminal what nobody here knows is listed, and retired only if the answer is yes."""
+    bob = shared.clone("bob")
+    pointer = add_version(bob, 7)
+    bob.commit("bob's own")
+    bob.ok("push", "-q")
+    make_old(shared)
+    for answer, stays in ((b"n\n", True), (b"y\n", False)):
+        terminal, stdin = os.openpty()
+        process = start_vstore("gc", "--remote", "--retire-unknown", cwd=shared.path, stdin=stdin)
+        os.write(terminal, answer)
+        stdout, stderr = process.communicate(timeout=120)
+        os.close(terminal)
+        os.close(stdin)
+        assert process.returncode == 0
+        assert b"    data  xxh128:" in stderr and b"of 1 version are not known here.  Retire them?" in stderr
+        assert is_pushed(shared, pointer) is stays
+        assert (b"retired" in stdout) is not stays
 
 
 def test_what_was_pushed_without_a_commit_stays(shared: Project) -> None:

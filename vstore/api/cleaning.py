@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from vstore.api.opening import Directory, Paths, listed, opened
@@ -15,7 +15,6 @@ from vstore.ops.gc import (
     GcUndoResult,
     Release,
     RemoteRetention,
-    RemoteVersion,
 )
 from vstore.ops.liveness import Retention
 from vstore.progress import SILENT, Reporter
@@ -61,7 +60,7 @@ def gc_remote(
     keep_revs: Sequence[str] = (),
     keep_newer_than_s: float | None = None,
     tips_only: bool = False,
-    retire_unknown: bool | Callable[[list[RemoteVersion]], bool] = False,
+    retire_unknown: bool | Collection[str] = False,
     forget_repos: Sequence[str | Path] = (),
     forget: Sequence[str] = (),
     dry_run: bool = False,
@@ -72,7 +71,7 @@ def gc_remote(
     Needed is what a commit names that any ref leads to, here or at a git remote, all of which are fetched from first;
     what was pushed for a commit that is not known here; what was pushed within ``keep_newer_than_s`` seconds, by
     default the remote's ``retention_days``; and ``keep_revs``.  ``tips_only`` gives up what only older commits name.
-    ``retire_unknown`` gives up versions whose commit is not known, if it is true or, called with them, returns true.
+    ``retire_unknown`` gives up versions whose commit is not known: all, or those whose digests it has.
 
     What is retired can be brought back for 14 days with ``gc_undo``; what nothing names any more is doomed by the next
     collection, and deleted by one at least 24 hours later.  Other projects in the same place lose nothing.
@@ -82,9 +81,13 @@ def gc_remote(
         return _gc.gc_remote(
             repo,
             remote,
-            retention=RemoteRetention(tuple(keep_revs), keep_newer_than_s, tips_only),
+            retention=RemoteRetention(
+                tuple(keep_revs),
+                keep_newer_than_s,
+                tips_only,
+                retire_unknown if isinstance(retire_unknown, bool) else frozenset(retire_unknown),
+            ),
             forgotten=Forgotten(tuple(map(str, forget_repos)), tuple(forget)),
-            may_retire=retire_unknown if callable(retire_unknown) else lambda _: bool(retire_unknown),
             dry_run=dry_run,
         )
 

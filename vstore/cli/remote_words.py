@@ -36,14 +36,19 @@ def tell_collection(session: Session, result: api.GcRemoteResult) -> Iterator[st
     """Tell what a collection did, or would do."""
     rows = [_row("kept", _KEPT[kept.reason], kept.versions, kept.packs, kept.size_bytes) for kept in result.kept]
     would = "would be " if result.dry_run else ""
-    if result.retired:
-        rows.append((f"{would}retired", "needed by nothing known here", render.count(len(result.retired), "version"), "", ""))
+    for why, versions in (
+        ("needed by nothing known here", result.retired),
+        ("git commits that are not known here", result.retired_unknown),
+    ):
+        if versions:
+            rows.append((f"{would}retired", why, render.count(len(versions), "version"), "", ""))
     if result.doomed_packs:
         rows.append(_row(f"{would}doomed", "named by nothing", 0, result.doomed_packs, result.doomed_bytes))
     if result.deleted_packs:
         rows.append(_row(f"{would}deleted", "doomed a day ago", 0, result.deleted_packs, result.deleted_bytes))
     yield from render.columns(rows, right=(2, 3, 4)) if rows else ()
-    for title, versions in (("Not known here", result.unknown), (f"{would}retired".capitalize(), result.retired)):
+    retired = [*result.retired, *result.retired_unknown]
+    for title, versions in (("Not known here", result.unknown), (f"{would}retired".capitalize(), retired)):
         if versions:
             yield f"{title}:"
             yield from list_versions(session, versions)
@@ -52,7 +57,7 @@ def tell_collection(session: Session, result: api.GcRemoteResult) -> Iterator[st
     for remark in result.remarks:
         yield f"remark  {render.path(remark)}"
     place = f"{result.remote} ({render.path(result.url)})"
-    if not (result.retired or result.doomed_packs or result.deleted_packs):
+    if not (retired or result.doomed_packs or result.deleted_packs):
         yield f"Nothing to remove from {place} now."
     if result.deleted_packs:
         yield f"{render.size(result.deleted_bytes)} {would}freed at {place}."

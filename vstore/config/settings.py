@@ -147,7 +147,12 @@ LISTING = Definition(
     "false",
     "Whether each push writes down what the remote holds, for readers over HTTP that cannot list.",
 )
-RETENTION = Definition("remote.NAME.retention_days", COUNT, "30", "For how many days the remote keeps what was pushed and nothing names any more.")
+RETENTION = Definition(
+    "remote.NAME.retention_days",
+    COUNT,
+    "30",
+    "For how many days the remote keeps what was pushed and nothing names any more.",
+)
 OPTION = Definition("remote.NAME.OPTION", ANY, None, "Any other option goes to the driver that the URL asks for.")
 
 SETTINGS: tuple[Definition[Any], ...] = (

@@ -151,18 +151,21 @@ def command(
         outcome.check_undo(undone)
     elif collects_remote:
         _check_force(session, retire_unknown=retire_unknown, tips_only=tips_only, force=force or dry_run)
-        collected = api.gc_remote(
+        collect = functools.partial(
+            api.gc_remote,
             remote or None,
             directory=session.directory,
             keep_revs=keep_revs,
             tips_only=tips_only,
             keep_newer_than_s=keep_newer_than_s,
-            retire_unknown=retire_unknown and (force or dry_run or functools.partial(_ask, session)),
             forget_repos=forget_repos,
             forget=forget,
-            dry_run=dry_run,
             reporter=session.reporter,
         )
+        strange: bool | list[str] = retire_unknown
+        if retire_unknown and not (force or dry_run):
+            strange = _ask(session, collect(retire_unknown=True, dry_run=True).retired_unknown)
+        collected = collect(retire_unknown=strange, dry_run=dry_run)
         session.show(collected, lambda result: remote_words.tell_collection(session, result))
     else:
         is_narrow = tips_only or keep_newer_than_s is not None
@@ -194,13 +197,16 @@ def _check_force(session: Session, *, retire_unknown: bool, tips_only: bool, for
         raise click.UsageError("--retire-unknown asks on a terminal; elsewhere look with --dry-run, then use --force")
 
 
-def _ask(session: Session, versions: list[api.RemoteVersion]) -> bool:
-    """Ask whether versions shall be retired whose git commits are not known here."""
+def _ask(session: Session, versions: list[api.RemoteVersion]) -> list[str]:
+    """Ask whether versions shall be retired whose git commits are not known here; return the digests of those."""
     session.reporter.end()
+    if not versions:
+        return []
     for line in remote_words.list_versions(session, versions, at_most=None):
         click.echo(line, err=True)
     number = render.count(len(versions), "version")
-    return click.confirm(f"Nobody here knows the git commits of {number}.  Retire them?", err=True)
+    question = f"The git commits of {number} are not known here.  Retire them?"
+    return [version.digest for version in versions] if click.confirm(question, err=True) else []
 
 
 def _words(result: api.GcResult) -> Iterator[str]:

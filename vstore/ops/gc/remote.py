@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vstore.git.kept import BRANCH, OPERATION, REF, REFLOG, REMOTE_BRANCH, STASH, TAG
@@ -45,11 +45,14 @@ class RemoteRetention:
 
     ``newer_than_s``: pushed not longer ago; None takes what the remote's setting says.  ``tips_only``: of what git
     keeps only what branches, tags and the like are at; that gives up data that commits need.
+    ``retire_unknown``: whether what stays only because its git commit is not known here goes: all of it, or of some
+    digests.
     """
 
     keep_revs: tuple[str, ...] = ()
     newer_than_s: float | None = None
     tips_only: bool = False
+    retire_unknown: bool | frozenset[str] = False
 
 
 def gc_remote(
@@ -58,12 +61,10 @@ def gc_remote(
     *,
     retention: RemoteRetention = RemoteRetention(),
     forgotten: Forgotten = Forgotten(),  # noqa: B008 - frozen
-    may_retire: Callable[[list[RemoteVersion]], bool] = lambda versions: False,
     dry_run: bool = False,
 ) -> GcRemoteResult:
     """Collect a remote: safe whoever pushes or collects there meanwhile, and wherever it is interrupted.
 
-    ``may_retire`` is asked once, with the versions that stay only because nobody here knows their git commit.
     Raises NeedsUnknownError before anything is written where it is not sure what is needed, GitFailedError,
     UnavailableError, CorruptError.
     """
@@ -79,7 +80,7 @@ def gc_remote(
     ):
         # Git is asked after the remote: of what was pushed there, its commits may have come only later.
         project = look_at_project(repo, git_remotes, needed, forgotten)
-        verdict = _judge(survey, project, newer_than_s, may_retire)
+        verdict = _judge(survey, project, newer_than_s, retention.retire_unknown)
         plan = plan_collection(survey, verdict.dead)
         if not dry_run:
             opened.collect(survey, plan, reporter=repo.reporter)
@@ -88,7 +89,8 @@ def gc_remote(
         url=opened.url,
         kept=list(_list_kept(survey, verdict, plan)),
         unknown=[_tell(verdict.entries[digest]) for digest in verdict.unknown],
-        retired=[_tell(verdict.entries[digest]) for digest in verdict.dead],
+        retired=[_tell(verdict.entries[digest]) for digest in verdict.dead if digest not in verdict.strange],
+        retired_unknown=[_tell(verdict.entries[digest]) for digest in verdict.strange],
         trash_bytes=sum(listed.size_bytes for listed in plan.released),
         doomed_packs=len(plan.doomed),
         doomed_bytes=sum(listed.size_bytes for listed in plan.doomed),
@@ -112,15 +114,15 @@ class _Verdict:
     pins: dict[Digest, set[Key]]
     reasons: dict[Digest, str] = field(default_factory=dict)
     unknown: list[Digest] = field(default_factory=list)
+    strange: list[Digest] = field(default_factory=list)
+    """Those without a reason whose git commit is not known."""
 
     @property
     def dead(self) -> list[Digest]:
         return [digest for digest in self.entries if digest not in self.reasons]
 
 
-def _judge(
-    survey: Survey, project: Project, newer_than_s: float, may_retire: Callable[[list[RemoteVersion]], bool]
-) -> _Verdict:
+def _judge(survey: Survey, project: Project, newer_than_s: float, retire_unknown: bool | frozenset[str]) -> _Verdict:
     pushes: dict[Digest, list[PushedRoot]] = {}
     for pushed in survey.list_roots():
         pushes.setdefault(pushed.root.digest, []).append(pushed)
@@ -128,7 +130,6 @@ def _judge(
     entries = {digest: max(every, key=lambda pushed: pushed.pushed_s) for digest, every in pushes.items()}
     pins = {digest: {pack.key for pushed in every for pack in pushed.root.pins} for digest, every in pushes.items()}
     verdict = _Verdict(entries, pins)
-    strange: list[Digest] = []
     for digest, every in pushes.items():
         named = project.reasons.get(digest)
         settled = all(survey.is_settled(pushed.held) for pushed in every)
@@ -137,17 +138,15 @@ def _judge(
         if not math.isfinite(last_s) or survey.now_s - last_s <= newer_than_s:
             lasting = YOUNG
         if named is None and not known.issuperset(pushed.root.git_commit for pushed in every):
+            may_go = retire_unknown if isinstance(retire_unknown, bool) else digest in retire_unknown
+            if may_go and lasting is None:
+                verdict.strange.append(digest)
+                continue
             verdict.unknown.append(digest)
-            if lasting is None:
-                strange.append(digest)
             named = UNKNOWN
         reason = named or lasting
         if reason is not None:
             verdict.reasons[digest] = reason
-    if strange and may_retire([_tell(entries[digest]) for digest in strange]):
-        for digest in strange:
-            del verdict.reasons[digest]
-        verdict.unknown = [digest for digest in verdict.unknown if digest in verdict.reasons]
     return verdict
 
 

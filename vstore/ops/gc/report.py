@@ -53,7 +53,9 @@ class GcRemoteResult:
     unknown: list[RemoteVersion]
     """Versions that stay because this repository does not know their git commit, the newest first."""
     retired: list[RemoteVersion]
-    """Versions that are given up: they can be brought back for 14 days."""
+    """Versions that are given up, since nothing needs them: they can be brought back for 14 days."""
+    retired_unknown: list[RemoteVersion]
+    """The same, of versions whose git commit this repository does not know."""
     trash_bytes: int
     """What the packs take that only the trash names from now on."""
     doomed_packs: int

@@ -264,6 +264,16 @@ def test_lost_index_comes_back_under_its_name(ada: Machine, bob: Machine, remote
     index_from_bytes(data, key)
 
 
+def test_index_of_a_session_that_left_no_commit_counts(ada: Machine, bob: Machine, remote: Liar) -> None:
+    """What tells of a pack may bear the name of a session of which neither a pack nor a commit is left."""
+    root = ada.add(_FILES)
+    ada.push(root)
+    (key,) = keys(remote, "index/")
+    remote.write(index_key(new_session(), 0), remote.read(key))
+    remote.delete(key)
+    assert is_well(bob.remote.inspect(None))
+
+
 def test_damaged_commit_is_written_as_it_was_by_who_knows_it(ada: Machine, bob: Machine, remote: Liar) -> None:
     """A machine that once read a commit restores its bytes; one that did not names the commit and leaves it alone."""
     root = ada.add(_FILES)

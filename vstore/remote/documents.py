@@ -103,25 +103,31 @@ class Documents:
         return FoundCommits(readable, recalled, tuple(unknown), gone)
 
     def read_indexes(self, sessions: Collection[str | None], tables: Mapping[PackRef, Table]) -> FoundIndexes:
-        """Read the index objects that are named after some sessions, and compare them with the packs' own ends."""
+        """Read the index objects that are named after some sessions, and compare them with the packs' own ends.
+
+        Where they do not tell of every pack, the others are read as well: what a session that died had uploaded is
+        indexed by a later one, whose commit may be retired meanwhile.
+        """
         listed = self._list(INDEX, is_index)
-        ours = [found for found in listed if find_session(found.key) in sessions]
+        near = [found for found in listed if find_session(found.key) in sessions]
+        far = [found for found in listed if find_session(found.key) not in sessions]
         by_key = {pack.key: pack for pack in tables}
         untold = set(tables)
         own = {find_session(pack.key) for pack in tables}  # the sessions whose index objects can be made anew
         broken: list[Key] = []
-        for key, index, data in self._read_all(ours, index_from_bytes):
-            if index is None:
-                if find_session(key) in own and self.problems[key].kind == DAMAGED:
-                    broken.append(key)
-            elif _is_right(index, data, by_key, tables):
-                untold.difference_update(index.packs)
-                if self.site.mirror.find(key) != data:
-                    self.site.mirror.keep(key, data)
-            else:
-                self._blame(key, DAMAGED, "it does not agree with the packs that it tells of")
-                if find_session(key) in own:
-                    broken.append(key)
+        for group in (near, far):
+            for key, index, data in self._read_all(group if untold or group is near else (), index_from_bytes):
+                if index is None:
+                    if find_session(key) in own and self.problems[key].kind == DAMAGED:
+                        broken.append(key)
+                elif _is_right(index, data, by_key, tables):
+                    untold.difference_update(index.packs)
+                    if self.site.mirror.find(key) != data:
+                        self.site.mirror.keep(key, data)
+                else:
+                    self._blame(key, DAMAGED, "it does not agree with the packs that it tells of")
+                    if find_session(key) in own:
+                        broken.append(key)
         return FoundIndexes(frozenset(found.key for found in listed), tuple(broken), tuple(sorted(untold)))
 
     def note_strangers(self, keys: Sequence[Key]) -> None:

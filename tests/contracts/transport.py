@@ -54,6 +54,9 @@ class TransportContract:
     clock_slack_s = 5.0
     """How far the store's clock may be from ours."""
 
+    shows_leftovers = False
+    """Whether a writer that dies may leave something under a temporary name, and the store lists it."""
+
     @pytest.fixture
     def transport(self) -> Transport:
         """An open transport to an empty place."""
@@ -202,6 +205,17 @@ class TransportContract:
         for name in ("README.TXT", "packs/Notes", "packs/.vstore-tmp-00", "packs/a b", ".trash/x", "UP/x"):
             self.plant(transport, name, b"x")
         assert keys(transport, "") == keys(transport, "packs/") == ["packs/ours"]
+
+    def test_sweep(self, transport: Transport) -> None:
+        """What a writer that died left goes when it is old, where there can be such a thing; objects stay."""
+        transport.write("packs/ours", b"x")
+        names = (".vstore-tmp-00112233445566aa", "packs/.vstore-tmp-0123456789abcdef", "packs/.vstore-tmp-00")
+        for name in names if self.shows_leftovers else ():
+            self.plant(transport, name, b"x")
+        assert transport.sweep(time.time() - 1000) == 0
+        assert transport.sweep(time.time() + 1000) == (2 if self.shows_leftovers else 0)
+        assert transport.sweep(time.time() + 1000) == 0
+        assert keys(transport, "") == ["packs/ours"]
 
     def test_delete(self, transport: Transport) -> None:
         """A deleted object is absent, its neighbours stay, and deleting it again is fine."""

@@ -27,6 +27,7 @@ class TestDirectoryTransport(WriteIfAbsentContract):
     """The contract, on a directory."""
 
     clock_slack_s = 0.1
+    shows_leftovers = True
 
     @pytest.fixture
     def transport(self, root: Path) -> Transport:

@@ -171,6 +171,7 @@ def collect(site: Site, survey: Survey, plan: CollectPlan, reporter: Reporter) -
             refresh_listing(site.transport)  # readers who believe it do not look for what goes now
         for _ in _do_all(site, plan.expired, site.transport.delete):
             pass
+        site.transport.sweep(survey.now_s - DOOM_HOLD_S)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         tombstone = tombstone_to_bytes(site.project, site.author, created)
         for _ in _do_all(site, plan.doomed, lambda pack: site.transport.write(tombstone_key(pack.key), tombstone)):

@@ -23,6 +23,7 @@ from vstore.remote.transport import (
     check_range,
     from_os_error,
     is_key,
+    is_leftover,
 )
 
 # A FIFO that somebody planted must not stop us.
@@ -62,16 +63,22 @@ class DirectoryTransport(Transport):
 
     def list(self, prefix: str) -> Iterator[Listed]:
         check_prefix(prefix)
+        for key, status in self._iter_files(prefix):
+            if is_key(key):
+                yield Listed(key, status.st_size, status.st_mtime)
+
+    def _iter_files(self, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
+        """Yield objects, and what is left of writers that died."""
         folders = [prefix]
         while folders:
             folder = folders.pop()
             with self._os_errors(f"list {folder or 'everything'}"):
                 found = self._scan(folder)
             for key, status in found:
-                if stat.S_ISDIR(status.st_mode):
+                if stat.S_ISREG(status.st_mode):
+                    yield key, status
+                elif stat.S_ISDIR(status.st_mode) and is_key(key):
                     folders.append(key + "/")
-                elif stat.S_ISREG(status.st_mode):
-                    yield Listed(key, status.st_size, status.st_mtime)
 
     def find_size(self, key: Key) -> int | None:
         check_key(key)
@@ -110,6 +117,15 @@ class DirectoryTransport(Transport):
 
     def delete(self, key: Key) -> None:
         check_key(key)
+        self._delete(key)
+
+    def sweep(self, before_s: float) -> int:
+        old = [name for name, status in self._iter_files("") if is_leftover(name) and status.st_mtime < before_s]
+        for name in old:
+            self._delete(name)
+        return len(old)
+
+    def _delete(self, key: str) -> None:
         path = self._root / key
         with self._os_errors(f"delete {key}"), self._absences():
             folder = path.parent
@@ -167,12 +183,12 @@ class DirectoryTransport(Transport):
             message = f"{folder} is a symlink: vstore does not {action} through it"
             raise RemoteDeniedError(message, cause=Cause.DENIED, url=self.url, action=action)
 
-    def _scan(self, folder: str) -> Sequence[tuple[Key, os.stat_result]]:
+    def _scan(self, folder: str) -> Sequence[tuple[str, os.stat_result]]:
         found = []
         with self._absences(), os.scandir(self._root / folder) as entries:
             for entry in entries:
                 # What is deleted meanwhile is absent, and so is where a dangling symlink leads.
-                if is_key(key := folder + entry.name):
+                if is_key(key := folder + entry.name) or is_leftover(key):
                     with self._absences():
                         found.append((key, entry.stat()))
         return found

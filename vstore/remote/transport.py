@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self, TypeAlias
 
+from vstore.durable import is_temporary
 from vstore.errors import (
     Cause,
     CorruptError,
@@ -127,6 +128,13 @@ class Transport(ABC):
     def delete(self, key: Key) -> None:
         """Delete an object; one that is absent is fine."""
 
+    def sweep(self, before_s: float) -> int:
+        """Delete what writers that died left under temporary names before a date of the store's; return the number.
+
+        A store that writes in one request has none.
+        """
+        return 0
+
     def names(self) -> Sequence[str]:
         """Return the first names at the top of the place, also of what is not ours; one request; none if unknown."""
         return ()
@@ -150,6 +158,12 @@ class Transport(ABC):
 def is_key(text: str) -> bool:
     """Tell whether a text is a key: safe as a relative path, and never a temporary or hidden name."""
     return _KEY.fullmatch(text) is not None
+
+
+def is_leftover(text: str) -> bool:
+    """Tell whether a text is the name under which an object is written before it is moved to its key."""
+    folder, _, name = text.rpartition("/")
+    return is_temporary(name) and (not folder or is_key(folder))
 
 
 def check_key(key: Key) -> None:

@@ -45,6 +45,9 @@ class Wrapper(Transport):
     def delete(self, key: Key) -> None:
         self.inner.delete(key)
 
+    def sweep(self, before_s: float) -> int:
+        return self.inner.sweep(before_s)
+
     def names(self) -> Sequence[str]:
         return self.inner.names()
 
@@ -110,6 +113,9 @@ class RetryingTransport(Wrapper):
     def delete(self, key: Key) -> None:
         self._try(lambda: self.inner.delete(key))
 
+    def sweep(self, before_s: float) -> int:
+        return self._try(lambda: self.inner.sweep(before_s))
+
     def names(self) -> Sequence[str]:
         return self._try(self.inner.names)
 
@@ -128,6 +134,9 @@ class ReadOnlyTransport(Wrapper):
         raise self._denied("write")
 
     def delete(self, key: Key) -> None:
+        raise self._denied("delete")
+
+    def sweep(self, before_s: float) -> int:
         raise self._denied("delete")
 
     def _denied(self, action: str) -> RemoteDeniedError:

@@ -44,6 +44,8 @@ def real_place(hdfs: HdfsServer, scheme: str, monkeypatch: pytest.MonkeyPatch, p
 class PlaceContract(PlainTransportContract):
     """The contract, on a new place of a server."""
 
+    shows_leftovers = True
+
     @pytest.fixture
     def place(self) -> Place:
         """The place."""

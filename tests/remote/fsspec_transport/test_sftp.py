@@ -52,6 +52,8 @@ def other_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 class SftpContract(PlainTransportContract):
     """The contract, on a directory that the host serves."""
 
+    shows_leftovers = True
+
     @pytest.fixture
     def host(self) -> Host:
         """The host."""

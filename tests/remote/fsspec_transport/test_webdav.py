@@ -40,6 +40,8 @@ def open_dav(server: FileServer, place: Place, **options: str) -> Transport:
 class WebdavContract(PlainTransportContract):
     """The contract, with the server's own folder as the back door."""
 
+    shows_leftovers = True
+
     @pytest.fixture
     def server(self) -> FileServer:
         """The server."""
@@ -63,7 +65,9 @@ class WebdavContract(PlainTransportContract):
 
 
 class TestNginx(WebdavContract):
-    """The contract, on nginx."""
+    """The contract, on nginx, which lists no name that begins with a dot."""
+
+    shows_leftovers = False
 
     @pytest.fixture
     def server(self, webdav: FileServer) -> FileServer:

@@ -19,6 +19,7 @@ from vstore.remote.transport import (
     check_prefix,
     check_range,
     is_key,
+    is_leftover,
 )
 
 
@@ -40,18 +41,23 @@ class HadoopTransport(Transport):
 
     def list(self, prefix: str) -> Iterator[Listed]:
         check_prefix(prefix)
+        for key, status in self._iter_files(prefix):
+            if is_key(key):
+                yield Listed(key, status.size_bytes, status.modified_s)
+
+    def _iter_files(self, prefix: str) -> Iterator[tuple[str, Status]]:
+        """Yield objects, and what is left of writers that died."""
         folders = [prefix]
         while folders:
             folder = folders.pop()
             with self._errors(f"list {folder or 'everything'}", folder):
                 found = self._scan(folder)
             for status in found:
-                if not is_key(key := folder + status.name):
-                    continue
-                if status.is_folder:
+                key = folder + status.name
+                if status.is_folder and is_key(key):
                     folders.append(key + "/")
-                else:
-                    yield Listed(key, status.size_bytes, status.modified_s)
+                elif not status.is_folder and (is_key(key) or is_leftover(key)):
+                    yield key, status
 
     def find_size(self, key: Key) -> int | None:
         check_key(key)
@@ -111,6 +117,13 @@ class HadoopTransport(Transport):
         with self._errors(f"delete {key}", key):
             if self._find_size(key) is not None:
                 self._files.delete(self._path(key))
+
+    def sweep(self, before_s: float) -> int:
+        old = [name for name, status in self._iter_files("") if is_leftover(name) and status.modified_s < before_s]
+        for name in old:
+            with self._errors(f"delete {name}", name), contextlib.suppress(FileNotFoundError):
+                self._files.delete(self._path(name))
+        return len(old)
 
     def close(self) -> None:
         self._files.close()

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vstore.errors import Cause, CorruptError, KeyNotFoundError, RemoteUnavailableError, VstoreError
 from vstore.remote.fsspec_transport.failures import from_foreign
-from vstore.remote.transport import Key, Listed, Transport, check_covers, check_key, check_prefix, check_range, is_key
+from vstore.remote.transport import (
+    Key,
+    Listed,
+    Transport,
+    check_covers,
+    check_key,
+    check_prefix,
+    check_range,
+    is_key,
+    is_leftover,
+)
 
 if TYPE_CHECKING:
     from vstore.remote.fsspec_transport.http.connections import Answer, Connections
@@ -46,6 +56,11 @@ class HttpTransport(Transport):
 
     def list(self, prefix: str) -> Iterator[Listed]:
         check_prefix(prefix)
+        for folder, files in self._iter_folders(prefix):
+            yield from self._complete(folder, [file for file in files if is_key(folder + file.name)])
+
+    def _iter_folders(self, prefix: str) -> Iterator[tuple[str, Sequence[Found]]]:
+        """Yield folders with the objects in them, and with what is left of writers that died."""
         folders, seen = [prefix], 0
         while folders:
             folder = folders.pop()
@@ -54,13 +69,14 @@ class HttpTransport(Transport):
                 raise RemoteUnavailableError(f"{self.url} lists folders without end", url=self.url)
             files = []
             for found in self._scan(folder):
-                if "/" in found.name or not is_key(folder + found.name):
+                path = folder + found.name
+                if "/" in found.name or not (is_key(path) or is_leftover(path)):
                     continue
-                if found.is_folder:
-                    folders.append(f"{folder}{found.name}/")
-                else:
+                if not found.is_folder:
                     files.append(found)
-            yield from self._complete(folder, files)
+                elif is_key(path):
+                    folders.append(f"{path}/")
+            yield folder, files
 
     def read(self, key: Key) -> bytes:
         check_key(key)

@@ -20,7 +20,7 @@ from vstore.remote.fsspec_transport.http.address import OPTIONS, find_address
 from vstore.remote.fsspec_transport.http.multistatus import Member, parse_multistatus
 from vstore.remote.fsspec_transport.http.static import CONNECTIONS
 from vstore.remote.fsspec_transport.http.transport import Found, HttpTransport
-from vstore.remote.transport import Buffer, Key, check_key
+from vstore.remote.transport import Buffer, Key, check_key, is_leftover
 
 _ASKED = (
     b'<?xml version="1.0" encoding="utf-8"?><propfind xmlns="DAV:"><prop><resourcetype/><getcontentlength/>'
@@ -74,6 +74,17 @@ class WebdavTransport(HttpTransport):
     def delete(self, key: Key) -> None:
         check_key(key)
         self._delete(key)
+
+    def sweep(self, before_s: float) -> int:
+        old = [
+            name
+            for folder, files in self._iter_folders("")
+            for file in files
+            if is_leftover(name := folder + file.name) and file.modified_s < before_s
+        ]
+        for name in old:
+            self._delete(name)
+        return len(old)
 
     def _scan(self, folder: str) -> Iterator[Found]:
         members = self._find_all(folder, "1", action=f"list {folder or 'everything'}")

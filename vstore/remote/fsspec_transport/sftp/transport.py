@@ -24,6 +24,7 @@ from vstore.remote.transport import (
     check_prefix,
     check_range,
     is_key,
+    is_leftover,
 )
 
 # With less room than this a server that only says "failure" is taken to be full.
@@ -50,16 +51,22 @@ class SftpTransport(Transport):
 
     def list(self, prefix: str) -> Iterator[Listed]:
         check_prefix(prefix)
+        for key, what in self._iter_files(prefix):
+            if is_key(key):
+                yield Listed(key, what.size_bytes, what.modified_s)
+
+    def _iter_files(self, prefix: str) -> Iterator[tuple[str, Attributes]]:
+        """Yield objects, and what is left of writers that died."""
         folders = [prefix]
         while folders:
             folder = folders.pop()
             with self._session(f"list {folder or 'everything'}", folder) as session:
                 found = self._scan(session, folder)
             for key, what in found:
-                if stat.S_ISDIR(what.mode):
+                if stat.S_ISREG(what.mode):
+                    yield key, what
+                elif stat.S_ISDIR(what.mode) and is_key(key):
                     folders.append(key + "/")
-                elif stat.S_ISREG(what.mode):
-                    yield Listed(key, what.size_bytes, what.modified_s)
 
     def find_size(self, key: Key) -> int | None:
         check_key(key)
@@ -105,6 +112,15 @@ class SftpTransport(Transport):
 
     def delete(self, key: Key) -> None:
         check_key(key)
+        self._delete(key)
+
+    def sweep(self, before_s: float) -> int:
+        old = [name for name, what in self._iter_files("") if is_leftover(name) and what.modified_s < before_s]
+        for name in old:
+            self._delete(name)
+        return len(old)
+
+    def _delete(self, key: str) -> None:
         with self._session(f"delete {key}", key) as session:
             try:
                 session.remove(self._path(key))
@@ -133,7 +149,7 @@ class SftpTransport(Transport):
             message = f"{self.url} sent {len(content)} bytes of {key} instead of {size_bytes}"
             raise RemoteUnavailableError(message, cause=Cause.DAMAGED, url=self.url)
 
-    def _scan(self, session: Session, folder: str) -> Sequence[tuple[Key, Attributes]]:
+    def _scan(self, session: Session, folder: str) -> Sequence[tuple[str, Attributes]]:
         try:
             entries = session.list(self._path(folder).rstrip("/") or "/")
         except _RefusedError as refused:
@@ -144,7 +160,7 @@ class SftpTransport(Transport):
             return []
         found = []
         for name, listed in entries:
-            if is_key(key := folder + name):
+            if is_key(key := folder + name) or is_leftover(key):
                 what = session.find(self._path(key)) if stat.S_ISLNK(listed.mode) else listed
                 if what is not None:  # not a symlink that leads nowhere
                     found.append((key, what))

@@ -16,7 +16,7 @@ from vstore.errors import (
     RemoteUnavailableError,
 )
 from vstore.progress import Reporter
-from vstore.remote import packer, push
+from vstore.remote import packer, session
 from vstore.remote.commits import commit_from_bytes, intent_from_bytes
 from vstore.remote.content import Root
 from vstore.remote.layout import PackRef, tombstone_key
@@ -370,7 +370,7 @@ def test_long_push_renews_its_intent(tmp_path: Path, small_packs: None, monkeypa
     remote = Hooked(MemoryTransport())
     ada = Machine(tmp_path / "ada", remote)
     root = ada.add({f"{i}": noise(2000, i) for i in range(20)})
-    monkeypatch.setattr(push, "_RENEW_AFTER_S", -1)
+    monkeypatch.setattr(session, "_RENEW_AFTER_S", -1)
     written: list[Key] = []
 
     def note(operation: str, key: Key) -> None:

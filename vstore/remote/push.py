@@ -12,26 +12,23 @@ import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from vstore.errors import Cause, KeyNotFoundError, ObjectMissingError, RemoteUnavailableError, UnavailableError
+from vstore.errors import Cause, ObjectMissingError, RemoteUnavailableError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest
 from vstore.objects.table import Table
 from vstore.parallel import map_ordered
 from vstore.progress import Reporter
-from vstore.remote.commits import Commit, CommittedRoot, format_to_bytes, intent_to_bytes
+from vstore.remote.commits import Commit, CommittedRoot, format_to_bytes
 from vstore.remote.content import Incoming, Root, Source
 from vstore.remote.draft import Draft, PushPlan
-from vstore.remote.index import index_to_bytes, split_tables
-from vstore.remote.layout import FORMAT, PackRef, commit_key, index_key, intent_key, new_session
-from vstore.remote.ledger import Site
+from vstore.remote.layout import FORMAT, PackRef, commit_key
 from vstore.remote.mirror import Journal
 from vstore.remote.packer import BuiltPack
+from vstore.remote.session import IntentGoneError, Session, read_back
 from vstore.remote.transport import Key
 from vstore.remote.uploads import Uploads
 
-_RENEW_AFTER_S = 24 * 3600
 _MOST_ROUNDS = 5
 
 
@@ -47,10 +44,6 @@ class PushReport:
     commit: Key | None
 
 
-class _IntentGoneError(Exception):
-    """Our intent expired while we were at it: what we uploaded may have been doomed meanwhile."""
-
-
 def push(plan: PushPlan, source: Source, writer: str, reporter: Reporter) -> PushReport:
     """Carry out a plan; when it returns, the remote holds all of its roots.
 
@@ -64,13 +57,12 @@ def push(plan: PushPlan, source: Source, writer: str, reporter: Reporter) -> Pus
         return _Push(plan.draft, source, reporter, stack).run(writer)
 
 
-def push_incoming(site: Site, incoming: Incoming, source: Source, writer: str, reporter: Reporter) -> PushReport:
+def push_incoming(draft: Draft, incoming: Incoming, source: Source, writer: str, reporter: Reporter) -> PushReport:
     """Bring contents to the remote as they come, and commit what they are together; nothing of them is kept here.
 
-    What the remote holds already is not uploaded again.  Raises what ``incoming`` raises, and is then without a commit;
-    else as ``push``.
+    ``draft`` is one of no roots.  What the remote holds already is not uploaded again.  Raises what ``incoming``
+    raises, and is then without a commit; else as ``push``.
     """
-    draft = Draft(site, (), reporter)
     draft.expect_root()
     with contextlib.ExitStack() as stack:
         return _Push(draft, source, reporter, stack, incoming).run(writer)
@@ -93,10 +85,7 @@ class _Push:
         self._stack = stack
         self._incoming = incoming
         """What comes from elsewhere; None when it is all there."""
-        self._session = ""
-        self._rounds: list[str] = []
-        self._relied: set[Key] = set()
-        self._renewed_s = 0.0
+        self._rounds: list[Session] = []
         self._packs = self._records = self._uploaded_bytes = 0
 
     def run(self, writer: str) -> PushReport:
@@ -109,18 +98,16 @@ class _Push:
                 self._announce()  # steps 1 to 3
                 self._upload(journal)  # step 4
                 commit = self._commit(failed)  # step 5
-            except _IntentGoneError as error:
+            except IntentGoneError as error:
                 if self._incoming is not None:
                     message = f"{self._transport.url} forgot that this push goes on: it took more than seven days"
                     raise RemoteUnavailableError(message, cause=Cause.STALE, url=self._transport.url) from error
                 self._draft.rethink(())
                 continue
             lost = self._draft.ledger.find_lost(commit.packs().values())  # step 6
-            key = commit_key(commit.project, commit.session)
             if not lost:
-                self._check_commit(key, commit)
-                return self._finish(key, commit)
-            failed.append(key)
+                return self._finish(read_back(self._site, commit), commit)
+            failed.append(commit_key(commit.project, commit.session))
             self._draft.rethink(lost)
         raise RemoteUnavailableError(
             f"{self._transport.url} does not keep what is pushed to it: packs were gone or doomed as soon as they"
@@ -129,17 +116,20 @@ class _Push:
             url=self._transport.url,
         )
 
+    @property
+    def _session(self) -> Session:
+        """That of this round: every round is a session of its own, so that commits never change."""
+        return self._rounds[-1]
+
     def _begin(self) -> Journal:
-        """Begin a round.  Every round is a session of its own, so that commits never change."""
-        self._session = new_session()
-        self._rounds.append(self._session)
-        return self._stack.enter_context(self._site.mirror.open_journal(self._session))
+        self._rounds.append(Session(self._site))
+        return self._stack.enter_context(self._site.mirror.open_journal(self._session.name))
 
     def _announce(self) -> None:
         """Name what we rely upon, then look whether it is there; again with what is left until it is."""
         while True:
             relied = self._draft.relied()
-            self._put_intent(relied)
+            self._session.announce(relied)
             lost = self._draft.ledger.find_lost(
                 pack for key, pack in self._draft.catalog.usable().items() if key in relied
             )
@@ -147,27 +137,14 @@ class _Push:
                 return
             self._draft.rethink(lost)
 
-    def _put_intent(self, relied: set[Key]) -> None:
-        intent = intent_to_bytes(self._session, self._site.project, self._site.author, _now(), relied)
-        self._transport.write(intent_key(self._session), intent)
-        self._relied, self._renewed_s = relied, time.time()
-
-    def _renew_intent(self) -> None:
-        """Keep the intent from expiring; intents are given up for dead after seven days."""
-        if time.time() - self._renewed_s > _RENEW_AFTER_S:
-            if self._transport.find_size(intent_key(self._session)) is None:
-                raise _IntentGoneError
-            self._put_intent(self._relied)
-
     def _upload(self, journal: Journal) -> None:
         """Upload the records that are not there, then the index of all packs that have none."""
-        uploads = Uploads(self._draft, self._source, self._session)
+        uploads = Uploads(self._draft, self._source, self._session.name)
 
         def put(pack: BuiltPack) -> tuple[PackRef, Table]:
-            self._renew_intent()
             journal.note(pack.ref)
             began_s = time.monotonic()
-            self._transport.write(pack.ref.key, pack.data)
+            self._session.put_pack(pack)
             uploads.note_upload(pack.ref.size_bytes, time.monotonic() - began_s)
             return pack.ref, pack.table
 
@@ -213,13 +190,9 @@ class _Push:
     def _put_indexes(self) -> None:
         used = self._pins_of(self._draft.new_roots())
         tables = [entry for key, entry in self._draft.unindexed.items() if key in used]
-        for number, run in enumerate(split_tables(tables)):
-            key, data = index_key(self._session, number), index_to_bytes(run)
-            self._renew_intent()
-            self._transport.write(key, data)
-            self._site.mirror.keep(key, data)
-            for pack, _ in run:
-                del self._draft.unindexed[pack.key]
+        self._session.put_indexes(tables)
+        for pack, _ in tables:
+            del self._draft.unindexed[pack.key]
 
     def _pins_of(self, roots: list[Root]) -> set[Key]:
         blobs, large = self._draft.blobs, self._draft.large
@@ -233,36 +206,20 @@ class _Push:
         packs = self._draft.catalog.usable()
         roots = []
         for root in self._draft.roots.values():
-            pins = self._draft.kept.get(root.digest) or self._pins_of([root])
-            size = sum(content.size_bytes for content in root.contents)
-            refs = tuple(packs[key] for key in sorted(pins))
+            kept = self._draft.kept.get(root.digest)
+            if kept is not None:
+                refs, size = kept.pins, kept.size_bytes
+            else:
+                refs = tuple(packs[key] for key in sorted(self._pins_of([root])))
+                size = sum(content.size_bytes for content in root.contents)
             roots.append(CommittedRoot(root.digest, root.kind, root.path, size, root.git_commit, refs))
-        commit = Commit(
-            self._site.project, self._session, self._site.author, _now(), tuple(roots), supersedes=tuple(failed)
-        )
-        self._renew_intent()
-        self._transport.write(commit_key(commit.project, commit.session), commit.to_bytes())
-        return commit
-
-    def _check_commit(self, key: Key, commit: Commit) -> None:
-        """Read back what makes the push count: a store may say that it wrote what it did not."""
-        try:
-            if self._transport.read(key) == commit.to_bytes():
-                return
-        except KeyNotFoundError:
-            pass
-        message = f"{self._transport.url} did not keep {key} as it was written"
-        raise RemoteUnavailableError(message, cause=Cause.STALE, url=self._transport.url)
+        return self._session.put_commit(roots, failed)
 
     def _finish(self, key: Key, commit: Commit) -> PushReport:
         """Step 7: withdraw the intents, and remember what we know now."""
         for session in self._rounds:
-            try:
-                self._transport.delete(intent_key(session))
-            except UnavailableError as error:
-                self._reporter.warn(f"the push is complete, but its intent could not be withdrawn: {error.message}")
+            session.withdraw(self._reporter)
         mirror = self._site.mirror
-        mirror.keep(key, commit.to_bytes())
         mirror.keep_whole([key], among=[key, *self._draft.commits])
         mirror.keep_large(self._draft.large, among=self._draft.catalog.usable())
         mirror.forget_sessions(self._draft.finished_sessions())
@@ -280,7 +237,3 @@ class _Push:
             digests=sorted(missing),
             paths=paths,
         )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -15,10 +16,10 @@ from vstore.remote.check import Lack, check_roots
 from vstore.remote.collect import Collected, CollectPlan, Doomed, collect, list_doomed
 from vstore.remote.commits import CommittedRoot
 from vstore.remote.content import Content, Incoming, Root, Sink, Source
-from vstore.remote.draft import PushPlan, find_missing_roots, plan_push
+from vstore.remote.draft import Draft, PushPlan, find_missing_roots, plan_push
 from vstore.remote.fetch import Fetch, FetchReport
 from vstore.remote.inspection import Examined, Inspection, ReadData, Verdict
-from vstore.remote.ledger import Site
+from vstore.remote.ledger import Policy, Site
 from vstore.remote.listing import refresh_listing
 from vstore.remote.mending import distrust_for_repair, mend_documents
 from vstore.remote.probe import Probe, probe
@@ -46,6 +47,10 @@ class Remote:
         self._site = site
         self._reader: Reader | None = None
 
+    def follow(self, policy: Policy) -> Remote:
+        """Return the same remote, kept in another way."""
+        return Remote(dataclasses.replace(self._site, policy=policy), name=self.name)
+
     def plan_push(self, roots: Sequence[Root], *, reporter: Reporter = SILENT) -> PushPlan:
         """Find out what a push would do; changes nothing.  Two requests where the remote holds everything."""
         return plan_push(self._site, roots, reporter)
@@ -68,7 +73,7 @@ class Remote:
 
         ``source`` holds what ``incoming`` does not bring, as a tree.  Where it stops, the next finds what was uploaded.
         """
-        return push_incoming(self._site, incoming, source, _WRITER, reporter)
+        return push_incoming(Draft(self._site, (), reporter), incoming, source, _WRITER, reporter)
 
     def refresh_listing(self) -> None:
         """Write ``listing.json`` anew unless it names all commits; two requests where it does."""

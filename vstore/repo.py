@@ -27,6 +27,7 @@ from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath, is_reserved
 from vstore.objects.pointer import POINTER_SUFFIX
 from vstore.progress import SILENT, Reporter
+from vstore.remote.ledger import Policy
 from vstore.remote.opening import is_known_place, open_remote, open_transport
 from vstore.remote.remote import Remote
 from vstore.remote.transport import Transport
@@ -261,7 +262,7 @@ class Repo:
             mirror=mirror,
             jobs=self.jobs,
             in_flight_bytes=self.config.in_flight_bytes,
-        )
+        ).follow(Policy(settings.retention_days * 24 * 3600.0, settings.compact))
 
     def remote_name(self, name: str | None = None) -> str:
         """Return the name of a remote that is configured: ``name``, or the default, or the only one there is."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -77,12 +78,20 @@ class Shelf:
 class Machine:
     """A machine with a cache and a mirror of its own, that shares a remote with others."""
 
-    def __init__(self, path: Path, transport: Transport, project: str = PROJECT, algorithm: str = "xxh128") -> None:
+    def __init__(
+        self,
+        path: Path,
+        transport: Transport,
+        project: str = PROJECT,
+        algorithm: str = "xxh128",
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.algorithm = algorithm
         self.shelf = Shelf(path / "shelf")
         self.mirror = Mirror(path / "mirror")
         self.transport = transport
-        self.site = Site(transport, self.mirror, project, "ada@host", jobs=2, in_flight_bytes=32 * 1024 * 1024)
+        self.site = Site(transport, self.mirror, project, "ada@host", 2, 32 * 1024 * 1024, clock=clock)
 
     @property
     def remote(self) -> Remote:

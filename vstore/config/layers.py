@@ -75,6 +75,7 @@ class RemoteSettings:
     url: str = field(repr=False)
     read_only: bool = False
     listing: bool = False
+    compact: bool = True
     retention_days: int = 30
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -246,7 +247,7 @@ class _Reader:
 
     def remote(self, remote: str) -> RemoteSettings:
         prefix = f"remote.{remote}."
-        ours = (known.REMOTE_URL, known.READ_ONLY, known.LISTING, known.RETENTION)
+        ours = (known.REMOTE_URL, known.READ_ONLY, known.LISTING, known.COMPACT, known.RETENTION)
         of_ours = {each.name.replace("NAME", remote) for each in ours}
         options = {
             name.removeprefix(prefix): setting.value
@@ -259,6 +260,7 @@ class _Reader:
             url=self.resolved(f"{prefix}url"),
             read_only=self.get(known.READ_ONLY, remote),
             listing=self.get(known.LISTING, remote),
+            compact=self.get(known.COMPACT, remote),
             retention_days=self.get(known.RETENTION, remote),
             options=MappingProxyType(options),
         )

@@ -147,6 +147,12 @@ LISTING = Definition(
     "false",
     "Whether each push writes down what the remote holds, for readers over HTTP that cannot list.",
 )
+COMPACT = Definition(
+    "remote.NAME.compact",
+    BOOL,
+    "true",
+    "Whether a push merges what many small pushes left at the remote, once there is enough of it.",
+)
 RETENTION = Definition(
     "remote.NAME.retention_days",
     COUNT,
@@ -173,6 +179,7 @@ SETTINGS: tuple[Definition[Any], ...] = (
     REMOTE_URL,
     READ_ONLY,
     LISTING,
+    COMPACT,
     RETENTION,
     OPTION,
 )

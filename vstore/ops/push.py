@@ -96,7 +96,7 @@ def push_versions(
                 plan = opened.plan_push(roots, reporter=repo.reporter)
                 present = set(plan.present)
                 new = [root.path for root in roots if root.digest not in present]
-                if dry_run or not new:
+                if dry_run or plan.is_empty:
                     done.append(
                         Pushed(name, opened.url, new, len(roots) - len(new), plan.new_records, plan.new_bytes, 0)
                     )

@@ -32,7 +32,7 @@ from vstore.workspace.pointers import Artifact, write_pointer
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _LAYERS = (Layer.PROJECT, Layer.LOCAL)
-_OWN_OPTIONS = {"listing", "read_only", "retention_days"}
+_OWN_OPTIONS = {"compact", "listing", "read_only", "retention_days"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def add_remote(
 def set_remote(
     repo: Repo, environ: Mapping[str, str], name: str, key: str, value: str, *, layer: Layer | None = None
 ) -> None:
-    """Set an option of a remote: ``url``, ``read_only``, ``listing``, ``retention_days`` or one of its driver.
+    """Set an option of a remote: ``url``, one of vstore's own, or one of its driver.
 
     Secrets go to the local layer.  Raises RemoteNotFoundError, ConfigInvalidError, and InvalidError for a place that
     data cannot be pushed to and for what a directory cannot have.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ from vstore.objects.digest import Digest
 from vstore.objects.table import BLOB, RECIPE, Table
 from vstore.progress import Reporter
 from vstore.remote.catalog import Catalog, has_proof
-from vstore.remote.commits import Commit
+from vstore.remote.commits import Commit, CommittedRoot
 from vstore.remote.content import Content, Root
 from vstore.remote.index import index_of_pack
 from vstore.remote.layout import PackRef
@@ -30,8 +31,10 @@ class Presence:
         self.commits: dict[Key, Commit] = dict(self.ledger.iter_commits() if self.ledger.has_place() else ())
         self.catalog = Catalog(pack for commit in self.commits.values() for pack in commit.packs().values())
         self.catalog.drop(site.mirror.distrusted_packs())
-        self.kept: dict[Digest, frozenset[Key]] = {}
-        """Those roots, with their pins."""
+        self.kept: dict[Digest, CommittedRoot] = {}
+        """Those roots, as they are committed."""
+        self.stale: set[Digest] = set()
+        """Those of them that were pushed so long ago that they are to be committed anew."""
         named = [key for key, commit in self.commits.items() if any(root.digest in wanted for root in commit.roots)]
         if named:
             # Of a commit whose push was seen to end nothing can be doomed; the push of another may have died.
@@ -46,13 +49,25 @@ class Presence:
     def judge(self) -> None:
         """Find the roots of which no pin was dropped from the catalog."""
         usable = self.catalog.usable()
-        self.kept = {
-            root.digest: frozenset(pack.key for pack in root.pins)
-            for commit in reversed(self.commits.values())  # so that the newest has the last word
-            for root in commit.roots
-            # A commit that pins a root to nothing is none of ours: every root needs something.
-            if root.digest in self.wanted and root.pins and all(usable.get(pack.key) == pack for pack in root.pins)
-        }
+        self.kept = {}
+        pushed_s: dict[Digest, float] = {}
+        for key, commit in reversed(self.commits.items()):  # so that the newest has the last word
+            dated_s = self.ledger.listed[key].modified_s
+            for root in commit.roots:
+                # A commit that pins a root to nothing is none of ours: every root needs something.
+                if root.digest in self.wanted and root.pins and all(usable.get(pack.key) == pack for pack in root.pins):
+                    self.kept[root.digest] = root
+                    root_s = dated_s if root.pushed_s is None else float(root.pushed_s)
+                    pushed_s[root.digest] = max(root_s, pushed_s.get(root.digest, 0.0))
+        retention_s = self.ledger.site.policy.retention_s
+        young_s = self._find_now() - retention_s / 3
+        # Where nothing is kept for its age, pushing anew keeps nothing either.
+        self.stale = {digest for digest, root_s in pushed_s.items() if retention_s > 0 and root_s < young_s}
+
+    def _find_now(self) -> float:
+        """Return the time: what the store says of it is known, without a request, only by what it dated last."""
+        dates = [found.modified_s for found in self.ledger.listed.values() if math.isfinite(found.modified_s)]
+        return max([self.ledger.site.clock(), *dates])
 
 
 class Draft:
@@ -81,14 +96,20 @@ class Draft:
         self._large: dict[Digest, int] = {}
         self.unfinished = site.mirror.unfinished_sessions()
         self._is_open = False
+        self._is_learned = False
         if self.new_roots():
             self._learn()
             self._locate()
 
     @property
-    def kept(self) -> dict[Digest, frozenset[Key]]:
-        """The roots that a commit holds, with their pins."""
+    def kept(self) -> dict[Digest, CommittedRoot]:
+        """The roots that a commit holds."""
         return self._presence.kept
+
+    @property
+    def stale(self) -> set[Digest]:
+        """Those of them that are to be committed anew, since they were pushed long ago."""
+        return self._presence.stale
 
     @property
     def commits(self) -> dict[Key, Commit]:
@@ -97,6 +118,7 @@ class Draft:
 
     def _learn(self) -> None:
         """Find out what lies in the packs that we may rely upon."""
+        self._is_learned = True
         if not self.ledger.has_place():
             return
         self.ledger.learn(self.catalog, {commit.session for commit in self.commits.values()})
@@ -147,6 +169,8 @@ class Draft:
         """Choose anew what to rely upon, now that some packs turned out lost."""
         self.catalog.drop(lost)
         self._presence.judge()
+        if self.new_roots() and not self._is_learned:
+            self._learn()
         self._locate()
 
     def _locate(self) -> None:
@@ -200,20 +224,23 @@ class Draft:
         """
         if self._is_open or not self._large.keys() <= self.large.keys():
             return set(self.catalog.usable())
-        return set().union(*self.kept.values(), self.blobs.values(), *self.large.values())
+        kept = [pack.key for root in self.kept.values() for pack in root.pins]
+        return set().union(kept, self.blobs.values(), *self.large.values())
 
 
 @dataclass(frozen=True, slots=True)
 class PushPlan:
     """What a push would do.
 
-    ``present`` are the roots that the remote holds whole.  ``new_records`` and ``new_bytes`` (before compression)
+    ``present`` are the roots that the remote holds whole, ``stale`` those of them that are to be committed anew, since
+    they were pushed long ago.  ``new_records`` and ``new_bytes`` (before compression)
     are what would be uploaded at most: of large contents, chunks that the remote holds already are found only
     when they are cut.  ``relied`` are the packs already there that would be relied upon.
     """
 
     roots: tuple[Root, ...]
     present: tuple[Digest, ...]
+    stale: tuple[Digest, ...]
     new_records: int
     new_bytes: int
     relied: frozenset[Key]
@@ -221,8 +248,8 @@ class PushPlan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the remote holds everything."""
-        return len(self.present) == len(self.draft.roots)
+        """Whether the remote holds everything, and nothing has to be committed anew."""
+        return len(self.present) == len(self.draft.roots) and not self.stale
 
 
 def plan_push(site: Site, roots: Sequence[Root], reporter: Reporter, *, revives: bool = False) -> PushPlan:
@@ -235,6 +262,7 @@ def plan_push(site: Site, roots: Sequence[Root], reporter: Reporter, *, revives:
     return PushPlan(
         roots=tuple(roots),
         present=tuple(draft.kept),
+        stale=tuple(draft.stale),
         new_records=len(new),
         new_bytes=sum(content.size_bytes for content in new),
         relied=frozenset(draft.relied()),

@@ -6,9 +6,10 @@ and name it where it is our own; collectors, which delete, will have to be stric
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from vstore.errors import Cause, CorruptError, KeyNotFoundError, NewerFormatError, RemoteUnavailableError
 from vstore.objects.pack import FOOTER_BYTES, footer_from_bytes, iter_records, parse_table
@@ -23,11 +24,13 @@ from vstore.remote.layout import (
     DOOMED,
     FORMAT,
     INDEX,
+    INTENTS,
     PACKS,
     PackRef,
     commits_prefix,
     find_commit_name,
     find_doomed_pack,
+    find_intent_session,
     find_session,
     is_index,
     trash_prefix,
@@ -38,8 +41,17 @@ from vstore.remote.transport import Key, Listed, Transport
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 """No commit, index object or table of a pack is longer: a hostile one takes no more memory than this."""
 _FOREIGN_INDEX_BYTES = 256 * 1024 * 1024
+_MOST_LISTINGS = 3
+"""How often to list anew what was merged while it was read."""
 
 Value = TypeVar("Value")
+
+
+class Policy(NamedTuple):
+    """How a remote is kept: how long roots stay that nobody pushes again, and whether pushes compact it."""
+
+    retention_s: float = 30 * 24 * 3600
+    compacts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,7 @@ class Site:
     """A remote and who works with it: what every operation needs.
 
     ``jobs`` is how many requests may be under way, ``in_flight_bytes`` how much data may be in memory for them.
+    ``clock`` tells the time.
     """
 
     transport: Transport
@@ -55,6 +68,8 @@ class Site:
     author: str
     jobs: int
     in_flight_bytes: int
+    policy: Policy = Policy()  # noqa: RUF009 - immutable
+    clock: Callable[[], float] = time.time
 
 
 class Ledger:
@@ -62,6 +77,8 @@ class Ledger:
 
     def __init__(self, site: Site, reporter: Reporter) -> None:
         self.site = site
+        self.listed: dict[Key, Listed] = {}
+        """Our project's commits, as they were listed."""
         self._reporter = reporter
 
     def has_place(self) -> bool:
@@ -117,7 +134,11 @@ class Ledger:
         present = self.list_packs()
         return {pack.key for pack in packs if pack.key in tombstones or present.get(pack.key) != pack.size_bytes}
 
-    # commits
+    # sessions and commits
+
+    def list_sessions(self) -> set[str]:
+        """Return the sessions, of all projects, that have an intent."""
+        return {session for listed in self.site.transport.list(INTENTS) if (session := find_intent_session(listed.key))}
 
     def iter_commits(self) -> Iterator[tuple[Key, Commit]]:
         """Yield our project's commits, newest first; reads only as far as it is drawn."""
@@ -132,14 +153,30 @@ class Ledger:
         return self._iter_commits(COMMITS, ours=False)
 
     def _iter_commits(self, prefix: str, *, ours: bool) -> Iterator[tuple[Key, Commit]]:
-        there = list(self.site.transport.list(prefix))
-        self.site.mirror.forget(prefix, among={found.key for found in there})
-        listed = [
-            found
-            for found in there
-            if (name := find_commit_name(found.key)) and (name.project == self.site.project) == ours
-        ]
-        yield from self._read_all(listed, self._read_commit, warn=ours)
+        done: set[Key] = set()
+        gone: set[Key] = set()
+        for _ in range(_MOST_LISTINGS):
+            there = list(self.site.transport.list(prefix))
+            self.site.mirror.forget(prefix, among={found.key for found in there})
+            listed = [
+                found
+                for found in there
+                if (name := find_commit_name(found.key)) and (name.project == self.site.project) == ours
+            ]
+            if prefix == commits_prefix(self.site.project):
+                self.listed |= {found.key: found for found in listed}
+            gone = set()
+            fresh = [found for found in listed if found.key not in done]
+            for key, commit in self._read_all(fresh, self._read_commit, gone, warn=ours):
+                done.add(key)
+                if commit is not None:
+                    yield key, commit
+            if not gone:
+                return
+            # They were retired while we read: the commit that holds what they held was there before they went.
+        if ours:
+            for key in sorted(gone):
+                self._reporter.warn(f"passed over: {self.site.transport.url} lists {key} and does not have it")
 
     def _read_commit(self, found: Listed) -> Commit:
         commit = self.site.mirror.find_commit(found.key, found.size_bytes)
@@ -150,24 +187,28 @@ class Ledger:
         return commit
 
     def _read_all(
-        self, listed: Iterable[Listed], read: Callable[[Listed], Value], *, warn: bool
-    ) -> Iterator[tuple[Key, Value]]:
-        """Yield what can be read of some objects, newest first."""
+        self, listed: Iterable[Listed], read: Callable[[Listed], Value], gone: set[Key], *, warn: bool
+    ) -> Iterator[tuple[Key, Value | None]]:
+        """Yield some objects, newest first; those that cannot be read without a value, and not those that are gone."""
 
         def attempt(found: Listed) -> tuple[Key, Value | None, str]:
             try:
                 if found.size_bytes > MAX_DOCUMENT_BYTES:
                     raise CorruptError(f"{found.key} is too long to be what it should be", key=found.key)
                 return found.key, read(found), ""
-            except (KeyNotFoundError, CorruptError) as error:
+            except KeyNotFoundError:
+                return found.key, None, ""
+            except CorruptError as error:
                 return found.key, None, error.message
 
         newest_first = sorted(listed, key=lambda found: (-found.modified_s, found.key))
         for key, value, trouble in map_ordered(attempt, newest_first, workers=self.site.jobs):
-            if value is not None:
-                yield key, value
-            elif warn:
+            if value is None and not trouble:
+                gone.add(key)
+                continue
+            if value is None and warn:
                 self._reporter.warn(f"passed over: {trouble}")
+            yield key, value
 
     # what lies where
 
@@ -182,17 +223,21 @@ class Ledger:
         for key in held:
             if missing and find_session(key) in likely:
                 _learn_index(catalog, missing, self.site.mirror.find_index(key))
-        if missing:
-            unread = [found for found in self._list_indexes() if found.key not in held]
-            near = [found for found in unread if find_session(found.key) in likely]
-            # Merged index objects bear the name of a later session.
-            far = [found for found in unread if find_session(found.key) not in likely]
-            for group in (near, far):
-                if missing:
-                    for _, index in self._read_all(group, self._read_index, warn=False):
-                        _learn_index(catalog, missing, index)
-                        if not missing:
-                            break
+        for _ in range(_MOST_LISTINGS):
+            gone: set[Key] = set()
+            if missing:
+                unread = [found for found in self.list_indexes() if found.key not in held]
+                near = [found for found in unread if find_session(found.key) in likely]
+                # Merged index objects bear the name of a later session.
+                far = [found for found in unread if find_session(found.key) not in likely]
+                for group in (near, far):
+                    if missing:
+                        for _, index in self._read_all(group, self.read_index, gone, warn=False):
+                            _learn_index(catalog, missing, index)
+                            if not missing:
+                                break
+            if not gone:
+                break  # else they were merged while we read, into one that is listed now
         for end in map_ordered(self.read_end, list(missing.values()), workers=self.site.jobs):
             _learn_index(catalog, missing, end)
 
@@ -200,23 +245,25 @@ class Ledger:
         """Tell a catalog what other projects' packs hold, as far as the newest index objects tell."""
         budget = _FOREIGN_INDEX_BYTES
         chosen = []
-        for found in sorted(self._list_indexes(), key=lambda found: -found.modified_s):
+        for found in sorted(self.list_indexes(), key=lambda found: -found.modified_s):
             budget -= found.size_bytes
             if budget < 0:
                 break
             chosen.append(found)
-        for _, index in self._read_all(chosen, self._read_index, warn=False):
-            foreign = [pack for pack in index.packs if pack.key not in catalog.packs]
-            if foreign:
+        for _, index in self._read_all(chosen, self.read_index, set(), warn=False):
+            foreign = [pack for pack in index.packs if pack.key not in catalog.packs] if index is not None else []
+            if index is not None and foreign:
                 catalog.foreign.update({pack.key: pack for pack in foreign})
                 catalog.add(index)
 
-    def _list_indexes(self) -> list[Listed]:
+    def list_indexes(self) -> list[Listed]:
+        """Return every index object that is there, of all projects."""
         listed = [found for found in self.site.transport.list(INDEX) if is_index(found.key)]
         self.site.mirror.forget(INDEX, among={found.key for found in listed})
         return listed
 
-    def _read_index(self, found: Listed) -> Index:
+    def read_index(self, found: Listed) -> Index:
+        """Return an index object that is listed.  Raises KeyNotFoundError, CorruptError, NewerFormatError."""
         index = self.site.mirror.find_index(found.key)
         if index is None:
             data = self.site.transport.read(found.key)

@@ -134,8 +134,8 @@ def _find_left(survey: Survey, dead: frozenset[Digest], retired: Collection[Held
     """
     going = {held.listed.key for held in retired}
     return join_roots(
-        survey,
         (entry for entry in survey.list_roots() if entry.held.listed.key in going and entry.root.digest not in dead),
+        survey.is_whole,
     )
 
 

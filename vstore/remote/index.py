@@ -16,7 +16,7 @@ import struct
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 import xxhash
@@ -38,6 +38,7 @@ _PACK = struct.Struct("<16sIxxxxQ16s")  # session, number, size, checksum
 _DIRECTORY = struct.Struct("<BBHI")  # kind, algorithm, zero, records: also how a section of a table begins
 _FAN_OUT_BYTES = 256 * 4
 _CHECKSUM_BYTES = 16
+_LEFT_OUT = -1
 
 
 class IndexSection(NamedTuple):
@@ -83,37 +84,55 @@ def index_of_pack(pack: PackRef, table: Table) -> Index:
 
 def index_to_bytes(tables: Sequence[tuple[PackRef, Table]]) -> bytes:
     """Return the index of some packs from their tables; about 1 us a record."""
-    packs = b"".join(
-        [
-            _PACK.pack(bytes.fromhex(session_of(key) or ""), number_of(key), size, bytes.fromhex(checksum))
-            for (key, size, checksum), _ in tables
-        ]
-    )
-    groups: dict[tuple[int, int], list[tuple[int, Section]]] = {}
-    for number, (_, table) in enumerate(tables):
-        for section in table.sections:
-            groups.setdefault((section.kind, section.algorithm.code), []).append((number, section))
+    return join_indexes([index_of_pack(pack, table) for pack, table in tables])
+
+
+def join_indexes(indexes: Iterable[Index], is_wanted: Callable[[PackRef], bool] = lambda pack: True) -> bytes:
+    """Return the index of all wanted packs that some tell of; of a key that several tell of, the first is believed."""
+    chosen: list[PackRef] = []
+    groups: dict[tuple[int, int], list[tuple[Sequence[int], Section]]] = {}
+    known: set[Key] = set()
+    for index in indexes:
+        numbers: list[int] = []
+        for pack in index.packs:
+            is_new = pack.key not in known and is_wanted(pack)
+            numbers.append(len(chosen) if is_new else _LEFT_OUT)
+            if is_new:
+                known.add(pack.key)
+                chosen.append(pack)
+        for section, packs in index.sections:
+            column = [numbers[number] for number in packs]
+            groups.setdefault((section.kind, section.algorithm.code), []).append((column, section))
     directory: list[bytes] = []
     sections: list[bytes] = []
     for (kind, code), parts in sorted(groups.items()):
-        directory.append(_DIRECTORY.pack(kind, code, 0, sum(section.records for _, section in parts)))
-        sections += _section_pieces(kind, ALGORITHMS_BY_CODE[code], parts)
-    body = b"".join([_HEADER.pack(_MAGIC, INDEX_VERSION, len(tables), len(directory)), packs, *directory, *sections])
+        records = sum(number != _LEFT_OUT for column, _ in parts for number in column)
+        if records:
+            directory.append(_DIRECTORY.pack(kind, code, 0, records))
+            sections += _section_pieces(kind, ALGORITHMS_BY_CODE[code], parts)
+    packs_column = b"".join(
+        [
+            _PACK.pack(bytes.fromhex(session_of(key) or ""), number_of(key), size, bytes.fromhex(checksum))
+            for key, size, checksum in chosen
+        ]
+    )
+    header = _HEADER.pack(_MAGIC, INDEX_VERSION, len(chosen), len(directory))
+    body = b"".join([header, packs_column, *directory, *sections])
     return body + xxhash.xxh3_128_digest(body)
 
 
-def _section_pieces(kind: int, algorithm: Algorithm, parts: Sequence[tuple[int, Section]]) -> list[bytes]:
+def _section_pieces(kind: int, algorithm: Algorithm, parts: Sequence[tuple[Sequence[int], Section]]) -> list[bytes]:
     """Return the merged columns of several sections of one kind: fan-out, packs, and the section of a table."""
     width = algorithm.size_bytes
     ids = [raw_id for _, section in parts for raw_id in _split(section.ids, width)]
-    order = sorted(range(len(ids)), key=ids.__getitem__)
     chain = itertools.chain.from_iterable
-    numbers = list(chain(itertools.repeat(number, section.records) for number, section in parts))
+    numbers = list(chain(column for column, _ in parts))
+    order = sorted((row for row, number in enumerate(numbers) if number != _LEFT_OUT), key=ids.__getitem__)
     checks = [check for _, section in parts for check in _split(section.checks, width)]
     offsets = list(chain(section.offsets for _, section in parts))
     stored = list(chain(section.stored for _, section in parts))
     raw = list(chain(section.raw for _, section in parts))
-    ids.sort()
+    ids = [ids[row] for row in order]
     fan_out = [bisect_left(ids, bytes([byte + 1])) for byte in range(255)] + [len(ids)]
     return [
         _integers_to_bytes("I", fan_out),

@@ -79,6 +79,8 @@ class Ledger:
         self.site = site
         self.listed: dict[Key, Listed] = {}
         """Our project's commits, as they were listed."""
+        self.present: dict[Key, int] = {}
+        """The packs that were there when they were listed last, with their lengths."""
         self._reporter = reporter
 
     def has_place(self) -> bool:
@@ -116,9 +118,9 @@ class Ledger:
 
     def list_packs(self) -> dict[Key, int]:
         """Return every pack that is there, with its length: the only proof of presence."""
-        present = {listed.key: listed.size_bytes for listed in self.site.transport.list(PACKS)}
-        self.site.mirror.forget_packs(among=present)
-        return present
+        self.present = {listed.key: listed.size_bytes for listed in self.site.transport.list(PACKS)}
+        self.site.mirror.forget_packs(among=self.present)
+        return self.present
 
     def list_doomed(self) -> set[Key]:
         """Return the packs that have a tombstone."""

@@ -13,7 +13,8 @@ from vstore.remote.transport import Key
 PACK_BYTES = 64 * 1024 * 1024
 """How long packs become: the longer they are, the fewer there are to list."""
 
-_FIRST_PACK_BYTES = 8 * 1024 * 1024
+SMALL_PACK_BYTES = 8 * 1024 * 1024
+"""Shorter ones are the rest of a push, and are merged when there are many."""
 _SHORT_S, _LONG_S = 10.0, 40.0
 """An upload that takes longer than the second is at risk of being cut, and lost, before it ends."""
 
@@ -36,7 +37,7 @@ class Packer:
     def __init__(self, session: str) -> None:
         self._session = session
         self._number = -1
-        self._full_bytes = min(_FIRST_PACK_BYTES, PACK_BYTES)
+        self._full_bytes = min(SMALL_PACK_BYTES, PACK_BYTES)
         self._limit_bytes = PACK_BYTES
         self._begin()
 
@@ -59,7 +60,7 @@ class Packer:
     def note_upload(self, size_bytes: int, seconds: float) -> None:
         """Learn how long an upload took."""
         if seconds > _LONG_S:
-            self._limit_bytes = max(_FIRST_PACK_BYTES, size_bytes // 2)
+            self._limit_bytes = max(SMALL_PACK_BYTES, size_bytes // 2)
         elif seconds < _SHORT_S:
             self._limit_bytes = PACK_BYTES
 

@@ -34,7 +34,10 @@ _MOST_ROUNDS = 5
 
 @dataclass(frozen=True, slots=True)
 class PushReport:
-    """What a push did.  ``commit`` is None where the remote held everything already."""
+    """What a push did.  ``commit`` is None where the remote held everything already.
+
+    ``is_settled``: its intents were withdrawn.
+    """
 
     packs: int
     records: int
@@ -42,6 +45,7 @@ class PushReport:
     present: tuple[Digest, ...]
     committed: tuple[Digest, ...]
     commit: Key | None
+    is_settled: bool = True
 
 
 def push(plan: PushPlan, source: Source, writer: str, reporter: Reporter) -> PushReport:
@@ -217,15 +221,15 @@ class _Push:
 
     def _finish(self, key: Key, commit: Commit) -> PushReport:
         """Step 7: withdraw the intents, and remember what we know now."""
-        for session in self._rounds:
-            session.withdraw(self._reporter)
+        withdrawn = [session.withdraw(self._reporter) for session in self._rounds]
         mirror = self._site.mirror
         mirror.keep_whole([key], among=[key, *self._draft.commits])
         mirror.keep_large(self._draft.large, among=self._draft.catalog.usable())
         mirror.forget_sessions(self._draft.finished_sessions())
         present = tuple(self._draft.kept)
         committed = tuple(root.digest for root in self._draft.new_roots())
-        return PushReport(self._packs, self._records, self._uploaded_bytes, present, committed, key)
+        self._draft.commits[key] = commit
+        return PushReport(self._packs, self._records, self._uploaded_bytes, present, committed, key, all(withdrawn))
 
     def _refuse(self, missing: set[Digest]) -> None:
         paths = sorted(

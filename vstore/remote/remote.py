@@ -15,6 +15,7 @@ from vstore.progress import SILENT, Reporter
 from vstore.remote.check import Lack, check_roots
 from vstore.remote.collect import Collected, CollectPlan, Doomed, collect, list_doomed
 from vstore.remote.commits import CommittedRoot
+from vstore.remote.compaction import Compacted
 from vstore.remote.content import Content, Incoming, Root, Sink, Source
 from vstore.remote.draft import Draft, PushPlan, find_missing_roots, plan_push
 from vstore.remote.fetch import Fetch, FetchReport
@@ -27,6 +28,7 @@ from vstore.remote.push import PushReport, push, push_incoming
 from vstore.remote.reader import Reader
 from vstore.remote.survey import Survey, open_survey
 from vstore.remote.transport import Key
+from vstore.remote.upkeep import compact, keep_up
 
 _WRITER = f"vstore {__version__}"
 _NOTHING = ReadData()
@@ -66,14 +68,30 @@ class Remote:
         is then written) where something is held neither by ``source`` nor at the remote, CorruptError where a
         large content of ``source`` is damaged.
         """
-        return push(plan, source, _WRITER, reporter)
+        report = push(plan, source, _WRITER, reporter)
+        self._keep_up(report, plan.draft, source, reporter)
+        return report
 
     def push_incoming(self, incoming: Incoming, source: Source, *, reporter: Reporter = SILENT) -> PushReport:
         """Bring contents here as they come from elsewhere, with bounded memory; the last of all is the commit.
 
         ``source`` holds what ``incoming`` does not bring, as a tree.  Where it stops, the next finds what was uploaded.
         """
-        return push_incoming(Draft(self._site, (), reporter), incoming, source, _WRITER, reporter)
+        draft = Draft(self._site, (), reporter)
+        report = push_incoming(draft, incoming, source, _WRITER, reporter)
+        self._keep_up(report, draft, source, reporter)
+        return report
+
+    def _keep_up(self, report: PushReport, draft: Draft, source: Source, reporter: Reporter) -> None:
+        if report.commit is not None and report.is_settled and self._site.policy.compacts:
+            keep_up(self._site, draft.commits, source, report.uploaded_bytes, reporter)
+
+    def compact(self, source: Source, *, reporter: Reporter = SILENT) -> Compacted:
+        """Rewrite the project's packs that are mostly dead, and merge small ones, commits and index objects.
+
+        Contents that ``source`` holds are not downloaded.  It may be stopped at any time, and another run goes on.
+        """
+        return compact(self._site, source, reporter)
 
     def refresh_listing(self) -> None:
         """Write ``listing.json`` anew unless it names all commits; two requests where it does."""

@@ -5,20 +5,21 @@ Commits are retired when roots in them are given up, and when many are merged in
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
-from vstore.errors import Cause, KeyNotFoundError, RemoteUnavailableError
+from vstore.errors import Cause, CorruptError, KeyNotFoundError, RemoteUnavailableError
 from vstore.objects.digest import Digest
 from vstore.parallel import map_ordered
-from vstore.remote.commits import Commit, CommittedRoot
-from vstore.remote.layout import INTENTS, commit_key, find_intent_session, new_session, trash_key, trash_prefix
-from vstore.remote.ledger import Site
-from vstore.remote.survey import Held, PushedRoot, Survey
+from vstore.progress import SILENT
+from vstore.remote.commits import Commit, CommittedRoot, commit_from_bytes
+from vstore.remote.layout import commit_key, new_session, trash_key, trash_prefix
+from vstore.remote.ledger import Ledger, Site
+from vstore.remote.survey import Held, PushedRoot
 from vstore.remote.transport import Key
 
 
-def join_roots(survey: Survey, entries: Iterable[PushedRoot]) -> tuple[CommittedRoot, ...]:
+def join_roots(entries: Iterable[PushedRoot], is_whole: Callable[[CommittedRoot], bool]) -> tuple[CommittedRoot, ...]:
     """Return each root once: as it was pushed last or, where that is not whole at the remote, last of those that are.
 
     It keeps the date of its last push, so that to be committed anew makes nothing younger.
@@ -28,7 +29,10 @@ def join_roots(survey: Survey, entries: Iterable[PushedRoot]) -> tuple[Committed
     for entry in entries:
         digest = entry.root.digest
         known = chosen.get(digest)
-        if known is None or _rank(survey, entry) > _rank(survey, known):
+        if known is None or (
+            entry.root.pins != known.root.pins
+            and (is_whole(entry.root), entry.pushed_s) > (is_whole(known.root), known.pushed_s)
+        ):
             chosen[digest] = entry
         pushed_s[digest] = max(entry.pushed_s, pushed_s.get(digest, 0))
     return tuple(
@@ -37,22 +41,22 @@ def join_roots(survey: Survey, entries: Iterable[PushedRoot]) -> tuple[Committed
     )
 
 
-def _rank(survey: Survey, entry: PushedRoot) -> tuple[bool, float]:
-    return survey.is_whole(entry.root), entry.pushed_s
-
-
 def replace_commits(site: Site, old: Sequence[Held], left: Sequence[CommittedRoot]) -> Key | None:
     """Retire commits, after what is left of them was committed anew; return the key of that commit, if it is needed.
 
-    They must be of our project.  Those whose push has not ended stay: whoever made them will read them back.  A death
-    in between leaves commits that say the same twice.  Raises UnavailableError.
+    They must be of our project, and their pushes must have ended.  However long ago they were looked at, nothing is
+    lost: those stay that name a root of which the new commit, now that it is there, is not seen to hold all.
+    A death in between leaves commits that say the same twice.  Raises UnavailableError.
     """
-    # Asked only now that the commits were seen: a push that began since intents were listed last has its own here.
-    under_way = {find_intent_session(found.key) for found in site.transport.list(INTENTS)}
-    old = [held for held in old if held.commit.session not in under_way]
-    if not old:
-        return None
     new = _commit(site, old, left) if left else None
+    lost = Ledger(site, SILENT).find_lost(pack for root in left for pack in root.pins) if left else set()
+    weak = {root.digest for root in left if any(pack.key in lost for pack in root.pins)}
+    retire_commits(site, [held for held in old if weak.isdisjoint(root.digest for root in held.commit.roots)])
+    return new
+
+
+def retire_commits(site: Site, old: Sequence[Held]) -> None:
+    """Move commits to the trash, where they pin on: all that lives of them was seen to be held by another commit."""
     copies = dict(map_ordered(lambda held: _copy(site, held), old, workers=site.jobs))
     there = {found.key: found.size_bytes for found in site.transport.list(trash_prefix(site.project))}
     for key, size_bytes in copies.items():
@@ -60,7 +64,6 @@ def replace_commits(site: Site, old: Sequence[Held], left: Sequence[CommittedRoo
             raise _not_kept(site, key)
     for _ in map_ordered(lambda held: site.transport.delete(held.listed.key), old, workers=site.jobs):
         pass
-    return new
 
 
 def _commit(site: Site, old: Sequence[Held], left: Sequence[CommittedRoot]) -> Key:
@@ -87,12 +90,21 @@ def _commit(site: Site, old: Sequence[Held], left: Sequence[CommittedRoot]) -> K
 def _copy(site: Site, held: Held) -> tuple[Key, int | None]:
     """Copy a commit to the trash, byte for byte; None if somebody else has retired it meanwhile."""
     key = held.listed.key
-    try:
-        data = site.transport.read(key)
-    except KeyNotFoundError:
-        return trash_key(key), None
+    data = site.mirror.find(key)
+    if data is None or not _is_same(data, held):
+        try:
+            data = site.transport.read(key)
+        except KeyNotFoundError:
+            return trash_key(key), None
     site.transport.write(trash_key(key), data)
     return trash_key(key), len(data)
+
+
+def _is_same(data: bytes, held: Held) -> bool:
+    try:
+        return len(data) == held.listed.size_bytes and commit_from_bytes(data, held.listed.key) == held.commit
+    except CorruptError:
+        return False
 
 
 def _not_kept(site: Site, key: Key) -> RemoteUnavailableError:

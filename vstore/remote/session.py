@@ -16,7 +16,7 @@ from vstore.remote.commits import Commit, CommittedRoot, intent_to_bytes
 from vstore.remote.index import index_to_bytes, split_tables
 from vstore.remote.layout import PackRef, commit_key, index_key, intent_key, new_session
 from vstore.remote.ledger import Site
-from vstore.remote.packer import BuiltPack
+from vstore.remote.packer import SMALL_PACK_BYTES, BuiltPack
 from vstore.remote.transport import Key
 
 _RENEW_AFTER_S = 24 * 3600
@@ -49,9 +49,11 @@ class Session:
             self.announce(self._relied)
 
     def put_pack(self, pack: BuiltPack) -> None:
-        """Write a pack."""
+        """Write a pack, and remember the end of one that may be merged with others before long."""
         self.renew()
         self._site.transport.write(pack.ref.key, pack.data)
+        if pack.ref.size_bytes < SMALL_PACK_BYTES:
+            self._site.mirror.keep_end(pack.ref, index_to_bytes([(pack.ref, pack.table)]))
 
     def put_indexes(self, tables: Iterable[tuple[PackRef, Table]]) -> None:
         """Write the index of some packs, which may be of other sessions."""
@@ -69,12 +71,14 @@ class Session:
         site.transport.write(commit_key(commit.project, commit.session), commit.to_bytes())
         return commit
 
-    def withdraw(self, reporter: Reporter) -> None:
+    def withdraw(self, reporter: Reporter) -> bool:
         """Delete the intent; that it cannot be deleted is a warning."""
         try:
             self._site.transport.delete(intent_key(self.name))
         except UnavailableError as error:
-            reporter.warn(f"all is done, but an intent could not be withdrawn: {error.message}")
+            reporter.warn(f"the push is complete, but its intent could not be withdrawn: {error.message}")
+            return False
+        return True
 
 
 def read_back(site: Site, commit: Commit) -> Key:

@@ -1,0 +1,120 @@
+"""Keeping a remote small and fast: after a push what is worth it at once, and as a whole when asked to.
+
+What many small pushes leave, small packs, commits and index objects, is merged by levels, so that a record, a root or
+a row is written anew only a few times however many pushes follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from vstore.errors import VstoreError
+from vstore.objects.digest import Digest
+from vstore.parallel import map_ordered
+from vstore.progress import Reporter
+from vstore.remote.commits import Commit
+from vstore.remote.compaction import PACKS_SCALE, Compacted, Rewriting
+from vstore.remote.content import Source
+from vstore.remote.index import Index
+from vstore.remote.layout import PackRef
+from vstore.remote.ledger import Ledger, Site
+from vstore.remote.levels import choose_groups, limit_group
+from vstore.remote.merging import COMMITS_SCALE, INDEX_SCALE, OwnCommits, merge_commits, merge_indexes, read_indexes
+from vstore.remote.transport import Key
+from vstore.remote.usage import NeedsUnreadableError, Usage, find_usage
+
+_AT_LEAST_BYTES = 32 * 1024 * 1024
+"""As much as this may be rewritten after any push, and after larger ones as much as they uploaded."""
+_GROUP_BYTES = 1024 * 1024 * 1024
+"""One commit tells of so much that was rewritten."""
+_WASTE = 0.15
+"""A pack is wasteful when more of it is dead: so at most 1.18 times what lives is pinned."""
+
+
+def keep_up(site: Site, commits: Mapping[Key, Commit], source: Source, uploaded_bytes: int, reporter: Reporter) -> None:
+    """Merge what pushes left, where there is enough of it; no request where there is not.
+
+    ``commits`` are what the push that just ended knew.  That it does not work out is a warning: the push is complete.
+    """
+    packs = {pack.key: pack for commit in commits.values() for pack in commit.packs().values()}
+    try:
+        if choose_groups(((pack, pack.size_bytes) for pack in packs.values()), PACKS_SCALE):
+            budget = max(_AT_LEAST_BYTES, uploaded_bytes)
+            done = _compact_small(OwnCommits(site, reporter), source, budget, reporter)
+            if done.packs:
+                reporter.note(f"{done.packs} small packs at {site.transport.url} were merged into {done.new_packs}")
+        elif len(commits) > COMMITS_SCALE.most:
+            merge_commits(site, reporter)
+        elif len(site.mirror.index_keys()) > INDEX_SCALE.most:
+            merge_indexes(Ledger(site, reporter), packs)
+    except VstoreError as error:
+        reporter.warn(f"the push is complete, but what many pushes left could not be merged: {error.message}")
+
+
+def _compact_small(own: OwnCommits, source: Source, budget: int, reporter: Reporter) -> Compacted:
+    groups = choose_groups(((pack, pack.size_bytes) for pack in _replaceable_packs(own)), PACKS_SCALE)
+    sized = [(pack, pack.size_bytes) for group in groups for pack in group]
+    victims = limit_group(sized, budget)
+    return Rewriting(own, source, reporter).run(victims) if victims else Compacted()
+
+
+def _replaceable_packs(own: OwnCommits) -> list[PackRef]:
+    """Return the packs that commits pin which may be replaced, oldest first."""
+    pinned = {pack for held in own.replaceable for pack in held.commit.packs().values()}
+    return [pack for key, pack in own.packs.items() if pack in pinned and key not in own.lost]
+
+
+def compact(site: Site, source: Source, reporter: Reporter) -> Compacted:
+    """Rewrite all packs of our project that are wasteful, and merge all small ones, and commits and index objects.
+
+    Takes as long as that takes; it may be stopped at any time, and what it did so far counts.
+    Raises UnavailableError.
+    """
+    done = Compacted()
+    refused: set[PackRef] = set()
+    usage, analysed = None, set[Digest]()
+    while True:
+        own = OwnCommits(site, reporter)
+        roots = {root.digest for commit in own.commits.values() for root in commit.roots}
+        if usage is None or not roots <= analysed:
+            usage, analysed = _find_usage(own, source, reporter), roots
+            if usage is None:
+                break
+        packs = [pack for pack in _replaceable_packs(own) if pack not in refused]
+        victims = _choose_wasteful(packs, usage)
+        if not victims:
+            break
+        refused.update(victims)  # nothing is rewritten twice
+        done = done.plus(Rewriting(own, source, reporter).run(victims, usage.is_dead))
+    merge_commits(site, reporter, COMMITS_SCALE._replace(most=8))
+    own = OwnCommits(site, reporter)
+    merge_indexes(own.ledger, own.packs, INDEX_SCALE._replace(most=8))
+    return done
+
+
+def _choose_wasteful(packs: Sequence[PackRef], usage: Usage) -> list[PackRef]:
+    """Return packs of which much is dead, and small ones of which there are several of a size."""
+    dead = usage.dead_bytes()
+    wasteful = [pack for pack in packs if dead.get(pack, 0) > _WASTE * pack.size_bytes]
+    others = ((pack, pack.size_bytes) for pack in packs if pack not in set(wasteful))
+    small = [pack for group in choose_groups(others, PACKS_SCALE._replace(most=3)) for pack in group]
+    return limit_group([(pack, pack.size_bytes) for pack in (*wasteful, *small)], _GROUP_BYTES)
+
+
+def _find_usage(own: OwnCommits, source: Source, reporter: Reporter) -> Usage | None:
+    """Find out what is needed of all packs that are pinned; None where that cannot be told."""
+    roots = [root for commit in own.commits.values() for root in commit.roots]
+    try:
+        return find_usage(own.ledger, roots, _read_all_indexes(own.ledger, own.packs), source, reporter)
+    except NeedsUnreadableError as error:
+        reporter.warn(f"nothing was compacted, since {error} cannot be read, and what they need is not known")
+        return None
+
+
+def _read_all_indexes(ledger: Ledger, packs: Mapping[Key, PackRef]) -> list[Index]:
+    """Return what tells of all records in some packs: index objects and, where none does, the packs' own ends."""
+    indexes = list(read_indexes(ledger, packs.keys()).values())
+    told = {pack for index in indexes for pack in index.packs}
+    untold = [pack for pack in packs.values() if pack not in told]
+    ends = map_ordered(ledger.read_end, untold, workers=ledger.site.jobs)
+    return [*indexes, *(end for end in ends if end is not None)]

@@ -1,0 +1,165 @@
+"""What of the packs that a project pins is still of use: the records that any of its roots needs.
+
+Roots are read, tree by tree, and what they need is marked where it lies.  Trees are compared with the one before, so
+that of many versions of a directory only what changed is looked at.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from vstore.errors import CorruptError
+from vstore.objects.chunking import SMALL_BYTES
+from vstore.objects.digest import Digest, algorithm_of, hash_bytes
+from vstore.objects.pack import read_record
+from vstore.objects.recipe import Chunk
+from vstore.objects.table import BLOB, RECIPE, Location
+from vstore.objects.tree import Tree, iter_differing, parse_lines
+from vstore.progress import Reporter
+from vstore.remote.commits import CommittedRoot
+from vstore.remote.content import Source
+from vstore.remote.index import Index, index_from_bytes, join_indexes
+from vstore.remote.layout import PackRef
+from vstore.remote.ledger import Ledger
+from vstore.remote.reader import Reader
+from vstore.remote.recipes import find_chunks, take_content
+from vstore.remote.transport import Key
+
+_RECIPES_AT_ONCE = 256
+_NO_TREE = Tree([]).to_bytes()
+
+
+class NeedsUnreadableError(Exception):
+    """What a root needs cannot be told, so nothing may be taken for dead."""
+
+
+class Usage:
+    """Which records of some packs are needed, as far as index objects tell of records.
+
+    What they do not tell of is never dead.  A byte of memory for each record beside the indexes themselves.
+    """
+
+    def __init__(self, indexes: Iterable[Index], packs: Mapping[Key, PackRef]) -> None:
+        self._index = index_from_bytes(join_indexes(indexes, lambda pack: packs.get(pack.key) == pack), "index")
+        self._marks = [bytearray(len(part.packs)) for part in self._index.sections]
+
+    def mark(self, kind: int, digest: Digest) -> None:
+        """Take a record for needed, wherever it lies."""
+        for part, marks in zip(self._index.sections, self._marks, strict=True):
+            if part.section.kind == kind and digest.startswith(part.section.algorithm.name):
+                for row in part.rows(digest):
+                    marks[row] = 1
+
+    def is_dead(self, pack: PackRef, location: Location) -> bool:
+        """Tell whether no root needs a record of a pack."""
+        for part, marks in zip(self._index.sections, self._marks, strict=True):
+            if part.section.kind == location.kind and location.digest.startswith(part.section.algorithm.name):
+                for row in part.rows(location.digest):
+                    if self._index.packs[part.packs[row]] == pack:
+                        return not marks[row]
+        return False
+
+    def dead_bytes(self) -> dict[PackRef, int]:
+        """Return how many bytes of each pack are in records that no root needs."""
+        dead = [0] * len(self._index.packs)
+        for part, marks in zip(self._index.sections, self._marks, strict=True):
+            overhead = part.section.location(0).record_bytes - part.section.stored[0] if marks else 0
+            for row, mark in enumerate(marks):
+                if not mark:
+                    dead[part.packs[row]] += part.section.stored[row] + overhead
+        return dict(zip(self._index.packs, dead, strict=True))
+
+
+def find_usage(
+    ledger: Ledger, roots: Collection[CommittedRoot], indexes: Iterable[Index], source: Source, reporter: Reporter
+) -> Usage:
+    """Find out what some roots need of all that they are pinned to.
+
+    Trees are taken from ``source`` where it holds them.  Raises NeedsUnreadableError, UnavailableError.
+    """
+    packs = {pack.key: pack for root in roots for pack in root.pins}
+    usage = Usage(indexes, packs)
+    reader = Reader(ledger.site, {root.digest for root in roots}, reporter)
+    large: set[Digest] = set()
+
+    def need(digest: Digest, size_bytes: int) -> None:
+        if size_bytes <= SMALL_BYTES:
+            usage.mark(BLOB, digest)
+        else:
+            large.add(digest)
+
+    files = {root.digest: root.size_bytes for root in roots if root.kind == "file"}
+    trees = {root.digest for root in roots if root.kind == "tree"}
+    for digest, size_bytes in files.items():
+        need(digest, size_bytes)
+    reporter.begin("looking at versions", total=len(trees), unit="objects")
+    try:
+        before, seen = _NO_TREE, 0
+        for digest, tree in _iter_trees(trees, source, reader):
+            need(digest, len(tree))
+            for _, lines in iter_differing(before, tree):
+                for entry in parse_lines(lines):
+                    if entry.is_file and entry.digest is not None:
+                        need(entry.digest, entry.size_bytes)
+            before, seen = tree, seen + 1
+            reporter.advance()
+        if seen < len(trees):
+            raise NeedsUnreadableError(f"{len(trees) - seen} directories")
+        _mark_large(usage, large, reader)
+    except CorruptError as error:
+        raise NeedsUnreadableError(error.message) from error
+    finally:
+        reporter.end()
+    return usage
+
+
+def _iter_trees(trees: Collection[Digest], source: Source, reader: Reader) -> Iterator[tuple[Digest, bytes]]:
+    lacking = []
+    for digest in sorted(trees):
+        tree = _find_tree(digest, source)
+        if tree is None:
+            lacking.append(digest)
+        else:
+            yield digest, tree
+    if lacking:
+        yield from reader.read_contents(lacking)
+
+
+def _find_tree(digest: Digest, source: Source) -> bytes | None:
+    found = source.find_record(digest)
+    if found is not None:
+        return read_record(found[1], found[0])
+    file = source.open_large(digest)
+    if file is None:
+        return None
+    with file:
+        data = file.read()
+    return data if hash_bytes(data, algorithm_of(digest).name) == digest else None
+
+
+def _mark_large(usage: Usage, large: Collection[Digest], reader: Reader) -> None:
+    """Mark the recipes of large contents, and all that they list, several read at once."""
+    digests = iter(sorted(large))
+    while group := list(itertools.islice(digests, _RECIPES_AT_ONCE)):
+        recipes = {location.digest: recipe for location, recipe in reader.read(RECIPE, group, take_content)}
+        if len(recipes) < len(group):
+            raise NeedsUnreadableError(f"{len(group) - len(recipes)} large files")
+        for digest, recipe in recipes.items():
+            usage.mark(RECIPE, digest)
+            chunks = find_chunks(recipe, functools.partial(_read_lower, usage, reader))
+            if chunks is None:
+                raise NeedsUnreadableError(f"the recipe of {digest}")
+            _mark_chunks(usage, chunks)
+
+
+def _read_lower(usage: Usage, reader: Reader, digests: list[Digest]) -> dict[Digest, bytes]:
+    for digest in digests:
+        usage.mark(BLOB, digest)
+    return reader.read_blobs(digests)
+
+
+def _mark_chunks(usage: Usage, chunks: Iterable[Chunk]) -> None:
+    for chunk in chunks:
+        usage.mark(BLOB, chunk.digest)

@@ -111,6 +111,7 @@ class Rewriting:
         mirror.keep_whole([key], among=[key, *self._own.commits])
         moved = {pack.key: keys for pack, keys in self._moved.items()}
         mirror.keep_large(_move(mirror.large_contents(), moved), among={*self._own.packs, *self._built})
+        mirror.forget_ends(victims)
         retire_commits(self._site, old)
         delete_indexes(self._site, merged)
         return True

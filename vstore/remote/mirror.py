@@ -101,12 +101,19 @@ class Mirror:
 
     def forget(self, prefix: str, *, among: Collection[Key] = ()) -> None:
         """Forget what is held below a prefix, but for those keys that exist."""
+        root = f"{self.path}{os.sep}"
         for folder, _, names in os.walk(self.path / prefix):
+            above = f"{folder}{os.sep}"[len(root) :]
             for name in names:
-                path = Path(folder, name)
-                if path.relative_to(self.path).as_posix() not in among:
+                if above + name not in among:
                     with contextlib.suppress(OSError):
-                        path.unlink()
+                        os.unlink(root + above + name)
+
+    def forget_ends(self, packs: Iterable[PackRef]) -> None:
+        """Forget the ends of packs that are of no use any more, though they are still there."""
+        for pack in packs:
+            with contextlib.suppress(OSError):
+                os.unlink(self.path / self._end_path(pack.key))
 
     def forget_packs(self, *, among: Collection[Key]) -> None:
         """Forget packs that are not ``among`` the existing ones."""

@@ -82,7 +82,7 @@ def list_pushed(commits: Iterable[Held]) -> list[PushedRoot]:
     ]
 
 
-def merge_commits(site: Site, reporter: Reporter, scale: Scale = COMMITS_SCALE) -> int:
+def merge_commits(site: Site, reporter: Reporter, scale: Scale) -> int:
     """Merge commits of our project where there are too many; return how many were.  Raises UnavailableError."""
     own = OwnCommits(site, reporter)
     merged = 0
@@ -95,11 +95,17 @@ def merge_commits(site: Site, reporter: Reporter, scale: Scale = COMMITS_SCALE) 
     return merged
 
 
-def merge_indexes(ledger: Ledger, packs: Collection[Key], scale: Scale = INDEX_SCALE) -> int:
-    """Merge the index objects that tell of any of some packs, where there are too many; return how many were."""
+def merge_indexes(ledger: Ledger, packs: Collection[Key], scale: Scale, *, prunes: bool = False) -> int:
+    """Merge the index objects that tell of any of some packs, where there are too many; return how many were.
+
+    With ``prunes`` those are written anew, too, that tell mostly of packs that are gone.
+    """
     site, present = ledger.site, ledger.list_packs()
     own = read_indexes(ledger, packs)
     groups = choose_groups(((found, found.size_bytes) for found in own), scale)
+    if prunes:
+        merged = {found for group in groups for found in group}
+        groups += [[found] for found in own if found not in merged and _is_mostly_gone(own[found], present)]
     for group in groups:
         put_index(site, new_session(), [own[found] for found in group], present)
         delete_indexes(site, group)
@@ -125,6 +131,11 @@ def read_indexes(ledger: Ledger, packs: Collection[Key]) -> dict[Listed, Index]:
         for found, index in map_ordered(read, newest_first, workers=ledger.site.jobs)
         if index is not None and len(index) < MOST_RECORDS and any(pack.key in packs for pack in index.packs)
     }
+
+
+def _is_mostly_gone(index: Index, present: Collection[Key]) -> bool:
+    gone = {number for number, pack in enumerate(index.packs) if pack.key not in present}
+    return 2 * sum(number in gone for part in index.sections for number in part.packs) > len(index)
 
 
 def put_index(site: Site, session: str, indexes: Iterable[Index], present: Collection[Key]) -> None:

@@ -44,12 +44,17 @@ def join_roots(entries: Iterable[PushedRoot], is_whole: Callable[[CommittedRoot]
 def replace_commits(site: Site, old: Sequence[Held], left: Sequence[CommittedRoot]) -> Key | None:
     """Retire commits, after what is left of them was committed anew; return the key of that commit, if it is needed.
 
-    They must be of our project, and their pushes must have ended.  However long ago they were looked at, nothing is
-    lost: those stay that name a root of which the new commit, now that it is there, is not seen to hold all.
+    They must be of our project.  However long ago they were looked at, nothing is lost: those stay whose push has an
+    intent now and those that name a root of which the new commit, once it is there, is not seen to hold all.
     A death in between leaves commits that say the same twice.  Raises UnavailableError.
     """
+    ledger = Ledger(site, SILENT)
+    busy = ledger.list_sessions()
+    old = [held for held in old if held.commit.session not in busy]
+    if not old:
+        return None
     new = _commit(site, old, left) if left else None
-    lost = Ledger(site, SILENT).find_lost(pack for root in left for pack in root.pins) if left else set()
+    lost = ledger.find_lost(pack for root in left for pack in root.pins) if left else set()
     weak = {root.digest for root in left if any(pack.key in lost for pack in root.pins)}
     retire_commits(site, [held for held in old if weak.isdisjoint(root.digest for root in held.commit.roots)])
     return new

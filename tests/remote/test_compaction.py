@@ -1,16 +1,15 @@
-"""Compaction: small packs are merged and dead records dropped, and whatever dies or goes on meanwhile, nothing is lost."""
+"""Compaction: small packs are merged and dead records dropped; whatever dies or goes on meanwhile, nothing is lost."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.remote.bucket import Bucket, Ear, push_small
+from tests.remote.bucket import DAY_S, Bucket, Ear, push_small
 from tests.remote.faults import Crash, CrashAt, UnreachableAt
 from tests.remote.world import Machine, noise
 from vstore.errors import RemoteDeniedError, RemoteUnavailableError
@@ -288,7 +287,7 @@ def check(bucket: Bucket, machine: Machine, roots: list[Root], what: str) -> Non
     assert bucket.lacks(roots) == [], f"lost at once: {what}"
     compact(machine)
     assert bucket.lacks(roots) == [], f"lost by the next: {what}"
-    bucket.now_s += 8 * 24 * 3600
+    bucket.now_s += 8 * DAY_S
     bucket.end_holds(machine)
     assert bucket.lacks(roots) == [], f"lost when the holds were over: {what}"
     assert bucket.keys("packs/") == bucket.pinned(), f"garbage stays: {what}"
@@ -315,15 +314,24 @@ def test_death_at_every_request(tmp_path: Path, moment: str, fault: type[CrashAt
         check(bucket, bucket.machine(), reported, f"{fault.__name__} {moment} request {number}")
 
 
-def _push_and_compact(machine: Machine) -> Root:
-    root, _ = push_small(machine, 70)
-    compact(machine)
-    return root
+class _Interference:
+    """Lets another machine push, compact and collect before a request."""
+
+    def __init__(self, bucket: Bucket, machine: Machine, number: int, reported: list[Root]) -> None:
+        self.bucket, self.machine, self.left, self.reported = bucket, machine, number, reported
+
+    def __call__(self, operation: str, key: Key) -> None:
+        self.left -= 1
+        if self.left == -1:
+            self.reported.append(push_small(self.machine, 70)[0])
+            compact(self.machine)
+            self.bucket.collect(self.machine)
+            self.bucket.now_s += 2 * DAY_S
+            self.bucket.collect(self.machine)
 
 
 @pytest.mark.usefixtures("hasty")
-@pytest.mark.parametrize("act", [_push_and_compact], ids=["another that compacts"])
-def test_others_between_any_two_requests(tmp_path: Path, act: Callable[[Machine], Root]) -> None:
+def test_others_between_any_two_requests(tmp_path: Path) -> None:
     """Whoever pushes, compacts and collects between any two requests of a compaction, nothing is lost."""
     template, ada, roots = prepare(tmp_path / "template")
     counting, (twin,) = template.copy(tmp_path / "count", ada)
@@ -333,17 +341,7 @@ def test_others_between_any_two_requests(tmp_path: Path, act: Callable[[Machine]
         bucket, (twin,) = template.copy(tmp_path / str(number), ada)
         bob = bucket.machine("bob")
         reported = list(roots)
-        left = [number]
-
-        def interfere(operation: str, key: Key, bucket: Bucket = bucket, bob: Machine = bob) -> None:
-            left[0] -= 1
-            if left[0] == -1:
-                reported.append(act(bob))
-                bucket.collect(bob)
-                bucket.now_s += 2 * 24 * 3600
-                bucket.collect(bob)
-
-        bucket.transport.before = interfere
+        bucket.transport.before = _Interference(bucket, bob, number, reported)
         reported.append(push_small(twin, 50)[0])
         bucket.transport.before = bucket.count
         check(bucket, bob, reported, f"between requests, before number {number}")

@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from vstore.errors import CorruptError
 from vstore.objects.chunking import SMALL_BYTES
@@ -15,7 +16,7 @@ from vstore.progress import Reporter
 from vstore.remote.catalog import Catalog, has_proof
 from vstore.remote.commits import Commit, CommittedRoot
 from vstore.remote.content import Content, Root
-from vstore.remote.index import index_of_pack
+from vstore.remote.index import Index, index_of_pack
 from vstore.remote.layout import PackRef
 from vstore.remote.ledger import Ledger, Site
 from vstore.remote.recipes import find_chunks, read_contents
@@ -70,10 +71,28 @@ class Presence:
         return max([self.ledger.site.clock(), *dates])
 
 
+class Unnamed(NamedTuple):
+    """What lies in packs that no commit names: in such as may be relied upon, and in such as may only be copied from.
+
+    Each index is that of one pack.
+    """
+
+    usable: Sequence[Index]
+    spare: Sequence[Index]
+
+
 class Draft:
     """What a push may rely upon.  It learns while the push goes on: packs turn out lost, others are uploaded."""
 
-    def __init__(self, site: Site, roots: Sequence[Root], reporter: Reporter, *, revives: bool = False) -> None:
+    def __init__(
+        self,
+        site: Site,
+        roots: Sequence[Root],
+        reporter: Reporter,
+        *,
+        revives: bool = False,
+        unnamed: Unnamed | None = None,
+    ) -> None:
         self.site = site
         self.roots = {root.digest: root for root in roots}
         self._presence = Presence(site, self.roots, reporter)
@@ -99,6 +118,8 @@ class Draft:
         self._is_learned = False
         if self.new_roots():
             self._learn()
+            if unnamed is not None:
+                self._take(unnamed)
             self._locate()
 
     @property
@@ -128,6 +149,12 @@ class Draft:
                     self._adopt(pack)
         if has_proof(content.digest for root in self.new_roots() for content in root.contents):
             self.ledger.learn_foreign(self.catalog)
+
+    def _take(self, unnamed: Unnamed) -> None:
+        for index in (*unnamed.usable, *unnamed.spare):
+            self.catalog.allow(index.packs[0])
+            self.catalog.add(index)
+        self.catalog.drop(index.packs[0].key for index in unnamed.spare)
 
     def _adopt(self, pack: PackRef) -> None:
         """Let a pack that a dead session of ours uploaded be relied upon, if it is there and whole."""
@@ -257,7 +284,11 @@ def plan_push(site: Site, roots: Sequence[Root], reporter: Reporter, *, revives:
 
     Two requests where the remote holds everything.  Raises UnavailableError.
     """
-    draft = Draft(site, roots, reporter, revives=revives)
+    return plan_of(Draft(site, roots, reporter, revives=revives), roots)
+
+
+def plan_of(draft: Draft, roots: Sequence[Root]) -> PushPlan:
+    """Return the plan that a draft amounts to."""
     new = draft.new_contents()
     return PushPlan(
         roots=tuple(roots),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from vstore.errors import Cause, CorruptError, KeyNotFoundError, NewerFormatError, RemoteUnavailableError
-from vstore.objects.pack import FOOTER_BYTES, footer_from_bytes, iter_records, parse_table
+from vstore.objects.pack import FOOTER_BYTES, Footer, footer_from_bytes, iter_records, parse_table
 from vstore.objects.table import Table, table_from_bytes, table_to_bytes
 from vstore.parallel import map_ordered
 from vstore.progress import Reporter
@@ -26,6 +26,7 @@ from vstore.remote.layout import (
     INDEX,
     INTENTS,
     PACKS,
+    TRASH,
     PackRef,
     commits_prefix,
     find_commit_name,
@@ -153,6 +154,15 @@ class Ledger:
     def iter_foreign(self) -> Iterator[tuple[Key, Commit]]:
         """Yield the commits of all other projects, newest first."""
         return self._iter_commits(COMMITS, ours=False)
+
+    def pinned_packs(self) -> set[Key]:
+        """Return the packs that any project's commits and trash entries name, as far as these can be read."""
+        pinned: set[Key] = set()
+        for prefix in (COMMITS, TRASH):
+            for ours in (True, False):
+                for _, commit in self._iter_commits(prefix, ours=ours):
+                    pinned.update(commit.packs())
+        return pinned
 
     def _iter_commits(self, prefix: str, *, ours: bool) -> Iterator[tuple[Key, Commit]]:
         done: set[Key] = set()
@@ -288,24 +298,32 @@ class Ledger:
         except NewerFormatError:
             if pack.key not in self.site.mirror.distrusted_packs():
                 raise
-            return self._search(pack)
+            return self.search(pack)
         except CorruptError as error:
             self._reporter.warn(f"the end of {pack.key} is damaged: {error.message}")
-            return self._search(pack)
+            return self.search(pack)
         self.site.mirror.keep_end(pack, index_to_bytes([(pack, table)]))
         return index_of_pack(pack, table)
 
     def read_table(self, pack: PackRef) -> Table:
         """Return the table at the end of a pack.  Raises KeyNotFoundError, CorruptError, NewerFormatError."""
-        read_range = self.site.transport.read_range
-        if pack.size_bytes < FOOTER_BYTES:
-            raise CorruptError(f"{pack.key} is too short to be a pack", key=pack.key)
-        footer = footer_from_bytes(read_range(pack.key, pack.size_bytes - FOOTER_BYTES, FOOTER_BYTES), pack.size_bytes)
+        footer = self._read_footer(pack.key, pack.size_bytes)
         if footer.pack_checksum != pack.checksum or footer.table_bytes > MAX_DOCUMENT_BYTES:
             raise CorruptError(f"{pack.key} is not the pack that it should be", key=pack.key)
-        return parse_table(read_range(pack.key, footer.table_offset, footer.table_bytes), footer)
+        return parse_table(self.site.transport.read_range(pack.key, footer.table_offset, footer.table_bytes), footer)
 
-    def _search(self, pack: PackRef) -> Index | None:
+    def identify(self, key: Key, size_bytes: int) -> PackRef:
+        """Return what a pack that nothing names says that it is.  Raises as ``read_table``."""
+        return PackRef(key, size_bytes, self._read_footer(key, size_bytes).pack_checksum)
+
+    def _read_footer(self, key: Key, size_bytes: int) -> Footer:
+        if size_bytes < FOOTER_BYTES:
+            raise CorruptError(f"{key} is too short to be a pack", key=key)
+        return footer_from_bytes(
+            self.site.transport.read_range(key, size_bytes - FOOTER_BYTES, FOOTER_BYTES), size_bytes
+        )
+
+    def search(self, pack: PackRef) -> Index | None:
         """Return what a pack with a damaged end still holds, by reading all of it."""
         try:
             size = self.site.transport.find_size(pack.key)

@@ -29,10 +29,13 @@ class Reader:
 
     It looks first into the packs that the roots are pinned to and, for what is not good there, into all packs
     of the project's commits and trash; for digests that prove what they name, into other projects' as well.
-    What it learned about the remote it keeps.  Thread-safe.
+    What it learned about the remote it keeps.  With a ``catalog`` it looks into what that knows, and nowhere else.
+    Thread-safe.
     """
 
-    def __init__(self, site: Site, roots: Collection[Digest], reporter: Reporter) -> None:
+    def __init__(
+        self, site: Site, roots: Collection[Digest], reporter: Reporter, *, catalog: Catalog | None = None
+    ) -> None:
         self.site = site
         self.damaged: list[tuple[Digest, Key]] = []
         """Every record that was not good where it should be."""
@@ -40,8 +43,8 @@ class Reader:
         self._ledger = Ledger(site, reporter)
         self._roots = roots
         self._learning = threading.RLock()
-        self._catalog: Catalog | None = None
-        self._wide = False
+        self._catalog = catalog
+        self._wide = catalog is not None
         self._tried: dict[tuple[int, Digest], set[tuple[Key, int]]] = {}
         """Of records that were not good where they should be, the packs and offsets that were looked at."""
 

@@ -28,6 +28,7 @@ from vstore.remote.push import PushReport, push, push_incoming
 from vstore.remote.reader import Reader
 from vstore.remote.survey import Survey, open_survey
 from vstore.remote.transport import Key
+from vstore.remote.unpinned import Unpinned, lacks_commits
 from vstore.remote.upkeep import compact, keep_up
 
 _WRITER = f"vstore {__version__}"
@@ -191,6 +192,14 @@ class Remote:
     def list_doomed(self, survey: Survey) -> list[Doomed]:
         """Return the doomed packs, those doomed first first; a request for each."""
         return list_doomed(self._site, survey)
+
+    def lacks_commits(self) -> bool:
+        """Tell whether packs are there and not one commit of anybody: then commits were lost.  Two requests."""
+        return lacks_commits(self._site)
+
+    def find_unpinned(self, *, reporter: Reporter = SILENT) -> Unpinned:
+        """Look into the packs that no commit of anybody names; what it plans, ``push`` carries out."""
+        return Unpinned(self._site, reporter)
 
     def probe(self) -> Probe:
         """Try to list, write, read and delete, and say how each went."""

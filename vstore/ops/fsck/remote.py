@@ -60,13 +60,15 @@ class _Run:
         with repo.open_remote(self._name) as remote:
             verdict = self._inspect(remote, wanted, self._read_data)
             damages = left = list(self._list_damages(remote, verdict))
+            remarks: list[str] = []
             uploaded_bytes, read_packs, read_bytes = 0, verdict.read_packs, verdict.read_bytes
             # What a restored commit names is seen only after it was; what was uploaded was not read yet.
             for _ in range(_MOST_ROUNDS if self._repair else 0):
                 before = left
                 if not before:
                     break
-                uploaded_bytes += repair_remote(repo, remote, verdict)
+                sent_bytes, mended = repair_remote(repo, remote, verdict)
+                uploaded_bytes, remarks = uploaded_bytes + sent_bytes, remarks + mended
                 verdict = self._inspect(remote, wanted, ReadData(float(self._read_data.share == 1)))
                 read_packs, read_bytes = read_packs + verdict.read_packs, read_bytes + verdict.read_bytes
                 left = list(self._list_damages(remote, verdict))
@@ -87,24 +89,27 @@ class _Run:
                 read_whole=_to_iso(verdict.read_whole_s),
                 uploaded_bytes=uploaded_bytes,
             )
-        return verified, damages, verdict.remarks
+        return verified, damages, list(dict.fromkeys([*remarks, *verdict.remarks]))
 
     def _inspect(self, remote: Remote, wanted: Sequence[CommittedRoot] | None, read_data: ReadData) -> Verdict:
         look = functools.partial(find_tree, self._repo)
         verdict = remote.inspect(wanted, read_data=read_data, find_tree=look, reporter=self._repo.reporter)
-        if wanted is None and (verdict.commits.unknown or verdict.gone):
-            verdict = dataclasses.replace(verdict, examined=(*verdict.examined, *self._list_unnamed(verdict)))
+        if wanted is None:
+            is_bare = not any(verdict.commits) and remote.lacks_commits()
+            if verdict.commits.unknown or verdict.gone or is_bare:
+                unnamed = self._list_unnamed(verdict, is_any=is_bare or bool(verdict.commits.unknown))
+                verdict = dataclasses.replace(verdict, examined=(*verdict.examined, *unnamed))
         return _forgive_commits(verdict)
 
-    def _list_unnamed(self, verdict: Verdict) -> Iterator[Examined]:
-        """Yield what git says that should be there, where a commit is lost that may have named it."""
-        scope = Scope(all_commits=self._repo.git is not None)
+    def _list_unnamed(self, verdict: Verdict, *, is_any: bool) -> Iterator[Examined]:
+        """Yield what pointers name and no commit does, where those are lost that did or, with ``is_any``, may have."""
+        scopes = [Scope(), Scope(all_commits=True)] if self._repo.git is not None else [Scope()]
         known = {found.root.digest for found in verdict.examined}
         gone = {root.digest for root in verdict.gone}
-        for version in list_versions(self._repo, (), scope)[0]:
+        for version in list_versions(self._repo, (), *scopes)[0]:
             root = _to_root(version)
             is_ours = (version.pointer.remote or self._name) == self._name
-            if is_ours and root.digest not in known and (verdict.commits.unknown or root.digest in gone):
+            if is_ours and root.digest not in known and (is_any or root.digest in gone):
                 known.add(root.digest)
                 yield Examined(root, (), frozenset(), frozenset([root.digest]))
 

@@ -13,27 +13,41 @@ from vstore.ops import trees
 from vstore.ops.transfer import refresh_listing
 from vstore.remote.commits import CommittedRoot
 from vstore.remote.content import Content, Root
-from vstore.remote.inspection import Verdict
+from vstore.remote.inspection import Examined, Verdict
 from vstore.remote.remote import Remote
+from vstore.remote.unpinned import Unpinned
 from vstore.repo import Repo
 
 _BATCH_CONTENTS = 1_000_000
 
 
-def repair_remote(repo: Repo, remote: Remote, verdict: Verdict) -> int:
-    """Make whole what can be made whole of what an inspection found; return how many bytes were uploaded.
+def repair_remote(repo: Repo, remote: Remote, verdict: Verdict) -> tuple[int, list[str]]:
+    """Make whole what can be made whole of what an inspection found; return how many bytes were uploaded, and remarks.
 
     Documents are written anew, then all roots that are not whole are pushed again, but for those of which something
-    is good nowhere.  Nothing is deleted, and nobody's pins are changed: new commits pin new packs.
+    is good nowhere.  What lies in packs that no commit names is not uploaded again, once it was read.
+    Nothing is deleted, and nobody's pins are changed: new commits pin new packs.
     Raises CorruptError for a damaged format, UnavailableError.
     """
     remote.mend_documents(verdict)
     broken = [found for found in verdict.examined if not found.is_whole]
-    roots = (root for found in broken if (root := complete_root(repo, remote, found.root)) is not None)
+    is_lacking = any(found.lacking for found in broken)
+    unpinned = remote.find_unpinned(reporter=repo.reporter) if is_lacking else None
+    roots = (root for found in broken if (root := complete_root(repo, remote, found.root, unpinned)) is not None)
     with remote.distrusting(broken):
-        uploaded_bytes = sum(_push(repo, remote, batch) for batch in _iter_batches(roots))
+        uploaded_bytes = sum(_push(repo, remote, batch, unpinned) for batch in _iter_batches(roots))
     refresh_listing(repo, remote)
-    return uploaded_bytes
+    return uploaded_bytes, [] if unpinned is None else [*unpinned.remarks, *_remark_on(unpinned, broken)]
+
+
+def _remark_on(unpinned: Unpinned, broken: Iterable[Examined]) -> Iterator[str]:
+    """Say that packs were taken over, and on whose word."""
+    if unpinned.relied:
+        number = len(unpinned.relied)
+        what = "a pack that no commit named is" if number == 1 else f"{number:,} packs that no commit named are"
+        proven = all(algorithm_of(found.root.digest).proves_identity for found in broken)
+        word = "" if proven else "; what is not in the cache was taken on the word of those who can write there"
+        yield f"{what} relied upon now{word}"
 
 
 def _iter_batches(roots: Iterable[Root]) -> Iterator[list[Root]]:
@@ -48,12 +62,15 @@ def _iter_batches(roots: Iterable[Root]) -> Iterator[list[Root]]:
         yield batch
 
 
-def _push(repo: Repo, remote: Remote, roots: Sequence[Root]) -> int:
+def _push(repo: Repo, remote: Remote, roots: Sequence[Root], unpinned: Unpinned | None) -> int:
     sought: set[Digest] = set()
     set_aside: set[Digest] = set()
     while roots:
         try:
-            plan = remote.plan_push(roots, reporter=repo.reporter)
+            if unpinned is None:
+                plan = remote.plan_push(roots, reporter=repo.reporter)
+            else:
+                plan = unpinned.plan_push(roots, repo.cache)
             return remote.push(plan, repo.cache, reporter=repo.reporter).uploaded_bytes
         except ObjectMissingError as error:
             missing = set(error.fields.get("digests", ()))
@@ -73,11 +90,13 @@ def _push(repo: Repo, remote: Remote, roots: Sequence[Root]) -> int:
     return 0
 
 
-def complete_root(repo: Repo, remote: Remote, root: CommittedRoot) -> Root | None:
+def complete_root(repo: Repo, remote: Remote, root: CommittedRoot, unpinned: Unpinned | None = None) -> Root | None:
     """Return a root with all that it needs, or None where what it lists is not known anywhere."""
     if root.kind != "tree":
         return Root(root.digest, root.kind, [Content(root.digest, root.size_bytes)], root.path, root.git_commit)
     tree = find_tree(repo, root.digest, remote=remote)
+    if tree is None and unpinned is not None:
+        tree = unpinned.find_content(root.digest)
     for name in _others(repo, remote):
         if tree is None:
             with passing_over(repo, name), repo.open_remote(name) as other:

@@ -7,6 +7,7 @@ dataclasses that ``--json`` prints.  What goes wrong is a VstoreError.
 
 from __future__ import annotations
 
+from vstore.api.adopting import remote_adopt
 from vstore.api.changing import add, checkout, init, install, mv, rm, unlock
 from vstore.api.cleaning import gc, gc_remote, gc_status, gc_undo
 from vstore.api.driving import diff_driver, merge_driver, run_hook
@@ -46,6 +47,7 @@ from vstore.api.syncing import (
 from vstore.api.watching import live_progress
 from vstore.config import Layer
 from vstore.ops.add import Added, AddResult, Labels
+from vstore.ops.adopt import AdoptedPath, AdoptResult, ProjectInfo, PushedPath
 from vstore.ops.cat import CatResult
 from vstore.ops.checkout import CheckedOut, CheckoutResult
 from vstore.ops.config import ConfigResult, SettingShown
@@ -93,6 +95,8 @@ from vstore.repo import Repo, open_repo
 __all__ = [
     "AddResult",
     "Added",
+    "AdoptResult",
+    "AdoptedPath",
     "ArtifactDiff",
     "ArtifactStatus",
     "CatResult",
@@ -139,9 +143,11 @@ __all__ = [
     "MovedIn",
     "MvResult",
     "Need",
+    "ProjectInfo",
     "PullResult",
     "PushResult",
     "Pushed",
+    "PushedPath",
     "RemoteHealth",
     "RemoteInfo",
     "RemoteVersion",
@@ -206,6 +212,7 @@ __all__ = [
     "push",
     "read",
     "remote_add",
+    "remote_adopt",
     "remote_check",
     "remote_default",
     "remote_list",

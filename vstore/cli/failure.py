@@ -116,6 +116,8 @@ def _hint_unsaved(fields: dict[str, Any]) -> str | None:
 
 
 def _hint_conflict(fields: dict[str, Any]) -> str | None:
+    if "project" in fields:
+        return "adopt in a new repository, made with `vstore init`, or be that project from now on with --force"
     if "exists" in fields:
         return "replace it with --force, or name another place with -o"
     if "tracked" not in fields:
@@ -199,6 +201,11 @@ def _hint_invalid(fields: dict[str, Any]) -> str | None:
         return "keep secrets in a remote, `vstore remote add NAME URL`, and import remote://NAME/PATH"
     if "out" in fields:
         return "say how to call it, as in `vstore import-url URL OUT`"
+    if "adopt" in fields:
+        command = f"vstore remote adopt {quote(fields['adopt'])}"
+        if fields["known"]:
+            return f"say which one is meant, as in `{command} --project {quote(fields['known'][0])}`"
+        return f"if packs are all that is left, see what they hold with `{command} --from-packs --dry-run`"
     if "option" in fields:
         known = fields.get("known")
         return f"known are {', '.join(known)}" if known else None

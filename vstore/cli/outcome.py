@@ -188,6 +188,18 @@ def check_remote(result: api.CheckResult) -> None:
     raise kind(message, **fields)
 
 
+def check_adopt(result: api.AdoptResult) -> None:
+    """Raise InvalidError if it is not known which project to adopt, PartialError if something could not be."""
+    if result.adopted is None and not result.from_packs and not (result.dry_run and result.projects):
+        number = f"{len(result.projects):,} projects have" if result.projects else "no project has"
+        known = [project.project for project in result.projects]
+        raise errors.InvalidError(f"{number} pushed to {result.remote}", adopt=result.remote, known=known)
+    if result.refused:
+        number = f"{len(result.refused):,} paths" if len(result.refused) > 1 else "a path"
+        done = len(result.pointers)
+        raise errors.PartialError(f"{number} could not be taken over", done=done, failed=result.refused)
+
+
 def _check_broken(broken: list[tuple[str, str]], *, done: int = 0) -> None:
     if broken:
         number = f"{len(broken):,} pointers" if len(broken) > 1 else "a pointer"

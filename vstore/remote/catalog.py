@@ -51,6 +51,11 @@ class Catalog:
         """Rely on these packs no longer: they are gone, or doomed."""
         self._dropped.update(packs)
 
+    def lengths(self, kind: int) -> dict[Digest, int]:
+        """Return the lengths of the contents of all records of a kind."""
+        parts = (part.section for index in self._indexes for part in index.sections if part.section.kind == kind)
+        return {digest: section.raw[row] for section in parts for row, digest in _iter_ids(section)}
+
     def usable(self) -> dict[Key, PackRef]:
         """Return the packs that may be relied upon."""
         both = {**self.foreign, **self.packs}

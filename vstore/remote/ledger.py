@@ -179,7 +179,7 @@ class Ledger:
                 self.listed |= {found.key: found for found in listed}
             gone = set()
             fresh = [found for found in listed if found.key not in done]
-            for key, commit in self._read_all(fresh, self._read_commit, gone, warn=ours):
+            for key, commit in self._read_all(fresh, self.read_commit, gone, warn=ours):
                 done.add(key)
                 if commit is not None:
                     yield key, commit
@@ -190,7 +190,8 @@ class Ledger:
             for key in sorted(gone):
                 self._reporter.warn(f"passed over: {self.site.transport.url} lists {key} and does not have it")
 
-    def _read_commit(self, found: Listed) -> Commit:
+    def read_commit(self, found: Listed) -> Commit:
+        """Return a listed commit or trash entry.  Raises KeyNotFoundError, CorruptError, NewerFormatError."""
         commit = self.site.mirror.find_commit(found.key, found.size_bytes)
         if commit is None:
             data = self.site.transport.read(found.key)

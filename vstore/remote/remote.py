@@ -20,10 +20,12 @@ from vstore.remote.content import Content, Incoming, Root, Sink, Source
 from vstore.remote.draft import Draft, PushPlan, find_missing_roots, plan_push
 from vstore.remote.fetch import Fetch, FetchReport
 from vstore.remote.inspection import Examined, Inspection, ReadData, Verdict
+from vstore.remote.layout import check_project
 from vstore.remote.ledger import Policy, Site
 from vstore.remote.listing import refresh_listing
 from vstore.remote.mending import distrust_for_repair, mend_documents
 from vstore.remote.probe import Probe, probe
+from vstore.remote.projects import FoundProject, list_projects
 from vstore.remote.push import PushReport, push, push_incoming
 from vstore.remote.reader import Reader
 from vstore.remote.survey import Survey, open_survey
@@ -196,6 +198,14 @@ class Remote:
     def lacks_commits(self) -> bool:
         """Tell whether packs are there and not one commit of anybody: then commits were lost.  Two requests."""
         return lacks_commits(self._site)
+
+    def list_projects(self, *, project: str | None = None, reporter: Reporter = SILENT) -> list[FoundProject]:
+        """Return the projects that have commits there, or only one of them; a request for each commit not yet known."""
+        return list_projects(self._site, reporter, project=project)
+
+    def seen_by(self, project: str) -> Remote:
+        """Return the same remote as another project sees it, over the same connections.  Raises InvalidError."""
+        return Remote(dataclasses.replace(self._site, project=check_project(project)), name=self.name)
 
     def find_unpinned(self, *, reporter: Reporter = SILENT) -> Unpinned:
         """Look into the packs that no commit of anybody names; what it plans, ``push`` carries out."""

@@ -95,13 +95,17 @@ class Unpinned:
         except (CorruptError, KeyNotFoundError, NewerFormatError):
             return PackRef(key, present[key], _NO_CHECKSUM)
 
-    def open_reader(self) -> Reader:
-        """Return what reads contents out of them, each verified."""
+    def catalog(self) -> Catalog:
+        """Return where the records in them lie."""
         indexes = [*self._indexes(), *self._spare]
         catalog = Catalog(pack for index in indexes for pack in index.packs)
         for index in indexes:
             catalog.add(index)
-        return Reader(self._site, (), self._reporter, catalog=catalog)
+        return catalog
+
+    def open_reader(self) -> Reader:
+        """Return what reads contents out of them, each verified."""
+        return Reader(self._site, (), self._reporter, catalog=self.catalog())
 
     def find_content(self, digest: Digest) -> bytes | None:
         """Return a content of any size, verified as a whole, or None where it is not good in them."""

@@ -8,9 +8,12 @@ import click
 
 from vstore import api
 from vstore.cli import options, outcome, render
+from vstore.cli.plain import quote
 from vstore.cli.remote_hints import consequence_of
 from vstore.cli.session import Session, pass_session
 
+_MOST_AUTHORS = 3
+_MOST_PATHS = 20
 _ACTIONS = {"list-new": "list what is new"}
 
 
@@ -104,6 +107,45 @@ def check(session: Session, name: str | None) -> None:
     outcome.check_remote(result)
 
 
+@command.command("adopt")
+@click.argument("name", required=False, shell_complete=options.complete_remote)
+@click.option("--project", metavar="ID", help="Go on with this project; needed where there are several.")
+@click.option("--path", "paths", metavar="PATH", multiple=True, help="Only this path; may stand several times.")
+@click.option("--from-packs", is_flag=True, help="Make pointers of what lies in packs that no commit names.")
+@options.force("Also where this repository has pushed as a project of its own.")
+@options.dry_run
+@options.json
+@pass_session
+def adopt(
+    session: Session,
+    name: str | None,
+    project: str | None,
+    paths: tuple[str, ...],
+    from_packs: bool,
+    force: bool,
+    dry_run: bool,
+) -> None:
+    """Go on with a project that a remote holds, where its git repository is gone.
+
+    Lists the projects that have pushed there.  Takes over the id of one, and writes a pointer for the newest version
+    of each path; `vstore pull` then brings the data.  No file and no pointer is overwritten.
+    """
+    if from_packs and (project is not None or paths):
+        raise click.UsageError("--from-packs knows neither projects nor paths")
+    result = api.remote_adopt(
+        name,
+        directory=session.directory,
+        project=project,
+        paths=paths,
+        from_packs=from_packs,
+        force=force,
+        dry_run=dry_run,
+        reporter=session.reporter,
+    )
+    session.show(result, lambda result: _adopted(session, result))
+    outcome.check_adopt(result)
+
+
 def _line(remote: api.RemoteInfo) -> tuple[str, str, str]:
     remarks = ["default"] * remote.default + ["read-only"] * remote.read_only
     remarks += [f"{key}={value}" for key, value in remote.options.items()]
@@ -120,6 +162,37 @@ def _named(name: str, result: api.RemotesResult) -> Iterator[str]:
 
 def _default(result: api.RemotesResult) -> Iterator[str]:
     yield from (remote.name for remote in result.remotes if remote.default)
+
+
+def _adopted(session: Session, result: api.AdoptResult) -> Iterator[str]:
+    yield f"{result.remote} ({render.path(result.url)}): {render.count(len(result.projects), 'project')}."
+    for project in result.projects:
+        ours = ", this one" if project.is_ours else ""
+        authors = ", ".join(map(render.path, project.authors[:_MOST_AUTHORS]))
+        more = f" and {len(project.authors) - _MOST_AUTHORS:,} more" if len(project.authors) > _MOST_AUTHORS else ""
+        yield f"{project.project}{ours}: {render.count(project.commits, 'commit')} by {authors or 'nobody'}{more}"
+        if project.unreadable:
+            yield f"  {render.count(project.unreadable, 'commit')} unreadable"
+        yield from (f"  {line}" for line in render.columns([_pushed(each) for each in project.paths[:_MOST_PATHS]]))
+        if len(project.paths) > _MOST_PATHS:
+            yield f"  and {len(project.paths) - _MOST_PATHS:,} more"
+    for remark in result.remarks:
+        yield f"remark  {render.path(remark)}"
+    rows = [
+        (each.change, session.path(each.path), render.count(each.files, "file"), render.size(each.size_bytes))
+        for each in result.pointers
+    ]
+    yield from render.columns(rows, right=[2, 3]) if rows else ()
+    if result.dry_run or not any(each.change == "new" for each in result.pointers):
+        return
+    mend = f"vstore fsck --remote {quote(result.remote)} --repair, then " if result.from_packs else ""
+    yield f"Next: {mend}vstore pull"
+
+
+def _pushed(found: api.PushedPath) -> tuple[str, ...]:
+    commit = found.git_commit[:7] if found.git_commit else "-"
+    when = found.pushed[:10] if found.pushed else "-"
+    return render.path(found.path), found.kind, render.size(found.size_bytes), when, render.path(found.author), commit
 
 
 def _steps(result: api.CheckResult) -> Iterator[str]:

@@ -160,7 +160,9 @@ def _field_names(kind: type) -> tuple[str, ...]:
 def _escape(found: re.Match[str]) -> str:
     character = found[0]
     known = _ESCAPES.get(character)
-    return known or "".join(f"\\{byte:03o}" for byte in character.encode(errors="surrogateescape"))
+    # Half a character that no file name can hold may still stand in a document of a stranger's.
+    errors = "surrogateescape" if "\udc80" <= character <= "\udcff" else "surrogatepass"
+    return known or "".join(f"\\{byte:03o}" for byte in character.encode(errors=errors))
 
 
 def _width(text: str) -> int:

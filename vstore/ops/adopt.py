@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from vstore.config import Layer, set_value
+from vstore.config import Layer, check_setting, set_value
+from vstore.durable import os_errors
 from vstore.errors import (
     AddRefusedError,
+    ConfigInvalidError,
     ConflictError,
     InvalidError,
     PathNotFoundError,
@@ -148,14 +150,24 @@ def adopt_remote(
 
 def _choose(repo: Repo, projects: Sequence[FoundProject], adoption: Adoption) -> FoundProject | None:
     if adoption.project is not None:
+        check_setting("core.project", adoption.project)
         for project in projects:
             if project.project == adoption.project:
                 return project
         fact = f"no project {adoption.project!r} has commits there"
         raise InvalidError(fact, project=adoption.project)
     others = [project for project in projects if project.project != repo.config.project]
-    candidates = others or list(projects)
+    candidates = [project for project in others or projects if _may_be_ours(project)]
     return candidates[0] if len(candidates) == 1 else None
+
+
+def _may_be_ours(project: FoundProject) -> bool:
+    """Tell whether a repository can have the id: a key may hold others."""
+    try:
+        check_setting("core.project", project.project)
+    except ConfigInvalidError:
+        return False
+    return True
 
 
 def _check_unpushed(repo: Repo, remote: Remote) -> None:
@@ -317,8 +329,9 @@ def _judge(repo: Repo, path: RelPath, pointer: Pointer) -> str:
     """Return what becomes of a pointer.  Raises AddRefusedError, also for what no path of this repository may be."""
     if not path.isprintable():
         raise AddRefusedError("its name holds control characters", path=path, reason="name")
-    check_admission(repo, path, force=False)
-    owner = find_owner(repo.work_tree, path)
+    with os_errors(path, "look at"):
+        check_admission(repo, path, force=False)
+        owner = find_owner(repo.work_tree, path)
     if owner is None:
         return NEW
     if owner.path != path:

@@ -14,7 +14,7 @@ from vstore.errors import CorruptError, KeyNotFoundError
 from vstore.parallel import map_ordered
 from vstore.progress import Reporter
 from vstore.remote.commits import Commit, CommittedRoot
-from vstore.remote.layout import COMMITS, commits_prefix, find_commit_name
+from vstore.remote.layout import COMMITS, check_project, commits_prefix, find_commit_name
 from vstore.remote.ledger import MAX_DOCUMENT_BYTES, Ledger, Site
 from vstore.remote.transport import Listed
 
@@ -49,7 +49,7 @@ def list_projects(site: Site, reporter: Reporter, *, project: str | None = None)
     ledger = Ledger(site, reporter)
     if not ledger.has_place():
         return []
-    prefix = COMMITS if project is None else commits_prefix(project)
+    prefix = COMMITS if project is None else commits_prefix(check_project(project))
     listed = [found for found in site.transport.list(prefix) if find_commit_name(found.key)]
     listed.sort(key=lambda found: (-found.modified_s, found.key))
     if len(listed) > MOST_COMMITS:

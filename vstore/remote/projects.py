@@ -86,7 +86,8 @@ def _learn(project: FoundProject, found: Listed, commit: Commit) -> None:
     if commit.author not in project.authors:
         project.authors.append(commit.author)
     for root in commit.roots:
-        version = PushedVersion(root, commit.author, found.modified_s)
+        pushed_s = found.modified_s if root.pushed_s is None else float(root.pushed_s)
+        version = PushedVersion(root, commit.author, pushed_s)
         known = project.versions.get(root.path)
         # Of one commit the first is the newest: old versions are pushed behind those that are newer.
         if known is None or _is_newer(version, known):

@@ -39,7 +39,7 @@ _NO_CHECKSUM = "0" * 32
 
 def lacks_commits(site: Site) -> bool:
     """Tell whether packs are there and not one commit of anybody: then commits were lost.  Two requests."""
-    if any(True for _ in site.transport.list(COMMITS)):
+    if not site.transport.has_place() or any(True for _ in site.transport.list(COMMITS)):
         return False
     return any(is_pack(found.key) for found in site.transport.list(PACKS))
 
@@ -120,14 +120,14 @@ class Unpinned:
         From the others, and from doomed and damaged ones, it copies what ``source`` does not hold.
         """
         while True:
-            draft = Draft(self._site, roots, self._reporter, Unnamed(self._indexes(), self._spare))
+            draft = Draft(self._site, roots, self._reporter, unnamed=Unnamed(self._indexes(), self._spare))
             chosen = set().union(draft.blobs.values(), *draft.large.values())
             if not self._find_bad(draft, chosen, source):
                 break
         usable = [index for index in self._indexes() if index.packs[0].key in chosen]
         self.relied.update(index.packs[0] for index in usable)
         spare = [index for index in self._indexes() if index.packs[0].key not in chosen]
-        return plan_of(Draft(self._site, roots, self._reporter, Unnamed(usable, [*spare, *self._spare])), roots)
+        return plan_of(Draft(self._site, roots, self._reporter, unnamed=Unnamed(usable, [*spare, *self._spare])), roots)
 
     def _indexes(self) -> list[Index]:
         return list(itertools.starmap(index_of_pack, self.packs.items()))

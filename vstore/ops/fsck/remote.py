@@ -8,6 +8,7 @@ import functools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
+from vstore.errors import CorruptError, NeedsUnknownError
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.table import BLOB
@@ -22,6 +23,7 @@ from vstore.remote.remote import Remote
 from vstore.repo import Repo
 
 _MOST_ROUNDS = 3
+_MOST_STRANGERS = 10
 
 
 def fsck_remotes(
@@ -76,6 +78,7 @@ class _Run:
                 if left == before:
                     break
             damages = mark_repaired(damages, left)
+            remarks += [*verdict.remarks, *_list_obstacles(self._repo, remote, verdict)]
             verified = Verified(
                 self._name,
                 remote.url,
@@ -89,7 +92,7 @@ class _Run:
                 read_whole=_to_iso(verdict.read_whole_s),
                 uploaded_bytes=uploaded_bytes,
             )
-        return verified, damages, list(dict.fromkeys([*remarks, *verdict.remarks]))
+        return verified, damages, list(dict.fromkeys(remarks))
 
     def _inspect(self, remote: Remote, wanted: Sequence[CommittedRoot] | None, read_data: ReadData) -> Verdict:
         look = functools.partial(find_tree, self._repo)
@@ -147,6 +150,23 @@ class _Run:
         return [
             Need(path, sorted(found[path].values(), key=lambda revision: not revision.names)) for path in sorted(found)
         ]
+
+
+def _list_obstacles(repo: Repo, remote: Remote, verdict: Verdict) -> Iterator[str]:
+    """Yield what keeps collections, of all projects, from deleting anything, and what is nothing of ours."""
+    named = {problem.key for problem in verdict.problems}
+    try:
+        with remote.survey(announced=False, reporter=repo.reporter) as survey:
+            strangers = [remark for remark in survey.remarks if remark not in verdict.remarks]
+        yield from strangers[:_MOST_STRANGERS]
+        if len(strangers) > _MOST_STRANGERS:
+            yield f"{len(strangers) - _MOST_STRANGERS:,} more keys are nothing of ours"
+    except NeedsUnknownError as error:
+        for key, reason in error.fields["failed"]:
+            if key not in named:
+                yield f"{reason}; until it can be read, or is forgotten by name, no collection deletes anything there"
+    except CorruptError:
+        return  # the format, which is a problem by itself
 
 
 def _harmed_by(problem: Problem, found: Examined) -> Collection[Digest] | None:

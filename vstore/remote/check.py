@@ -42,27 +42,33 @@ def check_roots(site: Site, roots: Sequence[Root], reporter: Reporter) -> list[L
     holdings = Holdings(site, reporter)
     if pinned:
         holdings.compare_listing({pack for choices in pinned.values() for pins in choices for pack in pins})
-    lost = {pack.key for pack in holdings.problems} | site.mirror.distrusted_packs()
-    lacks = [lack for root in roots if (lack := _check_root(holdings, root, pinned.get(root.digest, []), lost))]
+    distrusted = site.mirror.distrusted_packs()
+    lacks = [lack for root in roots if (lack := _check_root(holdings, root, pinned.get(root.digest, []), distrusted))]
     holdings.distrust()
     return lacks
 
 
 def _check_root(
-    holdings: Holdings, root: Root, choices: Sequence[frozenset[PackRef]], lost: Collection[Key]
+    holdings: Holdings, root: Root, choices: Sequence[frozenset[PackRef]], distrusted: Collection[Key]
 ) -> Lack | None:
+    """Return what is wrong with a root, unless it is whole by any of its ``choices``."""
     if not choices:
         return Lack(root.digest, root.path, "no commit at the remote names it")
-    pins = next((pins for pins in choices if not any(pack.key in lost for pack in pins)), None)
-    if pins is None:
-        gone = tuple(sorted(pack.key for pack in choices[0] if pack.key in lost))
-        reason = f"of the packs that it needs, {len(gone)} are gone, doomed or damaged"
-        return Lack(root.digest, root.path, reason, (), gone)
-    holdings.read_ends(pins)
-    lacking = holdings.find_lacking(root.contents, pins)
-    if not lacking:
-        return None
-    if pins and not holdings.is_bad(pins):
-        holdings.site.mirror.distrust({find_scapegoat(pins)})
-    reason = f"of its contents, {len(lacking)} are not where they should be"
-    return Lack(root.digest, root.path, reason, tuple(sorted(lacking)))
+    first: Lack | None = None
+    scapegoats: set[Key] = set()
+    for pins in choices:
+        gone = tuple(sorted(pack.key for pack in pins if pack in holdings.problems or pack.key in distrusted))
+        if gone:
+            reason = f"of the packs that it needs, {len(gone)} are gone, doomed or damaged"
+            first = first or Lack(root.digest, root.path, reason, (), gone)
+            continue
+        holdings.read_ends(pins)
+        lacking = holdings.find_lacking(root.contents, pins)
+        if not lacking:
+            return None
+        reason = f"of its contents, {len(lacking)} are not where they should be"
+        first = first or Lack(root.digest, root.path, reason, tuple(sorted(lacking)))
+        if pins and not holdings.is_bad(pins):
+            scapegoats.add(find_scapegoat(pins))
+    holdings.site.mirror.distrust(scapegoats)
+    return first

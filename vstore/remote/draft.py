@@ -30,7 +30,8 @@ class Presence:
         self.wanted = wanted
         self.ledger = Ledger(site, reporter)
         self.commits: dict[Key, Commit] = dict(self.ledger.iter_commits() if self.ledger.has_place() else ())
-        self.catalog = Catalog(pack for commit in self.commits.values() for pack in commit.packs().values())
+        pinned = (pack for commit in self.commits.values() for pack in commit.packs().values())
+        self.catalog = Catalog(self.ledger.settle(pinned).values())
         self.catalog.drop(site.mirror.distrusted_packs())
         self.kept: dict[Digest, CommittedRoot] = {}
         """Those roots, as they are committed."""

@@ -89,6 +89,7 @@ class Inspection:
         self._documents = Documents(site)
         self._holdings = Holdings(site, reporter)
         self._choices: dict[Digest, list[tuple[PackRef, ...]]] = {}
+        self._claims: dict[Digest, list[CommittedRoot]] = {}
         self._readings = site.mirror.readings()
         self._read: set[PackRef] = set()
         self._trees: dict[tuple[Digest, tuple[PackRef, ...]], bytes] = {}
@@ -105,6 +106,8 @@ class Inspection:
         named = [root for commit in commits.readable.values() for root in commit.roots]
         recalled = [root for commit in commits.recalled.values() for root in commit.roots]
         roots = {root.digest: root for root in reversed(wanted if wanted is not None else [*named, *recalled])}
+        if wanted is None:
+            self._note_claims(named)
         for root in named:
             if root.digest in roots:
                 choices = self._choices.setdefault(root.digest, [])
@@ -128,6 +131,13 @@ class Inspection:
         )
 
     # roots
+
+    def _note_claims(self, named: Sequence[CommittedRoot]) -> None:
+        """Note what else some commits say that a root is: one of them is wrong."""
+        for root in named:
+            claims = self._claims.setdefault(root.digest, [])
+            if not any((root.kind, root.size_bytes) == (known.kind, known.size_bytes) for known in claims):
+                claims.append(root)
 
     def _examine(self, roots: Sequence[CommittedRoot], read_data: ReadData) -> list[Examined]:
         """Examine roots, reading whole what was asked for of what they need, and what is distrusted."""
@@ -156,7 +166,10 @@ class Inspection:
             trees = self._holdings.read_small_trees(firsts.items())
             self._trees = {(digest, firsts[digest]): tree for digest, tree in trees.items()}
             for root in group:
-                yield self._examine_root(root)
+                found = self._examine_root(root)
+                for claim in self._claims.get(root.digest, ())[1:]:
+                    found = found if found.is_whole else self._examine_root(claim)
+                yield found
                 self._reporter.advance()
 
     def _list_choices(self, root: CommittedRoot) -> list[tuple[PackRef, ...]]:

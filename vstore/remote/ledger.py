@@ -6,6 +6,7 @@ and name it where it is our own; collectors, which delete, will have to be stric
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -82,6 +83,8 @@ class Ledger:
         """Our project's commits, as they were listed."""
         self.present: dict[Key, int] = {}
         """The packs that were there when they were listed last, with their lengths."""
+        self.newer: list[NewerFormatError] = []
+        """Of packs that only a newer vstore can read."""
         self._reporter = reporter
 
     def has_place(self) -> bool:
@@ -287,7 +290,7 @@ class Ledger:
     def read_end(self, pack: PackRef) -> Index | None:
         """Return what a pack's own end says it holds or, where that is damaged, what can be found in it.
 
-        None where the pack is gone.
+        None where the pack is gone, or ``newer``.
         """
         known = self.site.mirror.find_end(pack)
         if known is not None:
@@ -296,15 +299,36 @@ class Ledger:
             table = self.read_table(pack)
         except KeyNotFoundError:
             return None
-        except NewerFormatError:
-            if pack.key not in self.site.mirror.distrusted_packs():
-                raise
-            return self.search(pack)
+        except NewerFormatError as error:
+            if pack.key in self.site.mirror.distrusted_packs():
+                return self.search(pack)
+            self._reporter.warn(f"passed over: {pack.key}: {error.message}")
+            self.newer.append(error)
+            return None
         except CorruptError as error:
             self._reporter.warn(f"the end of {pack.key} is damaged: {error.message}")
             return self.search(pack)
         self.site.mirror.keep_end(pack, index_to_bytes([(pack, table)]))
         return index_of_pack(pack, table)
+
+    def settle(self, packs: Iterable[PackRef]) -> dict[Key, PackRef]:
+        """Return packs by their keys; where one key is said to be several, the one that its own end says that it is.
+
+        Packs never change, so all commits that are right say the same: more requests are made only for who lies.
+        """
+        settled: dict[Key, PackRef] = {}
+        contested: dict[Key, dict[PackRef, None]] = {}
+        for pack in packs:
+            known = settled.setdefault(pack.key, pack)
+            if known != pack:
+                contested.setdefault(pack.key, {known: None})[pack] = None
+        for key, claims in contested.items():
+            for size_bytes in dict.fromkeys(pack.size_bytes for pack in claims):
+                with contextlib.suppress(CorruptError, KeyNotFoundError):
+                    found = self.identify(key, size_bytes)
+                    if found in claims:
+                        settled[key] = found
+        return settled
 
     def read_table(self, pack: PackRef) -> Table:
         """Return the table at the end of a pack.  Raises KeyNotFoundError, CorruptError, NewerFormatError."""

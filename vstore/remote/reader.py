@@ -82,11 +82,11 @@ class Reader:
 
     def _open(self, pins: Iterable[tuple[str, PackRef]]) -> Catalog:
         sessions: set[str] = set()
-        packs: dict[Key, PackRef] = {}
+        packs: dict[PackRef, None] = {}
         for session, pack in pins:
             sessions.add(session)
-            packs[pack.key] = pack
-        catalog = Catalog(packs.values())
+            packs[pack] = None
+        catalog = Catalog(self._ledger.settle(packs).values())
         self._ledger.learn(catalog, sessions)
         return catalog
 
@@ -100,6 +100,9 @@ class Reader:
             catalog = self._open(self._iter_all())
             # An index may have been wrong about a pack; its own end is not.
             failed = {pack for tried in list(self._tried.values()) for pack, _ in tuple(tried)}
+            wrong = {key for key in failed if known.packs.get(key) != catalog.packs.get(key)}
+            for tried in list(self._tried.values()):  # there was another pack meant
+                tried.difference_update([place for place in tuple(tried) if place[0] in wrong])
             for pack in [catalog.packs[key] for key in sorted(failed & catalog.packs.keys())]:
                 end = self._ledger.read_end(pack)
                 if end is not None:
@@ -128,6 +131,7 @@ class Reader:
             while places:
                 retry: list[Digest] = []
                 failures: Counter[Key] = Counter()
+                again = {place.location.digest: place.pack.key for place in places if self._tried}
                 for batch in read_places(self.site, places, take):
                     good: list[tuple[Location, Result]] = []
                     for location, result in batch:
@@ -138,13 +142,23 @@ class Reader:
                             retry.append(location.digest)
                         else:
                             del wanted[location.digest]
+                            if (kind, location.digest) in self._tried:
+                                self._absolve(location.digest, again[location.digest])
                             good.append((location, result))
                     yield good
                 for pack, count in failures.items():
                     self._reporter.warn(f"{count} records in {pack} are damaged or gone")
                 places = [place for digest in retry if (place := self._next_place(kind, digest))]
-            if not wanted or not self._widen(catalog):
+            if not wanted:
                 return
+            if not self._widen(catalog):
+                if self._ledger.newer:
+                    raise self._ledger.newer[0]
+                return
+
+    def _absolve(self, digest: Digest, pack: Key) -> None:
+        """Blame a pack no longer: an index, or a commit, was wrong about where in it a record lies."""
+        self.damaged[:] = [found for found in self.damaged if found != (digest, pack)]
 
     def _next_place(self, kind: int, digest: Digest) -> Place | None:
         """Return another place for a record that was not good where it was looked for."""

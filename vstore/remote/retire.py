@@ -13,7 +13,7 @@ from vstore.objects.digest import Digest
 from vstore.parallel import map_ordered
 from vstore.progress import SILENT
 from vstore.remote.commits import Commit, CommittedRoot, commit_from_bytes
-from vstore.remote.layout import commit_key, new_session, trash_key, trash_prefix
+from vstore.remote.layout import PackRef, commit_key, new_session, trash_key, trash_prefix
 from vstore.remote.ledger import Ledger, Site
 from vstore.remote.survey import Held, PushedRoot
 from vstore.remote.transport import Key
@@ -72,6 +72,29 @@ def retire_commits(site: Site, old: Sequence[Held]) -> None:
 
 
 def _commit(site: Site, old: Sequence[Held], left: Sequence[CommittedRoot]) -> Key:
+    """Commit roots anew; return the key of the commit, or of the first.
+
+    One is enough, unless somebody lies: a commit says once what a pack is, and what is true must not become a lie.
+    """
+    return [_write(site, old, group) for group in _split_contrary(left)][0]
+
+
+def _split_contrary(roots: Iterable[CommittedRoot]) -> list[list[CommittedRoot]]:
+    """Return roots in groups that mean the same by the same key."""
+    groups: list[tuple[dict[Key, PackRef], list[CommittedRoot]]] = []
+    for root in roots:
+        for meant, group in groups:
+            if all(meant.get(pack.key, pack) == pack for pack in root.pins):
+                break
+        else:
+            meant, group = {}, []
+            groups.append((meant, group))
+        meant.update((pack.key, pack) for pack in root.pins)
+        group.append(root)
+    return [group for _, group in groups]
+
+
+def _write(site: Site, old: Sequence[Held], left: Sequence[CommittedRoot]) -> Key:
     created = datetime.now(UTC).isoformat(timespec="seconds")
     commit = Commit(
         site.project,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.remote.test_inspection import write_commit
 from tests.remote.test_lies import Liar, keys
 from tests.remote.world import PROJECT, Machine, noise, small_files
-from vstore.errors import NeedsUnknownError
+from vstore.errors import CorruptError, NeedsUnknownError
 from vstore.objects.digest import Digest, hash_bytes
 from vstore.objects.pack import _FOOTER as FOOTER
 from vstore.objects.pack import _FOOTER_MAGIC as FOOTER_MAGIC
@@ -40,7 +40,7 @@ from vstore.remote.ledger import Ledger
 from vstore.remote.memory_transport import MemoryTransport
 from vstore.remote.recovery import recover
 from vstore.remote.retire import join_roots, replace_commits
-from vstore.remote.sealed import seal
+from vstore.remote.sealed import seal, unseal
 from vstore.remote.survey import open_survey
 from vstore.remote.transport import Key
 from vstore.remote.unpinned import Unpinned
@@ -135,6 +135,16 @@ def forged_packs(world: World) -> list[bytes]:
         forge_pack(record, [at], table_bytes=2**40),
         forge_pack(record + own, [at, place._replace(offset=len(PACK_HEADER) + len(record))]),
     ]
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'], ids=["lists", "objects"])
+def test_json_of_any_depth_is_damaged(opening: bytes) -> None:
+    """Also where it can just be read, and is too deep to be written again for its checksum."""
+    closing = b"]" if opening == b"[" else b"}"
+    for depth in [*range(900, 1010), 100_000]:
+        data = b'{"version":1,"x":' + opening * depth + b"1" + closing * depth + b"}"
+        with pytest.raises(CorruptError):
+            unseal(data, "intents/x.json")
 
 
 _JSON = st.recursive(
@@ -423,4 +433,5 @@ def test_root_that_nobody_can_hold(world: World) -> None:
     content = world.root.contents[0]._replace(digest=digest, size_bytes=900_000)
     assert bob.fetch(Root(digest, "file", [content], "bomb")).missing == (digest,)
     assert list(bob.remote.read_roots([digest])) == []
+    assert sum(request.size_bytes for request in log.requests) < 10_000_000
     assert not list((world.place / "bob" / "shelf").rglob("*"))

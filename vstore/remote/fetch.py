@@ -88,9 +88,13 @@ class Fetch:
 
     def _fetch_group(self, group: list[Content]) -> None:
         """Put together a group of large contents, whose missing chunks are read as one."""
+        sizes = {content.digest: content.size_bytes for content in group}
         with contextlib.ExitStack() as stack:
             parts: dict[Digest, _Assembly] = {}
-            for digest, chunks in self._reader.read_chunks([content.digest for content in group]):
+            for digest, chunks in self._reader.read_chunks(sizes):
+                if sum(chunk.size_bytes for chunk in chunks) != sizes[digest]:
+                    self._reporter.warn(f"the recipe of {digest} is of no use: it makes up something else")
+                    continue
                 file = stack.enter_context(self._sink.open_partial(digest))
                 parts[digest] = _Assembly(digest, chunks, file, self._sink.path)
             for part in parts.values():

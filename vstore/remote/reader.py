@@ -15,6 +15,7 @@ from vstore.objects.table import BLOB, RECIPE, Location
 from vstore.progress import Reporter
 from vstore.remote.catalog import Catalog, Place, has_proof
 from vstore.remote.commits import Commit
+from vstore.remote.holdings import MAX_TREE_BYTES
 from vstore.remote.layout import PackRef
 from vstore.remote.ledger import Ledger, Site
 from vstore.remote.recipes import find_chunks, take_content
@@ -179,13 +180,18 @@ class Reader:
         raise ObjectMissingError(f"{self.site.transport.url} does not hold {digest}", digests=[digest])
 
     def read_contents(self, digests: Collection[Digest]) -> Iterator[tuple[Digest, bytes]]:
-        """Yield each content that is good somewhere, of any size, verified as a whole; small ones are read together."""
+        """Yield each content that is good somewhere, verified as a whole; small ones are read together.
+
+        What is longer than any tree is passed over: a small recipe can claim terabytes.
+        """
         large = set(self.catalog.locate(RECIPE, digests))
         left = dict.fromkeys(digests)
         for location, content in self.read(BLOB, [digest for digest in digests if digest not in large], take_content):
             del left[location.digest]
             yield location.digest, content
         for digest, chunks in self.read_chunks(left):
+            if sum(chunk.size_bytes for chunk in chunks) > MAX_TREE_BYTES:
+                continue
             blobs = self.read_blobs([chunk.digest for chunk in chunks])
             content = b"".join([blobs.get(chunk.digest, b"") for chunk in chunks])
             if hash_bytes(content, algorithm_of(digest).name) == digest:

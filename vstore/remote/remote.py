@@ -121,7 +121,7 @@ class Remote:
         return Fetch(self._site, sink, roots, bases, reporter).run(wanted)
 
     def read_blob(self, digest: Digest, *, roots: Collection[Digest] = ()) -> bytes:
-        """Return a content of any size, verified as a whole, for reading a little without a cache.
+        """Return a content of the length of a tree at most, verified as a whole, for reading a little without a cache.
 
         ``roots`` are those it belongs to, by default itself.  What was read about the remote is kept for the
         next call.  Raises ObjectMissingError.

@@ -76,22 +76,25 @@ def _commit(site: Site, old: Sequence[Held], left: Sequence[CommittedRoot]) -> K
 
     One is enough, unless somebody lies: a commit says once what a pack is, and what is true must not become a lie.
     """
-    return [_write(site, old, group) for group in _split_contrary(left)][0]
+    written = [_write(site, old, group) for group in _split_contrary(left)]
+    return written[0]
 
 
 def _split_contrary(roots: Iterable[CommittedRoot]) -> list[list[CommittedRoot]]:
     """Return roots in groups that mean the same by the same key."""
-    groups: list[tuple[dict[Key, PackRef], list[CommittedRoot]]] = []
+    groups: list[list[CommittedRoot]] = []
+    meant: list[dict[Key, PackRef]] = []
     for root in roots:
-        for meant, group in groups:
-            if all(meant.get(pack.key, pack) == pack for pack in root.pins):
-                break
-        else:
-            meant, group = {}, []
-            groups.append((meant, group))
-        meant.update((pack.key, pack) for pack in root.pins)
-        group.append(root)
-    return [group for _, group in groups]
+        fits = (
+            number for number, packs in enumerate(meant) if all(packs.get(pack.key, pack) == pack for pack in root.pins)
+        )
+        number = next(fits, len(groups))
+        if number == len(groups):
+            groups.append([])
+            meant.append({})
+        groups[number].append(root)
+        meant[number].update((pack.key, pack) for pack in root.pins)
+    return groups
 
 
 def _write(site: Site, old: Sequence[Held], left: Sequence[CommittedRoot]) -> Key:

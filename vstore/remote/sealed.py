@@ -31,6 +31,8 @@ def unseal(data: bytes, key: Key) -> Fields:
     """Return the fields of the document at ``key``.  Raises CorruptError, NewerFormatError."""
     try:
         document = json.loads(data)
+        checksum = document.pop("checksum", None) if isinstance(document, dict) else None
+        right = _checksum(document)  # here, too: what can just be read may be too deep to be written
     except (ValueError, RecursionError) as error:
         raise CorruptError(f"{key} is damaged: it is not JSON", key=key) from error
     if not isinstance(document, dict):
@@ -38,8 +40,7 @@ def unseal(data: bytes, key: Key) -> Fields:
     version = document.get("version")
     if isinstance(version, int) and version > VERSION:
         raise NewerFormatError(f"{key} has format version {version}", key=key, version=version)
-    checksum = document.pop("checksum", None)
-    if version != VERSION or checksum != _checksum(document):
+    if version != VERSION or checksum != right:
         raise CorruptError(f"{key} is damaged: it fails its checksum", key=key)
     return Fields(document, key)
 

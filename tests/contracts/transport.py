@@ -172,6 +172,22 @@ class TransportContract:
         with pytest.raises(InvalidError):
             list(transport.list(prefix))
 
+    def test_listing_of_a_beginning(self, transport: Transport) -> None:
+        """What begins with a text is listed alone, in its folder and nowhere else."""
+        for key in ("packs/ab-0", "packs/ab-1", "packs/abc-0", "packs/ac-0", "index/ab-0"):
+            transport.write(key, key.encode())
+        listed = sorted(transport.list_beginning("packs/ab-"))
+        assert [(entry.key, entry.size_bytes) for entry in listed] == [("packs/ab-0", 10), ("packs/ab-1", 10)]
+        assert listed == sorted(entry for entry in transport.list("packs/") if entry.key.startswith("packs/ab-"))
+        assert list(transport.list_beginning("packs/ad-")) == []
+        assert list(transport.list_beginning("doomed/ab-")) == []
+
+    @pytest.mark.parametrize("start", ["packs/", "", "/ab", "../ab", "packs/A", "packs//ab", "packs/../ab"])
+    def test_listing_of_a_beginning_takes_no_folder(self, transport: Transport, start: str) -> None:
+        """A beginning without a name, or of no key, is refused."""
+        with pytest.raises(InvalidError):
+            list(transport.list_beginning(start))
+
     def test_listing_tells_size_and_date(self, transport: Transport) -> None:
         """A listing carries each size, and the store's own date of the last writing."""
         transport.write("a", b"old")

@@ -12,6 +12,7 @@ from vstore.remote.transport import (
     Key,
     Listed,
     Transport,
+    check_beginning,
     check_covers,
     check_key,
     check_prefix,
@@ -23,6 +24,7 @@ class MemoryTransport(Transport):
     """Objects in memory, gone with the process.  ``clock`` dates what is written; listings are sorted."""
 
     can_write_if_absent = True
+    lists_beginnings = True
 
     def __init__(self, url: str = "memory:", *, clock: Callable[[], float] = time.time) -> None:
         self.url = url
@@ -32,8 +34,15 @@ class MemoryTransport(Transport):
 
     def list(self, prefix: str) -> Iterator[Listed]:
         check_prefix(prefix)
+        return self._list(prefix)
+
+    def list_beginning(self, start: str) -> Iterator[Listed]:
+        check_beginning(start)
+        return self._list(start)
+
+    def _list(self, start: str) -> Iterator[Listed]:
         with self._lock:
-            found = sorted((key, *held) for key, held in self._objects.items() if key.startswith(prefix))
+            found = sorted((key, *held) for key, held in self._objects.items() if key.startswith(start))
         return (Listed(key, len(data), modified_s) for key, data, modified_s in found)
 
     def find_size(self, key: Key) -> int | None:

@@ -78,6 +78,9 @@ class Transport(ABC):
     can_write_if_absent: bool = False
     """Whether ``write_if_absent`` is atomic here; where not, it refuses."""
 
+    lists_beginnings: bool = False
+    """Whether ``list_beginning`` costs only what it yields; where not, it lists the folder."""
+
     def has_place(self) -> bool:
         """Tell whether the place itself is there.
 
@@ -93,6 +96,12 @@ class Transport(ABC):
         A folder that is absent is empty.  What is not a key of ours is not listed.  An error may come after
         some objects were yielded: a listing that did not end is no listing.
         """
+
+    def list_beginning(self, start: str) -> Iterator[Listed]:
+        """Yield every object of a folder whose key begins so; else as ``list``, for ``packs/ab`` of ``packs/``."""
+        check_beginning(start)
+        folder, slash, _ = start.rpartition("/")
+        return (listed for listed in self.list(folder + slash) if listed.key.startswith(start))
 
     @abstractmethod
     def find_size(self, key: Key) -> int | None:
@@ -176,6 +185,14 @@ def check_prefix(prefix: str) -> None:
     """Raise InvalidError unless this is a folder of keys: empty, or a key and a slash."""
     if prefix and not (prefix.endswith("/") and is_key(prefix[:-1])):
         raise InvalidError(f"{prefix!r} is not a folder of a remote", key=prefix)
+
+
+def check_beginning(start: str) -> None:
+    """Raise InvalidError unless this is how keys may begin: a folder and the beginning of a name."""
+    folder, slash, name = start.rpartition("/")
+    check_prefix(folder + slash)
+    if not is_key(name):
+        raise InvalidError(f"no key of a remote begins with {start!r}", key=start)
 
 
 def check_range(key: Key, start: int, length: int) -> None:

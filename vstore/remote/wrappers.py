@@ -20,12 +20,16 @@ class Wrapper(Transport):
         self.inner = inner
         self.url = inner.url
         self.can_write_if_absent = inner.can_write_if_absent
+        self.lists_beginnings = inner.lists_beginnings
 
     def has_place(self) -> bool:
         return self.inner.has_place()
 
     def list(self, prefix: str) -> Iterator[Listed]:
         return self.inner.list(prefix)
+
+    def list_beginning(self, start: str) -> Iterator[Listed]:
+        return self.inner.list_beginning(start)
 
     def find_size(self, key: Key) -> int | None:
         return self.inner.find_size(key)
@@ -86,6 +90,9 @@ class RetryingTransport(Wrapper):
 
     def list(self, prefix: str) -> Iterator[Listed]:
         return iter(self._try(lambda: tuple(self.inner.list(prefix))))
+
+    def list_beginning(self, start: str) -> Iterator[Listed]:
+        return iter(self._try(lambda: tuple(self.inner.list_beginning(start))))
 
     def find_size(self, key: Key) -> int | None:
         return self._try(lambda: self.inner.find_size(key))
@@ -167,6 +174,10 @@ class LoggedTransport(Wrapper):
     def list(self, prefix: str) -> Iterator[Listed]:
         self.requests.append(Request("list", prefix, 0))
         return self.inner.list(prefix)
+
+    def list_beginning(self, start: str) -> Iterator[Listed]:
+        self.requests.append(Request("list_beginning", start, 0))
+        return self.inner.list_beginning(start)
 
     def find_size(self, key: Key) -> int | None:
         return self._log("find_size", key, call=lambda: self.inner.find_size(key))

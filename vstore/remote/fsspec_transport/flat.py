@@ -24,7 +24,7 @@ from vstore.errors import Cause, ChangedWhileReadError, CorruptError, KeyNotFoun
 from vstore.remote.fsspec_transport.causes import find_answer
 from vstore.remote.fsspec_transport.failures import is_passing, no_place
 from vstore.remote.fsspec_transport.transport import SLOWEST_BYTES_PER_S, FsspecTransport
-from vstore.remote.transport import Buffer, Key, Listed, check_key, check_prefix, is_key
+from vstore.remote.transport import Buffer, Key, Listed, check_beginning, check_key, check_prefix, is_key
 
 Result = TypeVar("Result")
 
@@ -107,7 +107,14 @@ class FlatTransport(FsspecTransport):
 
     def list(self, prefix: str) -> Iterator[Listed]:
         check_prefix(prefix)
-        for stored in self.iter_stored(self._folder + prefix):
+        return self._list(prefix)
+
+    def list_beginning(self, start: str) -> Iterator[Listed]:
+        check_beginning(start)
+        return self._list(start)
+
+    def _list(self, start: str) -> Iterator[Listed]:
+        for stored in self.iter_stored(self._folder + start):
             key = stored.name.removeprefix(self._folder)
             if is_key(key):
                 yield Listed(key, stored.size_bytes, stored.modified_s)

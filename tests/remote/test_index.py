@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
+from tempfile import TemporaryFile
 
 import pytest
 import xxhash
@@ -13,8 +15,19 @@ from vstore.errors import CorruptError, NewerFormatError, VstoreError
 from vstore.objects.digest import Digest, hash_bytes
 from vstore.objects.pack import FOOTER_BYTES, footer_from_bytes, pack_to_bytes, parse_table
 from vstore.objects.table import BLOB, RECIPE, Table, table_to_bytes
-from vstore.remote.index import index_from_bytes, index_of_pack, index_to_bytes, split_tables
+from vstore.remote.index import (
+    Index,
+    find_packs,
+    head_bytes,
+    index_from_bytes,
+    index_from_file,
+    index_of_pack,
+    index_to_bytes,
+    pack_row,
+    split_tables,
+)
 from vstore.remote.layout import PackRef, index_key, pack_key
+from vstore.remote.transport import Key
 
 _KEY = index_key("ab" * 16, 0)
 
@@ -78,7 +91,27 @@ def test_sections_are_those_of_a_table() -> None:
     assert list(fan_out) == [sum(raw[0] <= byte for raw in ids) for byte in range(256)]
 
 
-def test_every_torn_or_altered_index_is_recognised() -> None:
+def _from_file(data: bytes, key: Key) -> Index:
+    with TemporaryFile() as file:
+        file.write(data)
+        file.seek(0)
+        return index_from_file(file, key)
+
+
+def test_index_in_a_file_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index that is mapped from a file, however it falls into blocks, tells what one in memory does."""
+    data = index_to_bytes(_TABLES)
+    for block_bytes in (1, 15, 16, 17, len(data) - 1, len(data)):
+        monkeypatch.setattr("vstore.remote.index._BLOCK_BYTES", block_bytes)
+        index = _from_file(data, _KEY)
+        assert index.packs == [pack for pack, _ in _TABLES]
+        for pack, table in _TABLES:
+            for location in table.locations():
+                assert (pack, location) in list(index.find(location.kind, location.digest))
+
+
+@pytest.mark.parametrize("parse", [index_from_bytes, _from_file])
+def test_every_torn_or_altered_index_is_recognised(parse: Callable[[bytes, Key], Index]) -> None:
     """An index that was cut short or changed anywhere is damaged (or says that it is newer)."""
     data = index_to_bytes(_TABLES)
     for at in range(len(data)):
@@ -86,7 +119,26 @@ def test_every_torn_or_altered_index_is_recognised() -> None:
         changed[at] ^= 1
         for wrong in (data[:at], bytes(changed)):
             with pytest.raises(CorruptError):
-                index_from_bytes(wrong, _KEY)
+                parse(wrong, _KEY)
+
+
+def test_head_names_the_packs() -> None:
+    """The beginning of an index tells how long it is itself, and which packs the index names, to the last bit."""
+    data = index_to_bytes(_TABLES)
+    head = data[: head_bytes(data[:40], _KEY)]
+    assert len(head) == 24 + 48 * len(_TABLES)
+    packs = [pack for pack, _ in _TABLES]
+    assert find_packs(head, _KEY, {pack_row(pack): pack.key for pack in packs[1:]}) == ({p.key for p in packs[1:]}, 3)
+    others = [packs[0]._replace(size_bytes=1), packs[0]._replace(checksum="0" * 32)]
+    assert find_packs(head, _KEY, {pack_row(pack): pack.key for pack in others}) == (set(), 3)
+    assert find_packs(head[:100], _KEY, {pack_row(pack): pack.key for pack in packs}) == ({packs[0].key}, 3)
+    for wrong in (b"", b"x" * 100, data[:23]):
+        with pytest.raises(CorruptError):
+            find_packs(wrong, _KEY, {})
+    newer = bytearray(head)
+    newer[12] = 2
+    with pytest.raises(NewerFormatError, match=_KEY):
+        head_bytes(newer, _KEY)
 
 
 def test_newer_index_is_named() -> None:

@@ -18,6 +18,7 @@ from vstore.remote.commits import Commit, CommittedRoot
 from vstore.remote.content import Content, Root
 from vstore.remote.index import Index, index_of_pack
 from vstore.remote.layout import PackRef
+from vstore.remote.learning import learn, learn_foreign
 from vstore.remote.ledger import Ledger, Site
 from vstore.remote.recipes import find_chunks, read_contents
 from vstore.remote.transport import Key
@@ -33,6 +34,7 @@ class Presence:
         pinned = (pack for commit in self.commits.values() for pack in commit.packs().values())
         self.catalog = Catalog(self.ledger.settle(pinned).values())
         self.catalog.drop(site.mirror.distrusted_packs())
+        self.ledger.expect_packs(len(self.catalog.packs))
         self.kept: dict[Digest, CommittedRoot] = {}
         """Those roots, as they are committed."""
         self.stale: set[Digest] = set()
@@ -41,12 +43,20 @@ class Presence:
         if named:
             # Of a commit whose push was seen to end nothing can be doomed; the push of another may have died.
             whole = site.mirror.whole_commits()
-            lost = self.ledger.find_lost(self.catalog.packs.values(), doomed=not whole.issuperset(named))
+            looked = self._choose(named)
+            lost = self.ledger.find_lost(looked.values(), doomed=not whole.issuperset(named))
             self.catalog.drop(lost)
             self.judge()
+            seen = looked.keys() - lost
             site.mirror.keep_whole(
-                [key for key in named if lost.isdisjoint(self.commits[key].packs())], among=self.commits
+                [key for key in named if seen >= self.commits[key].packs().keys()], among=self.commits
             )
+
+    def _choose(self, named: Iterable[Key]) -> dict[Key, PackRef]:
+        """Return the packs to look for: all that are known, or what is wanted where that takes fewer requests."""
+        roots = [root for key in named for root in self.commits[key].roots if root.digest in self.wanted]
+        pins = {pack.key: pack for root in roots for pack in root.pins}
+        return pins if self.ledger.plan_look(pins) else self.catalog.packs
 
     def judge(self) -> None:
         """Find the roots of which no pin was dropped from the catalog."""
@@ -143,13 +153,13 @@ class Draft:
         self._is_learned = True
         if not self.ledger.has_place():
             return
-        self.ledger.learn(self.catalog, {commit.session for commit in self.commits.values()})
+        learn(self.ledger, self.catalog, {commit.session for commit in self.commits.values()})
         for packs in self.unfinished.values():
             for pack in packs:
                 if pack.key not in self.catalog.packs and pack.key not in self.site.mirror.distrusted_packs():
                     self._adopt(pack)
         if has_proof(content.digest for root in self.new_roots() for content in root.contents):
-            self.ledger.learn_foreign(self.catalog)
+            learn_foreign(self.ledger, self.catalog)
 
     def _take(self, unnamed: Unnamed) -> None:
         for index in (*unnamed.usable, *unnamed.spare):

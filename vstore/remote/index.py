@@ -12,12 +12,13 @@ docs/formats/remote.md specifies every byte.
 from __future__ import annotations
 
 import itertools
+import mmap
 import struct
 import sys
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import BinaryIO, Literal, NamedTuple
 
 import xxhash
 
@@ -31,6 +32,8 @@ from vstore.remote.transport import Key
 INDEX_VERSION = 1
 MOST_RECORDS = 1024 * 1024
 """No index object that we write tells of many more records than this."""
+HEAD_BYTES = 64 * 1024
+"""This much of an index object names its packs, unless they are more than 1,364."""
 
 _MAGIC = b"vstore-index"
 _HEADER = struct.Struct("<12sIII")  # magic, version, packs, sections
@@ -39,6 +42,7 @@ _DIRECTORY = struct.Struct("<BBHI")  # kind, algorithm, zero, records: also how 
 _FAN_OUT_BYTES = 256 * 4
 _CHECKSUM_BYTES = 16
 _LEFT_OUT = -1
+_BLOCK_BYTES = 1024 * 1024
 
 
 class IndexSection(NamedTuple):
@@ -110,12 +114,7 @@ def join_indexes(indexes: Iterable[Index], is_wanted: Callable[[PackRef], bool] 
         if records:
             directory.append(_DIRECTORY.pack(kind, code, 0, records))
             sections += _section_pieces(kind, ALGORITHMS_BY_CODE[code], parts)
-    packs_column = b"".join(
-        [
-            _PACK.pack(bytes.fromhex(session_of(key) or ""), number_of(key), size, bytes.fromhex(checksum))
-            for key, size, checksum in chosen
-        ]
-    )
+    packs_column = b"".join([pack_row(pack) for pack in chosen])
     header = _HEADER.pack(_MAGIC, INDEX_VERSION, len(chosen), len(directory))
     body = b"".join([header, packs_column, *directory, *sections])
     return body + xxhash.xxh3_128_digest(body)
@@ -157,12 +156,36 @@ def index_from_bytes(data: Buffer, key: Key) -> Index:
     Its checksum is checked, its rows are believed only as far as they are used: a record proves itself.
     """
     view = memoryview(data)
+    _parse_header(view, key)
+    if xxhash.xxh3_128_digest(view[:-_CHECKSUM_BYTES]) != view[-_CHECKSUM_BYTES:]:
+        raise _corrupt(key, "it fails its checksum")
+    return _parse(view, key)
+
+
+def index_from_file(file: BinaryIO, key: Key) -> Index:
+    """Parse an index object that lies in a file; what is not looked at takes no memory.
+
+    Raises CorruptError, NewerFormatError, OSError.
+    """
+    hasher = xxhash.xxh3_128()
+    tail = b""
+    while block := file.read(_BLOCK_BYTES):
+        held = tail + block
+        hasher.update(memoryview(held)[:-_CHECKSUM_BYTES])
+        tail = held[-_CHECKSUM_BYTES:]
+    view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if tail else b"")
+    _parse_header(view, key)
+    if hasher.digest() != tail:
+        raise _corrupt(key, "it fails its checksum")
+    return _parse(view, key)
+
+
+def _parse(view: memoryview, key: Key) -> Index:
+    """Parse an index object whose checksum fits."""
     pack_count, section_count = _parse_header(view, key)
-    if len(view) < _HEADER.size + _CHECKSUM_BYTES:
+    if len(view) < HEADER_BYTES + _CHECKSUM_BYTES:
         raise _corrupt(key, "it is too short")
     body = view[:-_CHECKSUM_BYTES]
-    if xxhash.xxh3_128_digest(body) != view[-_CHECKSUM_BYTES:]:
-        raise _corrupt(key, "it fails its checksum")
     at = _HEADER.size
     sections_at = at + pack_count * _PACK.size + section_count * _DIRECTORY.size
     if sections_at > len(body):
@@ -205,6 +228,25 @@ def packs_from_head(head: Buffer, key: Key) -> list[PackRef]:
     if len(view) != head_bytes(view, key):
         raise _corrupt(key, "it names more packs than it holds")
     return _parse_packs(view[HEADER_BYTES:])
+
+
+def find_packs(head: Buffer, key: Key, rows: Mapping[bytes, Key]) -> tuple[set[Key], int]:
+    """Return which of some packs an index object names, by the part that does, and how many it names in all.
+
+    ``rows`` has the packs by their ``pack_row``.  Nothing proves a head: it says what to read, and no more.
+    Raises CorruptError, NewerFormatError.
+    """
+    view = memoryview(head)
+    count, _ = _parse_header(view, key)
+    named = bytes(view[HEADER_BYTES : HEADER_BYTES + count * _PACK.size])
+    split = (named[at : at + _PACK.size] for at in range(0, len(named), _PACK.size))
+    return {rows[row] for row in split if row in rows}, count
+
+
+def pack_row(pack: PackRef) -> bytes:
+    """Return how an index object names a pack."""
+    session = bytes.fromhex(session_of(pack.key) or "")
+    return _PACK.pack(session, number_of(pack.key), pack.size_bytes, bytes.fromhex(pack.checksum))
 
 
 def _parse_header(view: memoryview, key: Key) -> tuple[int, int]:

@@ -65,6 +65,11 @@ def pack_key(session: str, number: int) -> Key:
     return f"{PACKS}{session}-{number}.vpack"
 
 
+def session_prefix(session: str) -> str:
+    """Return what the keys of a session's packs begin with."""
+    return f"{PACKS}{session}-"
+
+
 def index_key(session: str, number: int) -> Key:
     """Return the key of a session's index object."""
     return f"{INDEX}{session}-{number}.vidx"

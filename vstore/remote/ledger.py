@@ -17,9 +17,8 @@ from vstore.objects.pack import FOOTER_BYTES, Footer, footer_from_bytes, iter_re
 from vstore.objects.table import Table, table_from_bytes, table_to_bytes
 from vstore.parallel import map_ordered
 from vstore.progress import Reporter
-from vstore.remote.catalog import Catalog
 from vstore.remote.commits import Commit, check_format, commit_from_bytes
-from vstore.remote.index import Index, index_from_bytes, index_of_pack, index_to_bytes
+from vstore.remote.index import HEAD_BYTES, Index, head_bytes, index_from_bytes, index_of_pack, index_to_bytes
 from vstore.remote.layout import (
     COMMITS,
     DOOMED,
@@ -33,17 +32,16 @@ from vstore.remote.layout import (
     find_commit_name,
     find_doomed_pack,
     find_intent_session,
-    find_session,
     is_index,
     trash_prefix,
 )
+from vstore.remote.looking import LISTED_AT_ONCE, Look
 from vstore.remote.mirror import Mirror
 from vstore.remote.transport import Key, Listed, Transport
 
 MAX_DOCUMENT_BYTES = 256 * 1024 * 1024
 """No commit, index object or table of a pack is longer: a hostile one takes no more memory than this."""
-_FOREIGN_INDEX_BYTES = 256 * 1024 * 1024
-_MOST_LISTINGS = 3
+MOST_LISTINGS = 3
 """How often to list anew what was merged while it was read."""
 
 Value = TypeVar("Value")
@@ -82,10 +80,12 @@ class Ledger:
         self.listed: dict[Key, Listed] = {}
         """Our project's commits, as they were listed."""
         self.present: dict[Key, int] = {}
-        """The packs that were there when they were listed last, with their lengths."""
+        """Packs that were there when they were last looked for, with their lengths."""
         self.newer: list[NewerFormatError] = []
         """Of packs that only a newer vstore can read."""
         self._reporter = reporter
+        self._there = 0
+        """How many packs there are, as far as is known."""
 
     def has_place(self) -> bool:
         """Tell whether there is a place to read from: where nothing was ever pushed there need not be a directory.
@@ -121,10 +121,23 @@ class Ledger:
     # packs
 
     def list_packs(self) -> dict[Key, int]:
-        """Return every pack that is there, with its length: the only proof of presence."""
+        """Return every pack that is there, with its length: a proof of presence."""
         self.present = {listed.key: listed.size_bytes for listed in self.site.transport.list(PACKS)}
         self.site.mirror.forget_packs(among=self.present)
+        self.expect_packs(len(self.present))
+        if len(self.present) > LISTED_AT_ONCE:
+            self.site.mirror.keep_listed(len(self.present))
         return self.present
+
+    def expect_packs(self, count: int) -> None:
+        """Learn how many packs there must be at least."""
+        self._there = max(self._there, count)
+
+    def plan_look(self, packs: Iterable[Key]) -> Look | None:
+        """Return how to look for some packs with fewer requests than listing all there are takes; else None."""
+        look = Look(packs, lists_sessions=self.site.transport.lists_beginnings)
+        there = max(self._there, self.site.mirror.listed_packs())
+        return look if look.requests * LISTED_AT_ONCE < there else None
 
     def list_doomed(self) -> set[Key]:
         """Return the packs that have a tombstone."""
@@ -134,11 +147,21 @@ class Ledger:
     def find_lost(self, packs: Iterable[PackRef], *, doomed: bool = True) -> set[Key]:
         """Return those of some packs that are doomed (if asked for) or not there with exactly their length.
 
-        Tombstones are listed before packs, as the protocol needs it.
+        Tombstones are listed before packs are looked for, as the protocol needs it.
         """
+        wanted = list(packs)
         tombstones = self.list_doomed() if doomed else set()
-        present = self.list_packs()
-        return {pack.key for pack in packs if pack.key in tombstones or present.get(pack.key) != pack.size_bytes}
+        present = self.find_present({pack.key for pack in wanted})
+        return {pack.key for pack in wanted if pack.key in tombstones or present.get(pack.key) != pack.size_bytes}
+
+    def find_present(self, packs: Collection[Key]) -> dict[Key, int]:
+        """Return those of some packs that are there, and maybe others, with their lengths."""
+        look = self.plan_look(packs)
+        if look is None:
+            return self.list_packs()
+        found = look.find_sizes(self.site.transport, jobs=self.site.jobs)
+        self.present = {key: size_bytes for key, size_bytes in self.present.items() if key not in packs} | found
+        return found
 
     # sessions and commits
 
@@ -170,7 +193,7 @@ class Ledger:
     def _iter_commits(self, prefix: str, *, ours: bool) -> Iterator[tuple[Key, Commit]]:
         done: set[Key] = set()
         gone: set[Key] = set()
-        for _ in range(_MOST_LISTINGS):
+        for _ in range(MOST_LISTINGS):
             there = list(self.site.transport.list(prefix))
             self.site.mirror.forget(prefix, among={found.key for found in there})
             listed = [
@@ -182,7 +205,7 @@ class Ledger:
                 self.listed |= {found.key: found for found in listed}
             gone = set()
             fresh = [found for found in listed if found.key not in done]
-            for key, commit in self._read_all(fresh, self.read_commit, gone, warn=ours):
+            for key, commit in self.read_all(fresh, self.read_commit, gone, warn=ours):
                 done.add(key)
                 if commit is not None:
                     yield key, commit
@@ -202,10 +225,13 @@ class Ledger:
             self.site.mirror.keep(found.key, data)
         return commit
 
-    def _read_all(
-        self, listed: Iterable[Listed], read: Callable[[Listed], Value], gone: set[Key], *, warn: bool
+    def read_all(
+        self, listed: Iterable[Listed], read: Callable[[Listed], Value], gone: set[Key], *, warn: bool = False
     ) -> Iterator[tuple[Key, Value | None]]:
-        """Yield some objects, newest first; those that cannot be read without a value, and not those that are gone."""
+        """Yield some objects, newest first; those that cannot be read without a value, and not those that are gone.
+
+        Draws no more of them than are read at once.
+        """
 
         def attempt(found: Listed) -> tuple[Key, Value | None, str]:
             try:
@@ -218,7 +244,14 @@ class Ledger:
                 return found.key, None, error.message
 
         newest_first = sorted(listed, key=lambda found: (-found.modified_s, found.key))
-        for key, value, trouble in map_ordered(attempt, newest_first, workers=self.site.jobs):
+        share = self.site.in_flight_bytes // self.site.jobs
+        for key, value, trouble in map_ordered(
+            attempt,
+            newest_first,
+            workers=self.site.jobs,
+            ahead=self.site.in_flight_bytes,
+            weigh=lambda found: max(found.size_bytes, share),
+        ):
             if value is None and not trouble:
                 gone.add(key)
                 continue
@@ -228,63 +261,31 @@ class Ledger:
 
     # what lies where
 
-    def learn(self, catalog: Catalog, sessions: Collection[str]) -> None:
-        """Tell a catalog where the records in its packs lie: by index objects, or else by the packs' own ends.
-
-        ``sessions`` are those whose index objects are likely to cover the packs.
-        """
-        missing = dict(catalog.packs)  # also those that were dropped: what only they hold is copied out of them
-        likely = {*sessions, *map(find_session, missing)}
-        held = self.site.mirror.index_keys()
-        for key in held:
-            if missing and find_session(key) in likely:
-                _learn_index(catalog, missing, self.site.mirror.find_index(key))
-        for _ in range(_MOST_LISTINGS):
-            gone: set[Key] = set()
-            if missing:
-                unread = [found for found in self.list_indexes() if found.key not in held]
-                near = [found for found in unread if find_session(found.key) in likely]
-                # Merged index objects bear the name of a later session.
-                far = [found for found in unread if find_session(found.key) not in likely]
-                for group in (near, far):
-                    if missing:
-                        for _, index in self._read_all(group, self.read_index, gone, warn=False):
-                            _learn_index(catalog, missing, index)
-                            if not missing:
-                                break
-            if not gone:
-                break  # else they were merged while we read, into one that is listed now
-        for end in map_ordered(self.read_end, list(missing.values()), workers=self.site.jobs):
-            _learn_index(catalog, missing, end)
-
-    def learn_foreign(self, catalog: Catalog) -> None:
-        """Tell a catalog what other projects' packs hold, as far as the newest index objects tell."""
-        budget = _FOREIGN_INDEX_BYTES
-        chosen = []
-        for found in sorted(self.list_indexes(), key=lambda found: -found.modified_s):
-            budget -= found.size_bytes
-            if budget < 0:
-                break
-            chosen.append(found)
-        for _, index in self._read_all(chosen, self.read_index, set(), warn=False):
-            foreign = [pack for pack in index.packs if pack.key not in catalog.packs] if index is not None else []
-            if index is not None and foreign:
-                catalog.foreign.update({pack.key: pack for pack in foreign})
-                catalog.add(index)
-
     def list_indexes(self) -> list[Listed]:
         """Return every index object that is there, of all projects."""
         listed = [found for found in self.site.transport.list(INDEX) if is_index(found.key)]
         self.site.mirror.forget(INDEX, among={found.key for found in listed})
         return listed
 
+    def read_head(self, found: Listed) -> bytes:
+        """Return the beginning of an index object, which names its packs; what is short, whole.
+
+        Raises KeyNotFoundError, CorruptError, NewerFormatError.
+        """
+        read_range = self.site.transport.read_range
+        data = read_range(found.key, 0, min(HEAD_BYTES, found.size_bytes))
+        more = min(head_bytes(data, found.key), found.size_bytes) - len(data)
+        return data + read_range(found.key, len(data), more) if more > 0 else data
+
     def read_index(self, found: Listed) -> Index:
-        """Return an index object that is listed.  Raises KeyNotFoundError, CorruptError, NewerFormatError."""
+        """Return an index object.  Raises KeyNotFoundError, CorruptError, NewerFormatError."""
         index = self.site.mirror.find_index(found.key)
         if index is None:
             data = self.site.transport.read(found.key)
             index = index_from_bytes(data, found.key)
             self.site.mirror.keep(found.key, data)
+            # What is mapped from a file takes no memory.
+            index = self.site.mirror.find_index(found.key) or index
         return index
 
     def read_end(self, pack: PackRef) -> Index | None:
@@ -359,13 +360,3 @@ class Ledger:
             return None
         found = {location[:2]: location for location, _ in iter_records(data)}
         return index_of_pack(pack, table_from_bytes(table_to_bytes(found.values())))
-
-
-def _learn_index(catalog: Catalog, missing: dict[Key, PackRef], index: Index | None) -> None:
-    """Add an index that covers something still missing."""
-    if index is not None:
-        covered = [pack.key for pack in index.packs if missing.get(pack.key) == pack]
-        if covered:
-            catalog.add(index)
-        for key in covered:
-            del missing[key]

@@ -100,8 +100,8 @@ def merge_indexes(ledger: Ledger, packs: Collection[Key], scale: Scale, *, prune
 
     With ``prunes`` those are written anew, too, that tell mostly of packs that are gone.
     """
-    site, present = ledger.site, ledger.list_packs()
-    own = read_indexes(ledger, packs)
+    site, own = ledger.site, read_indexes(ledger, packs)
+    present = ledger.find_present({pack.key for index in own.values() for pack in index.packs})
     groups = choose_groups(((found, found.size_bytes) for found in own), scale)
     if prunes:
         merged = {found for group in groups for found in group}

@@ -18,7 +18,7 @@ from vstore.durable import FileLock, temporary_name
 from vstore.errors import VstoreError
 from vstore.objects.digest import Digest
 from vstore.remote.commits import Commit, commit_from_bytes
-from vstore.remote.index import Index, index_from_bytes
+from vstore.remote.index import HEAD_BYTES, Index, find_packs, head_bytes, index_from_file
 from vstore.remote.layout import COMMITS, INDEX, PackRef, commits_prefix, find_commit_name, is_index, is_pack
 from vstore.remote.sealed import seal, unseal
 from vstore.remote.transport import Key
@@ -29,6 +29,7 @@ _DISTRUSTED = "distrusted.json"
 _READINGS = "readings.json"
 _JOURNALS = "journals"
 _ENDS = "ends"
+_LISTED = "listed.json"
 _INTENT_LIFE_S = 7 * 24 * 3600
 _JOURNAL_LINE = re.compile(r"(\S+) ([0-9]{1,15}) ([0-9a-f]{32})\n")
 
@@ -79,9 +80,24 @@ class Mirror:
             return [key for name in os.listdir(self.path / INDEX) if is_index(key := INDEX + name)]
         return []
 
+    def find_covered(self, key: Key, rows: Mapping[bytes, Key]) -> set[Key]:
+        """Return which of some packs an index object that is held seems to name, as ``find_packs`` does."""
+        with contextlib.suppress(OSError, VstoreError), open(self.path / key, "rb") as file:
+            head = file.read(HEAD_BYTES)
+            head += file.read(max(0, head_bytes(head, key) - len(head)))
+            return find_packs(head, key, rows)[0]
+        return set()
+
     def find_end(self, pack: PackRef) -> Index | None:
         """Return the index of one pack whose own end was read before."""
         return self._find_index(self._end_path(pack.key), pack.key)
+
+    def held_ends(self, packs: Collection[Key]) -> list[Key]:
+        """Return those of some packs whose own end was read before."""
+        with contextlib.suppress(OSError):
+            held = set(os.listdir(self.path / _ENDS))
+            return [pack for pack in packs if self._end_path(pack).rpartition("/")[2] in held]
+        return []
 
     def keep_end(self, pack: PackRef, index: bytes) -> None:
         """Remember the index of one pack."""
@@ -115,6 +131,19 @@ class Mirror:
             with contextlib.suppress(OSError):
                 os.unlink(self.path / self._end_path(pack.key))
 
+    def listed_packs(self) -> int:
+        """Return how many packs the remote had when they were last listed, if that is known; else 0."""
+        data = self.find(_LISTED)
+        with contextlib.suppress(VstoreError):
+            return unseal(data, _LISTED).count("packs") if data else 0
+        return 0
+
+    def keep_listed(self, packs: int) -> None:
+        """Remember how many packs the remote has, unless it has about as many as are remembered."""
+        known = self.listed_packs()
+        if not known / 2 <= packs <= known * 2:
+            self.keep(_LISTED, seal({"packs": packs}))
+
     def forget_packs(self, *, among: Collection[Key]) -> None:
         """Forget packs that are not ``among`` the existing ones."""
         if (self.path / _ENDS).exists():
@@ -127,9 +156,8 @@ class Mirror:
         return f"{_ENDS}/{pack.rpartition('/')[2]}"
 
     def _find_index(self, path: str, key: Key) -> Index | None:
-        data = self.find(path)
-        with contextlib.suppress(VstoreError):
-            return index_from_bytes(data, key) if data else None
+        with contextlib.suppress(OSError, VstoreError), open(self.path / path, "rb") as file:
+            return index_from_file(file, key)
         return None
 
     def find(self, name: str) -> bytes | None:

@@ -17,6 +17,7 @@ from vstore.remote.catalog import Catalog, Place, has_proof
 from vstore.remote.commits import Commit
 from vstore.remote.holdings import MAX_TREE_BYTES
 from vstore.remote.layout import PackRef
+from vstore.remote.learning import learn
 from vstore.remote.ledger import Ledger, Site
 from vstore.remote.recipes import find_chunks, take_content
 from vstore.remote.spans import Failure, Take, read_places
@@ -88,7 +89,7 @@ class Reader:
             sessions.add(session)
             packs[pack] = None
         catalog = Catalog(self._ledger.settle(packs).values())
-        self._ledger.learn(catalog, sessions)
+        learn(self._ledger, catalog, sessions)
         return catalog
 
     def _widen(self, known: Catalog) -> bool:

@@ -24,6 +24,16 @@ class VstoreError(Exception):
         self.message = message
         self.fields = fields
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An error also comes from another process, whatever else its class wants to be made of.
+        return _revive, (type(self), self.args, self.__dict__)
+
+
+def _revive(cls: type[VstoreError], args: tuple[Any, ...], state: dict[str, Any]) -> VstoreError:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(state)
+    return error
+
 
 # What was asked for is not there.
 
@@ -292,12 +302,22 @@ class RemoteHostKeyError(RemoteUnavailableError):
 
 
 class RemoteExtraMissingError(UnavailableError):
-    """A package that an extra brings is not installed: to speak to a remote (``url``), or to read files of DVC.
+    """A package that an extra brings is not installed: to speak to a remote (``url``) or a cluster, or to read files
+    of DVC.
 
     Fields: ``url``, ``extra``.
     """
 
     code = "missing-extra"
+
+
+class EngineUnavailableError(UnavailableError):
+    """A cluster cannot be reached, died, or has workers that cannot do what is asked.
+
+    Fields: ``scheduler``, ``reason`` ("unreachable", "no-workers", "died", "version", "not-shared"); ``worker``.
+    """
+
+    code = "engine-unavailable"
 
 
 class NoSpaceError(UnavailableError):

@@ -20,7 +20,13 @@ import click
 from vstore import __version__, errors
 from vstore.cli import render
 from vstore.cli.plain import one_line, quote, redact
-from vstore.cli.remote_hints import hint_for_host_key, hint_for_needs, hint_for_remote, hint_for_retired
+from vstore.cli.remote_hints import (
+    hint_for_engine,
+    hint_for_host_key,
+    hint_for_needs,
+    hint_for_remote,
+    hint_for_retired,
+)
 from vstore.errors import VstoreError
 
 USAGE, DIFFERENT, INTERRUPTED, BROKEN_PIPE, OUR_BUG = 2, 4, 130, 141, 255
@@ -37,6 +43,7 @@ _EXIT_CODES: dict[type[VstoreError], int] = {
     errors.RemoteUnavailableError: 14,
     errors.RemoteDeniedError: 14,
     errors.RemoteExtraMissingError: 14,
+    errors.EngineUnavailableError: 14,
     errors.SourceUnavailableError: 14,
 }
 
@@ -262,6 +269,7 @@ _HINTS: dict[type[VstoreError], Hint] = {
     errors.RemoteDeniedError: hint_for_remote,
     errors.RemoteHostKeyError: hint_for_host_key,
     errors.RemoteExtraMissingError: _hint_extra,
+    errors.EngineUnavailableError: hint_for_engine,
     errors.GitFailedError: _hint_git,
     errors.SourceUnavailableError: _hint_source,
     errors.PartialError: _hint_partial,

@@ -1,0 +1,236 @@
+"""The only door to Dask: parts of a job as tasks of a scheduler of ``distributed``."""
+
+from __future__ import annotations
+
+import pickle
+import queue
+import secrets
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import distributed
+from distributed.scheduler import KilledWorker
+
+from vstore import __version__
+from vstore.engine.engine import Desk
+from vstore.errors import EngineUnavailableError, VstoreError
+from vstore.progress import Reporter
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+PATIENCE_S = 60.0
+"""How long a scheduler may be silent, or without workers, before it is given up."""
+_LOOK_EVERY_S = 1.0
+_TELL_EVERY_S = 0.25
+_LACKING = (ImportError, AttributeError)
+"""What a worker says that does not have what it is to run."""
+
+
+def open_cluster(scheduler: str) -> DaskCluster:
+    """Return the cluster of the scheduler at an address."""
+    return DaskCluster(scheduler)
+
+
+class DaskCluster:
+    """The workers of one scheduler.  It is an ``Engine``; ``patience_s`` is how long it waits for signs of life."""
+
+    def __init__(self, scheduler: str, *, patience_s: float = PATIENCE_S) -> None:
+        self._scheduler = scheduler
+        self._patience_s = patience_s
+        self._client: Any = None
+
+    def count_places(self) -> int:
+        """Return how many threads the workers have together; waits a while for the first."""
+        client = self._connect()
+        deadline_s = time.monotonic() + self._patience_s
+        while True:
+            places = int(self._ask(client)["total_threads"])
+            if places:
+                return places
+            if time.monotonic() > deadline_s:
+                raise self._gone("no-workers", "has no workers")
+            time.sleep(min(_LOOK_EVERY_S, self._patience_s))
+
+    def run(
+        self, function: Callable[[Task, Desk], Result], tasks: Sequence[Task], reporter: Reporter
+    ) -> Generator[Result | None, None, None]:
+        """Yield results as they come; see ``Engine``."""
+        client = self._connect()
+        topic = f"vstore-{secrets.token_hex(8)}"
+        progress = _Progress(reporter)
+        done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        client.subscribe_topic(topic, progress.hear)
+        futures: dict[Any, int] = {}
+        try:
+            for number, task in enumerate(tasks):
+                # Packed by us, so that versions are compared before anything of ours is unpacked; logs show no task.
+                parcel = _Parcel(__version__, topic, number, pickle.dumps((function, task)))
+                future = client.submit(_work, parcel, key=f"{topic}-{number}", pure=False)
+                futures[future] = number
+                future.add_done_callback(done.put)
+            yield from self._collect(client, futures, done, progress)
+        finally:
+            if futures:
+                client.cancel(list(futures), force=True)
+            client.unsubscribe_topic(topic)
+
+    def _collect(
+        self, client: Any, futures: dict[Any, int], done: queue.SimpleQueue[Any], progress: _Progress
+    ) -> Iterator[Any]:
+        """Yield results, and None where for a while there was none but the cluster is alive."""
+        lonely_since_s = looked_s = time.monotonic()
+        while futures:
+            try:
+                future = done.get(timeout=_LOOK_EVERY_S)
+            except queue.Empty:
+                future = None
+            now_s = time.monotonic()
+            if client.status != "running":
+                raise self._gone("died", "is gone")
+            if future is not None and future in futures:
+                result, amount = self._result_of(future)
+                progress.finish(futures.pop(future), amount)
+                lonely_since_s = now_s
+                yield result
+                continue
+            if now_s - looked_s >= _LOOK_EVERY_S:
+                if self._ask(client)["n_workers"]:
+                    lonely_since_s = now_s
+                elif now_s - lonely_since_s > self._patience_s:
+                    raise self._gone("no-workers", "has no workers any more")
+                looked_s = time.monotonic()
+                yield None
+
+    def _result_of(self, future: Any) -> tuple[Any, int]:
+        try:
+            result: tuple[Any, int] = future.result(timeout=self._patience_s)
+        except VstoreError:
+            raise
+        except KilledWorker as error:
+            raise self._gone(
+                "died", "lost several workers, one after the other, that had begun the same part"
+            ) from error
+        except _LACKING as error:
+            raise self._gone("version", "has workers without vstore, or with one that lacks what they need") from error
+        except (distributed.CancelledError, distributed.TimeoutError, OSError) as error:
+            raise self._gone("died", "did not keep what was done") from error
+        return result
+
+    def close(self) -> None:
+        """Disconnect; the cluster stays."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.close(timeout=self._patience_s)
+
+    def _connect(self) -> Any:
+        if self._client is None:
+            try:
+                connect: Any = distributed.Client
+                self._client = connect(self._scheduler, timeout=self._patience_s, set_as_default=False, name="vstore")
+            except (OSError, ValueError, distributed.TimeoutError) as error:
+                raise self._gone("unreachable", "cannot be reached") from error
+        return self._client
+
+    def _ask(self, client: Any) -> Any:
+        """Return what the scheduler says of itself.  Raises EngineUnavailableError where it says nothing."""
+        try:
+            return client.sync(client.scheduler.identity, n_workers=0, callback_timeout=self._patience_s)
+        except (OSError, distributed.TimeoutError, RuntimeError) as error:
+            raise self._gone("died", "does not answer any more") from error
+
+    def _gone(self, reason: str, what: str) -> EngineUnavailableError:
+        message = f"the cluster of {self._scheduler} {what}"
+        return EngineUnavailableError(message, scheduler=self._scheduler, reason=reason)
+
+
+class _Progress:
+    """Adds up what attempts at the same parts tell, so that no part counts twice."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._counted: dict[int, int] = {}
+        self._finished: set[int] = set()
+
+    def hear(self, event: tuple[float, dict[str, Any]]) -> None:
+        """Take what a worker told; called in the thread of the client."""
+        _, told = event
+        if "note" in told:
+            self._reporter.note(told["note"])
+        elif "warn" in told:
+            self._reporter.warn(told["warn"])
+        elif told["number"] not in self._finished:
+            self._count(told["number"], told["done"])
+
+    def finish(self, number: int, amount: int) -> None:
+        """Count a part as what it came to in the end."""
+        self._finished.add(number)
+        self._count(number, amount)
+
+    def _count(self, number: int, amount: int) -> None:
+        before, self._counted[number] = self._counted.get(number, 0), amount
+        if amount != before:
+            self._reporter.advance(amount - before)
+
+
+class _Parcel:
+    """A part of a job on its way to a worker; nobody who logs it sees what it is."""
+
+    def __init__(self, version: str, topic: str, number: int, packed: bytes) -> None:
+        self.version = version
+        self.topic = topic
+        self.number = number
+        self.packed = packed
+
+    def __repr__(self) -> str:
+        return f"<part {self.number} of {self.topic}>"
+
+
+def _work(parcel: _Parcel) -> tuple[Any, int]:
+    """Do a part; runs on workers.  Returns the result, and how far its progress went."""
+    worker = distributed.get_worker()
+    if parcel.version != __version__:
+        message = f"the worker {worker.address} has vstore {__version__}, and this is {parcel.version}"
+        raise EngineUnavailableError(message, reason="version", worker=worker.address)
+    function, task = pickle.loads(parcel.packed)
+    desk = _WorkerDesk(worker, parcel)
+    result = function(task, desk)
+    return result, desk.done
+
+
+class _StoppedError(Exception):
+    """Nobody waits for this part any more."""
+
+
+class _WorkerDesk(Desk):
+    """Tells the client, by the scheduler, how far a part is."""
+
+    def __init__(self, worker: Any, parcel: _Parcel) -> None:
+        scratch = Path(worker.local_directory, parcel.topic)
+        scratch.mkdir(parents=True, exist_ok=True)
+        super().__init__(scratch)
+        self.done = 0
+        self._worker = worker
+        self._parcel = parcel
+        self._told_s = 0.0
+
+    def advance(self, amount: int = 1) -> None:
+        """Count; a few times a second the client hears of it, and whether it still waits is seen."""
+        self.done += amount
+        now_s = time.monotonic()
+        if now_s - self._told_s >= _TELL_EVERY_S:
+            self._told_s = now_s
+            task = self._worker.state.tasks.get(f"{self._parcel.topic}-{self._parcel.number}")
+            if task is None or task.state == "cancelled":
+                raise _StoppedError
+            self._worker.log_event(self._parcel.topic, {"number": self._parcel.number, "done": self.done})
+
+    def note(self, message: str) -> None:
+        """Let the client say it."""
+        self._worker.log_event(self._parcel.topic, {"note": message})
+
+    def warn(self, message: str) -> None:
+        """Let the client say it."""
+        self._worker.log_event(self._parcel.topic, {"warn": message})

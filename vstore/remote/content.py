@@ -66,8 +66,8 @@ class Sink(Protocol):
         """Open a large content that is held, or None: parts of it may be copied."""
 
 
-class Incoming(Protocol):
-    """Contents that a push brings to the remote from elsewhere, without keeping them: what they are is seen only then.
+class Arriving(Protocol):
+    """Contents that come from elsewhere, to be brought to the remote without keeping them: what they are is seen then.
 
     Used from one thread.  Iterating yields small contents as bytes, and large ones (``is_small`` of ``Content`` says
     which these are) as files to be read once, to their end, before the next is drawn.
@@ -77,14 +77,18 @@ class Incoming(Protocol):
     def algorithm(self) -> str:
         """The hash algorithm that names them."""
 
-    @property
-    def total_bytes(self) -> int | None:
-        """How many bytes they have together, if that is known before."""
-
     def __iter__(self) -> Iterator[bytes | BinaryIO]: ...
 
     def note(self, content: Content) -> None:
         """Learn what the content just yielded is; a push that ends well has it at the remote."""
+
+
+class Incoming(Arriving, Protocol):
+    """All contents of a root that a push brings to the remote from elsewhere."""
+
+    @property
+    def total_bytes(self) -> int | None:
+        """How many bytes they have together, if that is known before."""
 
     def finish(self) -> Root:
         """Return, when all were noted, what they are together; its other contents are held by the push's source."""

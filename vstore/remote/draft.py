@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -122,6 +122,7 @@ class Draft:
         """The pack of each blob that is at the remote or about to be."""
         self.large: dict[Digest, set[Key]] = {}
         """All packs of each large content that is at the remote."""
+        self._shipped: dict[Digest, frozenset[Key]] = {}
         self._small: dict[Digest, int] = {}
         self._large: dict[Digest, int] = {}
         self.unfinished = site.mirror.unfinished_sessions()
@@ -157,7 +158,7 @@ class Draft:
         for packs in self.unfinished.values():
             for pack in packs:
                 if pack.key not in self.catalog.packs and pack.key not in self.site.mirror.distrusted_packs():
-                    self._adopt(pack)
+                    self.adopt(pack)
         if has_proof(content.digest for root in self.new_roots() for content in root.contents):
             learn_foreign(self.ledger, self.catalog)
 
@@ -167,7 +168,7 @@ class Draft:
             self.catalog.add(index)
         self.catalog.drop(index.packs[0].key for index in unnamed.spare)
 
-    def _adopt(self, pack: PackRef) -> None:
+    def adopt(self, pack: PackRef) -> None:
         """Let a pack that a dead session of ours uploaded be relied upon, if it is there and whole."""
         try:
             table = self.ledger.read_table(pack)
@@ -180,6 +181,10 @@ class Draft:
         self.unindexed[pack.key] = (pack, table)
         self.catalog.allow(pack)
         self.catalog.add(index_of_pack(pack, table))
+
+    def learn_shipped(self, contents: Mapping[Digest, Collection[Key]]) -> None:
+        """Learn in which packs other machines put large contents for us."""
+        self._shipped.update({digest: frozenset(keys) for digest, keys in contents.items()})
 
     def expect_root(self) -> None:
         """Prepare for a root of which nothing is known before its contents were uploaded."""
@@ -223,7 +228,7 @@ class Draft:
 
     def _locate_large(self, contents: Collection[Digest]) -> dict[Digest, set[Key]]:
         """Return all packs of each large content whose recipe and chunks are all known to be there."""
-        remembered = self.site.mirror.large_contents()
+        remembered = {**self.site.mirror.large_contents(), **self._shipped}
         found = {
             digest: set(remembered[digest])
             for digest in contents

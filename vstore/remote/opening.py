@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import pwd
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +20,7 @@ from vstore.remote.mirror import Mirror
 from vstore.remote.origin import Origin
 from vstore.remote.remote import Remote
 from vstore.remote.transport import Transport
+from vstore.remote.wrappers import RetryingTransport
 
 DEFAULT_JOBS = 8
 IN_FLIGHT_BYTES = 128 * 1024 * 1024
@@ -85,6 +87,32 @@ def _directory(url: str, root: Path) -> Path:
     except RuntimeError as error:
         raise InvalidError(f"{url} names a home directory that is not known", url=url) from error
     return Path(os.path.abspath(root / expanded))
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTerms:
+    """What a worker must know to open a remote as the client does: plain data, and nothing of it secret."""
+
+    name: str
+    url: str
+    options: Mapping[str, str]
+    project: str
+    jobs: int
+    in_flight_bytes: int
+    timeout_s: float
+
+
+def open_remote_on_terms(terms: RemoteTerms, mirror: Path, *, tell: Callable[[str], None]) -> Remote:
+    """Open a remote on a worker, whose own environment has the credentials; ``tell`` hears of what is tried again."""
+    transport = open_transport(terms.url, terms.options, root=Path("/"), timeout_s=terms.timeout_s)
+    return open_remote(
+        RetryingTransport(transport, tell=tell),
+        terms.name,
+        project=terms.project,
+        mirror=mirror,
+        jobs=terms.jobs,
+        in_flight_bytes=terms.in_flight_bytes,
+    )
 
 
 def open_remote(

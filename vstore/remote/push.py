@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from vstore.errors import Cause, ObjectMissingError, RemoteUnavailableError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest
-from vstore.objects.table import Table
+from vstore.objects.table import Table, table_from_bytes
 from vstore.parallel import map_ordered
 from vstore.progress import Reporter
 from vstore.remote.commits import Commit, CommittedRoot, format_to_bytes
@@ -26,6 +26,7 @@ from vstore.remote.layout import FORMAT, PackRef, commit_key
 from vstore.remote.mirror import Journal
 from vstore.remote.packer import BuiltPack
 from vstore.remote.session import IntentGoneError, Session, read_back
+from vstore.remote.shipping import Crew, Order, Shipment
 from vstore.remote.transport import Key
 from vstore.remote.uploads import Uploads
 
@@ -48,8 +49,8 @@ class PushReport:
     is_settled: bool = True
 
 
-def push(plan: PushPlan, source: Source, writer: str, reporter: Reporter) -> PushReport:
-    """Carry out a plan; when it returns, the remote holds all of its roots.
+def push(plan: PushPlan, source: Source, writer: str, reporter: Reporter, crew: Crew | None = None) -> PushReport:
+    """Carry out a plan; when it returns, the remote holds all of its roots.  A ``crew`` uploads what it can.
 
     Where it stops, whatever was uploaded is found by the next push.  Raises ObjectMissingError (and no commit is
     written) where something is held neither by ``source`` nor anywhere at the remote, CorruptError where a
@@ -58,18 +59,22 @@ def push(plan: PushPlan, source: Source, writer: str, reporter: Reporter) -> Pus
     if plan.is_empty:
         return PushReport(0, 0, 0, plan.present, (), None)
     with contextlib.ExitStack() as stack:
-        return _Push(plan.draft, source, reporter, stack).run(writer)
+        return _Push(plan.draft, source, reporter, stack, crew=crew).run(writer)
 
 
-def push_incoming(draft: Draft, incoming: Incoming, source: Source, writer: str, reporter: Reporter) -> PushReport:
+def push_incoming(
+    draft: Draft, incoming: Incoming, source: Source, writer: str, reporter: Reporter, crew: Crew | None = None
+) -> PushReport:
     """Bring contents to the remote as they come, and commit what they are together; nothing of them is kept here.
+
+    What a ``crew`` brings must not come once more: ``incoming`` only says in the end what all of it is.
 
     ``draft`` is one of no roots.  What the remote holds already is not uploaded again.  Raises what ``incoming``
     raises, and is then without a commit; else as ``push``.
     """
     draft.expect_root()
     with contextlib.ExitStack() as stack:
-        return _Push(draft, source, reporter, stack, incoming).run(writer)
+        return _Push(draft, source, reporter, stack, incoming=incoming, crew=crew).run(writer)
 
 
 class _Push:
@@ -79,7 +84,9 @@ class _Push:
         source: Source,
         reporter: Reporter,
         stack: contextlib.ExitStack,
+        *,
         incoming: Incoming | None = None,
+        crew: Crew | None = None,
     ) -> None:
         self._draft = draft
         self._site = draft.site
@@ -89,7 +96,11 @@ class _Push:
         self._stack = stack
         self._incoming = incoming
         """What comes from elsewhere; None when it is all there."""
+        self._crew = crew
+        """Who has not been asked yet to upload what it can."""
         self._rounds: list[Session] = []
+        self._shipped: list[Session] = []
+        """Those in which others uploaded."""
         self._packs = self._records = self._uploaded_bytes = 0
 
     def run(self, writer: str) -> PushReport:
@@ -163,6 +174,7 @@ class _Push:
             total = self._incoming.total_bytes
         self._reporter.begin("pushing", total=total, unit="bytes")
         try:
+            self._ship(journal)
             # While one pack is built, the others are uploaded.
             for pack, table in map_ordered(
                 put,
@@ -184,6 +196,32 @@ class _Push:
         if uploads.missing:
             self._refuse(uploads.missing)
         self._put_indexes()
+
+    def _ship(self, journal: Journal) -> None:
+        """Let others upload what they can; what they leave is uploaded here."""
+        if self._crew is None:
+            return
+        adopted = tuple(pack for pack, _ in self._draft.unindexed.values())
+        order = Order(self._session.name, tuple(self._draft.new_contents()), adopted)
+        with contextlib.closing(self._crew.ship(order)) as shipments:
+            for shipment in shipments:
+                self._session.renew()
+                if shipment is not None:
+                    self._take_shipment(shipment, journal)
+        self._crew = None
+        self._draft.rethink(())
+
+    def _take_shipment(self, shipment: Shipment, journal: Journal) -> None:
+        self._shipped.append(Session(self._site, shipment.session))
+        for pack, data in shipment.packs:
+            journal.note(pack)
+            table = table_from_bytes(data)
+            self._draft.learn_pack(pack, table)
+            self._packs += 1
+            self._records += len(table)
+            self._uploaded_bytes += pack.size_bytes
+        self._session.rely(pack.key for pack, _ in shipment.packs)
+        self._draft.learn_shipped(shipment.large)
 
     def _take_incoming(self, uploads: Uploads) -> Iterator[BuiltPack]:
         if self._incoming is not None:
@@ -221,7 +259,7 @@ class _Push:
 
     def _finish(self, key: Key, commit: Commit) -> PushReport:
         """Step 7: withdraw the intents, and remember what we know now."""
-        withdrawn = [session.withdraw(self._reporter) for session in self._rounds]
+        withdrawn = [session.withdraw(self._reporter) for session in (*self._rounds, *self._shipped)]
         mirror = self._site.mirror
         mirror.keep_whole([key], among=[key, *self._draft.commits])
         mirror.keep_large(self._draft.large, among=self._draft.catalog.usable())

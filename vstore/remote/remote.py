@@ -16,7 +16,7 @@ from vstore.remote.check import Lack, check_roots
 from vstore.remote.collect import Collected, CollectPlan, Doomed, collect, list_doomed
 from vstore.remote.commits import CommittedRoot
 from vstore.remote.compaction import Compacted
-from vstore.remote.content import Content, Incoming, Root, Sink, Source
+from vstore.remote.content import Arriving, Content, Incoming, Root, Sink, Source
 from vstore.remote.draft import Draft, PushPlan, find_missing_roots, plan_push
 from vstore.remote.fetch import Fetch, FetchReport
 from vstore.remote.inspection import Examined, Inspection, ReadData, Verdict
@@ -28,6 +28,7 @@ from vstore.remote.probe import Probe, probe
 from vstore.remote.projects import FoundProject, list_projects
 from vstore.remote.push import PushReport, push, push_incoming
 from vstore.remote.reader import Reader
+from vstore.remote.shipping import Crew, Order, Shipment, upload_shard
 from vstore.remote.survey import Survey, open_survey
 from vstore.remote.transport import Key
 from vstore.remote.unpinned import Unpinned, lacks_commits
@@ -64,24 +65,29 @@ class Remote:
         """Find out what a push would do that relies upon the packs of retired commits in the trash as well."""
         return plan_push(self._site, roots, reporter, revives=True)
 
-    def push(self, plan: PushPlan, source: Source, *, reporter: Reporter = SILENT) -> PushReport:
+    def push(
+        self, plan: PushPlan, source: Source, *, crew: Crew | None = None, reporter: Reporter = SILENT
+    ) -> PushReport:
         """Carry out a plan, once; when it returns, the remote holds all of its roots.
 
-        Where it stops, whatever was uploaded is found by the next push.  Raises ObjectMissingError (no commit
-        is then written) where something is held neither by ``source`` nor at the remote, CorruptError where a
-        large content of ``source`` is damaged.
+        A ``crew`` uploads what it can, the rest is uploaded here.  Where it stops, whatever was uploaded is found by
+        the next push.  Raises ObjectMissingError (no commit is then written) where something is held neither by
+        ``source`` nor at the remote, CorruptError where a large content of ``source`` is damaged.
         """
-        report = push(plan, source, _WRITER, reporter)
+        report = push(plan, source, _WRITER, reporter, crew)
         self._keep_up(report, plan.draft, source, reporter)
         return report
 
-    def push_incoming(self, incoming: Incoming, source: Source, *, reporter: Reporter = SILENT) -> PushReport:
+    def push_incoming(
+        self, incoming: Incoming, source: Source, *, crew: Crew | None = None, reporter: Reporter = SILENT
+    ) -> PushReport:
         """Bring contents here as they come from elsewhere, with bounded memory; the last of all is the commit.
 
+        What a ``crew`` brings, ``incoming`` does not yield, and only says in the end what all of it is.
         ``source`` holds what ``incoming`` does not bring, as a tree.  Where it stops, the next finds what was uploaded.
         """
         draft = Draft(self._site, (), reporter)
-        report = push_incoming(draft, incoming, source, _WRITER, reporter)
+        report = push_incoming(draft, incoming, source, _WRITER, reporter, crew)
         self._keep_up(report, draft, source, reporter)
         return report
 
@@ -95,6 +101,12 @@ class Remote:
         Contents that ``source`` holds are not downloaded.  It may be stopped at any time, and another run goes on.
         """
         return compact(self._site, source, reporter)
+
+    def upload_shard(
+        self, order: Order, source: Source, *, arriving: Arriving | None = None, reporter: Reporter = SILENT
+    ) -> Shipment:
+        """Upload a part of what a push of another machine orders: from ``source``, or what arrives from elsewhere."""
+        return upload_shard(self._site, order, source, arriving=arriving, reporter=reporter)
 
     def refresh_listing(self) -> None:
         """Write ``listing.json`` anew unless it names all commits; two requests where it does."""
@@ -119,6 +131,10 @@ class Remote:
         that the sink holds: what they have in common is copied instead of downloaded.
         """
         return Fetch(self._site, sink, roots, bases, reporter).run(wanted)
+
+    def distrust(self, packs: Iterable[Key]) -> None:
+        """Remember that packs were seen to be damaged: the next push uploads anew what they hold."""
+        self._site.mirror.distrust(set(packs))
 
     def read_blob(self, digest: Digest, *, roots: Collection[Digest] = ()) -> bytes:
         """Return a content of the length of a tree at most, verified as a whole, for reading a little without a cache.

@@ -27,10 +27,10 @@ class IntentGoneError(Exception):
 
 
 class Session:
-    """A session under a fresh name.  Every method may raise UnavailableError."""
+    """A session under a fresh name, or one that somebody else began.  Every method may raise UnavailableError."""
 
-    def __init__(self, site: Site) -> None:
-        self.name = new_session()
+    def __init__(self, site: Site, name: str | None = None) -> None:
+        self.name = name or new_session()
         self._site = site
         self._relied: Collection[Key] = ()
         self._renewed_s = 0.0
@@ -40,6 +40,10 @@ class Session:
         intent = intent_to_bytes(self.name, self._site.project, self._site.author, now_text(), relied)
         self._site.transport.write(intent_key(self.name), intent)
         self._relied, self._renewed_s = relied, self._site.clock()
+
+    def rely(self, packs: Iterable[Key]) -> None:
+        """Protect more packs when the intent is renewed: until then somebody else's intent does."""
+        self._relied = {*self._relied, *packs}
 
     def renew(self) -> None:
         """Keep the intent from expiring; intents are given up for dead after seven days.  Raises IntentGoneError."""

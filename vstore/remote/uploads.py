@@ -20,7 +20,7 @@ from vstore.objects.pack import encode_record
 from vstore.objects.recipe import Chunk, build_recipe, resolve_recipe
 from vstore.objects.table import BLOB, RECIPE, Location
 from vstore.parallel import map_ordered
-from vstore.remote.content import Content, Incoming, Source
+from vstore.remote.content import Arriving, Content, Source
 from vstore.remote.draft import Draft
 from vstore.remote.packer import BuiltPack, Packer
 from vstore.remote.spans import Failure, read_places
@@ -125,7 +125,7 @@ class Uploads:
                     return result
         return None
 
-    def add_incoming(self, incoming: Incoming) -> Iterator[BuiltPack]:
+    def add_incoming(self, incoming: Arriving) -> Iterator[BuiltPack]:
         """Yield packs with what comes from elsewhere, as it comes; it is then in the draft, like all that is there."""
         for file in incoming:
             if isinstance(file, bytes):
@@ -137,7 +137,7 @@ class Uploads:
                 if self._packer.is_full:
                     yield from self._take()
             else:
-                content = Content(_no_digest(incoming.algorithm), 0)
+                content = Content(no_digest(incoming.algorithm), 0)
                 for window in self._encoded(_iter_stream(file, incoming.algorithm)):
                     content = window[0]
                     yield from self._add_window(window)
@@ -267,7 +267,7 @@ class Uploads:
 def _iter_stream(file: BinaryIO, algorithm: str, name: str = "what is pushed") -> Iterator[_Window]:
     """Cut a large content, hashing it as a whole; ``name`` is for errors."""
     hasher = Hasher(algorithm)
-    unknown = Content(_no_digest(algorithm), 0)
+    unknown = Content(no_digest(algorithm), 0)
     pieces: list[bytes] = []
     size_bytes = held_bytes = 0
     with os_errors(name, "read"):
@@ -282,7 +282,8 @@ def _iter_stream(file: BinaryIO, algorithm: str, name: str = "what is pushed") -
     yield _Window(Content(hasher.digest(), size_bytes), pieces, is_last=True)
 
 
-def _no_digest(algorithm: str) -> Digest:
+def no_digest(algorithm: str) -> Digest:
+    """Return what stands for a digest of an algorithm that is not known, and is that of nothing."""
     return Digest(f"{algorithm}:")
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from vstore.cache.cache import Cache
 from vstore.cache.link import probe_link_type
 from vstore.cache.users import User, identify, note
-from vstore.config import Config, RemoteSettings, load_config, masked_url
+from vstore.config import Config, RemoteSettings, is_secret, load_config, masked_url
 from vstore.durable import FileLock, from_os_error, os_errors
+from vstore.engine.engine import Engine
 from vstore.errors import (
     InvalidError,
     RemoteDeniedError,
@@ -28,7 +29,7 @@ from vstore.objects.names import RelPath, is_reserved
 from vstore.objects.pointer import POINTER_SUFFIX
 from vstore.progress import SILENT, Reporter
 from vstore.remote.ledger import Policy
-from vstore.remote.opening import is_known_place, open_remote, open_transport
+from vstore.remote.opening import RemoteTerms, is_known_place, open_remote, open_transport
 from vstore.remote.remote import Remote
 from vstore.remote.transport import Transport
 from vstore.remote.wrappers import ReadOnlyTransport, RetryingTransport
@@ -70,6 +71,8 @@ class Repo:
         self.cache = Cache(config.cache_dir or self.default_cache(git, self.directory), group=config.cache_shared)
         self.state = State(self.private / "state.db")
         self._lock = FileLock(self.private / "lock")
+        self.engine: Engine | None = None
+        """The workers that take over parts of what is to be done; None: all of it is done here."""
         self.notes_use = True
         """Whether who collects garbage in the cache hears of this work tree: not where another one only reads it."""
 
@@ -88,6 +91,8 @@ class Repo:
         """Close files."""
         self.state.close()
         self.cache.packs.close()
+        if self.engine is not None:
+            self.engine.close()
 
     def note_in(self, directory: Path) -> None:
         """Keep what is noted of files and remotes in another directory."""
@@ -263,6 +268,21 @@ class Repo:
             jobs=self.jobs,
             in_flight_bytes=self.config.in_flight_bytes,
         ).follow(Policy(settings.retention_days * 24 * 3600.0, settings.compact))
+
+    def remote_terms(self, name: str | None) -> RemoteTerms:
+        """Return what workers must know to open a remote; secrets stay here.  Raises InvalidError for a secret URL."""
+        settings = self.config.remotes[self.remote_name(name)]
+        if masked_url(settings.url) != settings.url:
+            raise InvalidError(f"the URL of the remote {settings.name} holds a password, which no cluster is told")
+        return RemoteTerms(
+            settings.name,
+            settings.url,
+            {key: value for key, value in settings.options.items() if not is_secret(f"remote.{settings.name}.{key}")},
+            self.config.project,
+            self.jobs,
+            self.config.in_flight_bytes,
+            self.config.timeout_s,
+        )
 
     def remote_name(self, name: str | None = None) -> str:
         """Return the name of a remote that is configured: ``name``, or the default, or the only one there is."""

@@ -24,6 +24,8 @@ def import_url(
     force: bool = False,
     labels: Labels = Labels(),  # noqa: B008  frozen
     jobs: int | None = None,
+    engine: str | None = None,
+    scheduler: str | None = None,
     dry_run: bool = False,
     reporter: Reporter = SILENT,
 ) -> ImportUrlResult:
@@ -35,7 +37,7 @@ def import_url(
     RemoteUnavailableError.
     """
     way = Way(AWAIT if no_download else TO_REMOTE if to_remote else DOWNLOAD, remote, force)
-    with opened(directory, reporter, jobs=jobs) as repo:
+    with opened(directory, reporter, jobs=jobs, engine=engine, scheduler=scheduler) as repo:
         return _import_url.import_url(repo, url, out, way=way, labels=labels, dry_run=dry_run)
 
 

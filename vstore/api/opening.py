@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from vstore.engine.opening import open_engine
 from vstore.progress import SILENT, Reporter
 from vstore.repo import Repo, open_repo
 
@@ -26,12 +27,23 @@ def standing(directory: Directory) -> Path:
     return Path(os.path.abspath(directory or os.curdir))
 
 
-def opened(directory: Directory, reporter: Reporter = SILENT, *, jobs: int | None = None) -> Repo:
+def opened(
+    directory: Directory,
+    reporter: Reporter = SILENT,
+    *,
+    jobs: int | None = None,
+    engine: str | None = None,
+    scheduler: str | None = None,
+) -> Repo:
     """Open the repository at or above ``directory``; ``jobs`` overrides the setting.
 
-    Raises RepositoryNotFoundError, ConfigInvalidError.
+    ``engine`` names what runs the workers that ``scheduler`` is the address of.
+    Raises RepositoryNotFoundError, ConfigInvalidError, InvalidError, RemoteExtraMissingError.
     """
-    return open_repo(standing(directory), environ=environment(jobs), reporter=reporter)
+    cluster = open_engine(engine, scheduler)
+    repo = open_repo(standing(directory), environ=environment(jobs), reporter=reporter)
+    repo.engine = cluster
+    return repo
 
 
 def environment(jobs: int | None) -> Mapping[str, str]:

@@ -28,6 +28,8 @@ def push(
     remote: str | None = None,
     scope: Scope = Scope(),  # noqa: B008  frozen
     jobs: int | None = None,
+    engine: str | None = None,
+    scheduler: str | None = None,
     check: bool = False,
     dry_run: bool = False,
     reporter: Reporter = SILENT,
@@ -36,7 +38,7 @@ def push(
 
     Raises ObjectMissingError, RemoteNotFoundError, RemoteUnavailableError, RemoteDeniedError.
     """
-    with opened(directory, reporter, jobs=jobs) as repo:
+    with opened(directory, reporter, jobs=jobs, engine=engine, scheduler=scheduler) as repo:
         return _push.push(repo, listed(paths), remote=remote, scope=scope, check=check, dry_run=dry_run)
 
 
@@ -47,6 +49,8 @@ def fetch(
     remote: str | None = None,
     scope: Scope = Scope(),  # noqa: B008  frozen
     jobs: int | None = None,
+    engine: str | None = None,
+    scheduler: str | None = None,
     dry_run: bool = False,
     reporter: Reporter = SILENT,
 ) -> FetchResult:
@@ -54,7 +58,7 @@ def fetch(
 
     Raises RemoteNotFoundError, RemoteUnavailableError, RemoteDeniedError.
     """
-    with opened(directory, reporter, jobs=jobs) as repo:
+    with opened(directory, reporter, jobs=jobs, engine=engine, scheduler=scheduler) as repo:
         return _fetch.fetch(repo, listed(paths), remote=remote, scope=scope, dry_run=dry_run)
 
 
@@ -65,12 +69,14 @@ def pull(
     remote: str | None = None,
     scope: Scope = Scope(),  # noqa: B008  frozen
     jobs: int | None = None,
+    engine: str | None = None,
+    scheduler: str | None = None,
     force: bool = False,
     dry_run: bool = False,
     reporter: Reporter = SILENT,
 ) -> PullResult:
     """Fetch, then checkout."""
-    with opened(directory, reporter, jobs=jobs) as repo:
+    with opened(directory, reporter, jobs=jobs, engine=engine, scheduler=scheduler) as repo:
         return _pull.pull(repo, listed(paths), remote=remote, scope=scope, force=force, dry_run=dry_run)
 
 

@@ -40,6 +40,11 @@ class Cache:
         self.packs = PackStore(path / "packs")
         self._group = group
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether everything in it can be written by its group."""
+        return self._group
+
     def create(self) -> None:
         """Make the directories, if they are not there.  Raises NewerFormatError for another version's cache.
 

@@ -128,6 +128,29 @@ jobs = click.option(
     metavar="N",
     help="How many transfers at once (default: by the machine).",
 )
+_ENGINE = (
+    click.option(
+        "--engine", type=click.Choice(["dask"]), help="Let the workers of a cluster do it; needs --scheduler."
+    ),
+    click.option("--scheduler", metavar="URL", help="The address of the cluster's scheduler, as tcp://HOST:8786."),
+)
+
+
+def cluster(function: Function) -> Function:
+    """Add the options that name a cluster; the verb gets them as ``engine`` and ``scheduler``."""
+
+    @functools.wraps(function)
+    def with_cluster(*args: Any, engine: str | None, scheduler: str | None, **others: Any) -> Any:
+        if (engine is None) != (scheduler is None):
+            raise click.UsageError("--engine and --scheduler go together")
+        return function(*args, engine=engine, scheduler=scheduler, **others)
+
+    wrapped: Function = with_cluster
+    for option in reversed(_ENGINE):
+        wrapped = option(wrapped)
+    return wrapped
+
+
 revision = click.option(
     "--rev", "revision", metavar="REV", shell_complete=complete_revision, help="As of this git commit, branch or tag."
 )

@@ -211,7 +211,7 @@ class _Changes:
         old = self._old(owner)
         inner = path[len(root) + 1 :]
         snapshot = repo.snapshotter().take(
-            repo.work_tree / path, path, writer=self._writer, remember=self._writer is not None
+            repo.work_tree / path, path, writer=self._writer, remember=self._writer is not None, engine=repo.engine
         )
         if snapshot.kind == "absent":
             raise PathNotFoundError(f"{path} vanished", path=path)

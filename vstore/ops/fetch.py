@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vstore.cache.writer import CacheWriter, open_writer
+from vstore.cache.writer import open_writer
 from vstore.errors import NotDownloadedError, ObjectMissingError, RemoteDeniedError, RemoteUnavailableError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.tree import Tree
+from vstore.ops.cluster.fetching import fetch_on
 from vstore.ops.gathering import Manner, bring_from_origin, is_imported
 from vstore.ops.import_url import bring_awaited
 from vstore.ops.resolve import is_inside
@@ -163,8 +164,7 @@ def _fetch_from(
     if dry_run or not contents:
         size = sum(content.size_bytes for content in contents)
         return Fetched(remote.name, remote.url, len(contents), size, 0), absent
-    with open_writer(repo.cache, repo.warn_of_damage) as writer:
-        report = _run(repo, remote, writer, known, contents, trees)
+    report = _run(repo, remote, known, contents, trees)
     if report.missing:
         absent += _name(known, trees, set(report.missing))
     return Fetched(remote.name, remote.url, report.contents, report.read_bytes, report.reused_bytes), absent
@@ -173,7 +173,6 @@ def _fetch_from(
 def _run(
     repo: Repo,
     remote: Remote,
-    writer: CacheWriter,
     versions: Sequence[Version],
     contents: Sequence[Content],
     trees: dict[Digest, bytes | None],
@@ -181,7 +180,10 @@ def _run(
     large = {content.digest for content in contents if content.size_bytes > SMALL_BYTES}
     bases = _find_bases(repo, versions, trees, large) if large else {}
     roots = {version.pointer.digest for version in versions}
-    return remote.fetch(contents, writer, roots=roots, bases=bases, reporter=repo.reporter)
+    if repo.engine is not None:
+        return fetch_on(repo, repo.engine, remote, contents, roots=roots, bases=bases)
+    with open_writer(repo.cache, repo.warn_of_damage) as writer:
+        return remote.fetch(contents, writer, roots=roots, bases=bases, reporter=repo.reporter)
 
 
 def _find_bases(

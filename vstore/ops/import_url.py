@@ -18,10 +18,11 @@ from vstore.objects.tree import Tree
 from vstore.ops.add import NEW, UPDATED, Labels, publish_pointer, stage, tree_pointer
 from vstore.ops.admission import check_admission
 from vstore.ops.checkout import CheckoutResult, checkout
+from vstore.ops.cluster.streaming import Convoy, Job
 from vstore.ops.download import Arrived, download
 from vstore.ops.listings import load_listing, save_listing
-from vstore.ops.origins import Survey, check_url, make_entry, name_of, open_source, survey
-from vstore.ops.streaming import Stream
+from vstore.ops.origins import Survey, check_url, make_entry, name_of, open_source, source_terms, survey
+from vstore.ops.streaming import Delivery, Stream, add_sizes
 from vstore.ops.transfer import list_contents, refresh_listing
 from vstore.remote.content import Content, Root
 from vstore.remote.origin import Item, Origin
@@ -226,10 +227,26 @@ class Bringing:
         """Bring it to a remote, and only its list of files into the cache."""
         self._pointer = pointer
         with self._repo.open_remote(remote) as opened:
-            stream = Stream(self._repo, self._origin, self._wanted(), self._make_root)
-            opened.push_incoming(stream, self._repo.cache, reporter=self._repo.reporter)
+            engine = self._repo.engine
+            if engine is None:
+                opened.push_incoming(self._deliver(), self._repo.cache, reporter=self._repo.reporter)
+            else:
+                job = Job(source_terms(self._repo, str(pointer.source["url"])), self._wanted(), remote)
+                convoy = Convoy(self._repo, engine, job, self._make_root)
+                opened.push_incoming(convoy, self._repo.cache, crew=convoy, reporter=self._repo.reporter)
             refresh_listing(self._repo, opened)
         return self._pointer
+
+    def _deliver(self) -> Delivery:
+        wanted, repo = self._wanted(), self._repo
+        stream = Stream(
+            self._origin,
+            wanted,
+            algorithm=repo.algorithm,
+            jobs=repo.jobs,
+            in_flight_bytes=repo.config.in_flight_bytes,
+        )
+        return Delivery(stream, add_sizes(wanted), self._make_root)
 
     def _wanted(self) -> list[Item]:
         kept = {each.item.path for each in self._kept}

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -94,6 +95,28 @@ def open_source(repo: Repo, url: str) -> Iterator[Origin]:
             remote = url.removeprefix(_REMOTE).partition("/")[0] if url.startswith(_REMOTE) else None
             error.fields.update({"imported": True} if remote is None else {"remote": remote})
         raise
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTerms:
+    """What a worker must know to read a source as the client does: plain data, and nothing of it secret."""
+
+    url: str
+    options: Mapping[str, str]
+    timeout_s: float
+
+
+def source_terms(repo: Repo, url: str) -> SourceTerms:
+    """Return what workers must know of a source.  Raises InvalidError for a URL with a secret."""
+    if url.startswith(_REMOTE):
+        options = repo.remote_terms(url.removeprefix(_REMOTE).partition("/")[0]).options
+        return SourceTerms(_resolve(repo, url)[0], options, repo.config.timeout_s)
+    return SourceTerms(url, {}, repo.config.timeout_s)
+
+
+def open_source_on_terms(terms: SourceTerms, *, tell: Callable[[str], None]) -> Origin:
+    """Open a source on a worker, whose own environment has the credentials; ``tell`` hears of what is tried again."""
+    return RetryingOrigin(open_origin(terms.url, terms.options, root=Path("/"), timeout_s=terms.timeout_s), tell=tell)
 
 
 def _open(repo: Repo, real: str, options: Mapping[str, str]) -> Origin:

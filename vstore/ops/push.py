@@ -12,6 +12,7 @@ from typing import overload
 from vstore.errors import ObjectMissingError
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
+from vstore.ops.cluster.pushing import Pushers
 from vstore.ops.fetch import is_lacking
 from vstore.ops.gathering import is_imported
 from vstore.ops.needs import name_contents
@@ -103,8 +104,9 @@ def push_versions(
                     if not dry_run:
                         refresh_listing(repo, opened)
                     continue
+                crew = None if repo.engine is None else Pushers(repo, repo.engine, name)
                 try:
-                    report = opened.push(plan, repo.cache, reporter=repo.reporter)
+                    report = opened.push(plan, repo.cache, crew=crew, reporter=repo.reporter)
                 except ObjectMissingError as error:
                     raise _with_paths(repo, error, group) from error
                 refresh_listing(repo, opened)

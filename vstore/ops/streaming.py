@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, cast
 
 from vstore.objects.chunking import SMALL_BYTES
@@ -13,30 +13,23 @@ from vstore.ops.download import Arrived, check_md5
 from vstore.remote.content import Content, Root
 from vstore.remote.origin import Item, Origin
 from vstore.remote.pieces import Piece, iter_pieces
-from vstore.repo import Repo
 
 _MEMORY_SHARE = 4
 """The packs that are built of what comes need as much memory as the rest of a push; this share is for what comes."""
 
 
 class Stream:
-    """What comes from an origin, for a push; ``make_root`` makes of all that arrived what is committed."""
+    """What comes from an origin, for a push; ``arrived`` is what it turned out to be."""
 
     def __init__(
-        self, repo: Repo, origin: Origin, items: Sequence[Item], make_root: Callable[[list[Arrived]], Root]
+        self, origin: Origin, items: Sequence[Item], *, algorithm: str, jobs: int, in_flight_bytes: int
     ) -> None:
-        self.algorithm = repo.algorithm
-        sizes = [item.size_bytes for item in items]
-        self.total_bytes = None if None in sizes else sum(size for size in sizes if size is not None)
+        self.algorithm = algorithm
+        self.arrived: list[Arrived] = []
         self._origin = origin
-        self._make_root = make_root
-        self._arrived: list[Arrived] = []
         self._item: Item | None = None
         self._pieces: Generator[Piece, None, None] = iter_pieces(
-            origin,
-            items,
-            jobs=repo.jobs,
-            in_flight_bytes=repo.config.in_flight_bytes // _MEMORY_SHARE,
+            origin, items, jobs=jobs, in_flight_bytes=in_flight_bytes // _MEMORY_SHARE
         )
 
     def __iter__(self) -> Iterator[bytes | BinaryIO]:
@@ -52,11 +45,34 @@ class Stream:
     def note(self, content: Content) -> None:
         """Learn what the file just yielded is."""
         assert self._item is not None
-        self._arrived.append(Arrived(self._item, content.digest, content.size_bytes))
+        self.arrived.append(Arrived(self._item, content.digest, content.size_bytes))
+
+
+class Delivery:
+    """All files of an import as they come; ``make_root`` makes of what arrived what is committed."""
+
+    def __init__(self, stream: Stream, total_bytes: int | None, make_root: Callable[[list[Arrived]], Root]) -> None:
+        self.algorithm = stream.algorithm
+        self.total_bytes = total_bytes
+        self._stream = stream
+        self._make_root = make_root
+
+    def __iter__(self) -> Iterator[bytes | BinaryIO]:
+        return iter(self._stream)
+
+    def note(self, content: Content) -> None:
+        """Learn what the file just yielded is."""
+        self._stream.note(content)
 
     def finish(self) -> Root:
         """Return what all files are together."""
-        return self._make_root(self._arrived)
+        return self._make_root(self._stream.arrived)
+
+
+def add_sizes(items: Iterable[Item]) -> int | None:
+    """Return how long files are together; None where one does not tell."""
+    sizes = [item.size_bytes for item in items]
+    return None if None in sizes else sum(size for size in sizes if size is not None)
 
 
 class _Incoming(io.RawIOBase):

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
 from collections.abc import Sequence
 from pathlib import Path
 
 from vstore.cache.cache import Cache
+from vstore.cache.offering import offer_cache
 from vstore.cache.writer import CacheWriter
 from vstore.durable import file_system_time_ns
+from vstore.engine.engine import Engine
+from vstore.engine.shards import cut
 from vstore.errors import PartialError, VstoreError
+from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.tree import find_digests, paused_collector
 from vstore.progress import SILENT, Reporter
 from vstore.state import RootRecord, State
+from vstore.workspace.hashing import HashShard, hash_shard, list_unread
 from vstore.workspace.ignoring import load_ignoring
 from vstore.workspace.linked import LinkedObjects
 from vstore.workspace.reading import Reading
 from vstore.workspace.scan import Scan, scan
 from vstore.workspace.snapshot import UNKNOWN, Snapshot, match, save, state_path
+
+_LOCK_WAIT_S = 60.0
+"""How long a worker waits for a collector of the cache, which only another machine's can be: we hold the lock."""
 
 
 class Snapshotter:
@@ -41,11 +51,20 @@ class Snapshotter:
         self._jobs = jobs
         self._reporter = reporter
 
-    def take(self, root: Path, key: RelPath, *, writer: CacheWriter | None = None, remember: bool = True) -> Snapshot:
+    def take(
+        self,
+        root: Path,
+        key: RelPath,
+        *,
+        writer: CacheWriter | None = None,
+        remember: bool = True,
+        engine: Engine | None = None,
+    ) -> Snapshot:
         """Return what lies at ``root``, but for what ignore rules keep out; ``key`` is its path in the work tree.
 
         With ``writer`` the contents of all its files are in the cache afterwards (at the latest when the writer
-        commits); its tree is the caller's to keep, who may only want it as a part of another.
+        commits); its tree is the caller's to keep, who may only want it as a part of another.  Workers of an
+        ``engine`` read them, but for what they see otherwise than we do.
         Raises PartialError naming every file that cannot be tracked or read, NameRefusedError.
         """
         self._reporter.begin("scanning")
@@ -62,7 +81,7 @@ class Snapshotter:
             if snapshot is not None:
                 return snapshot
         with paused_collector():
-            return self._read(found, key, writer, remember)
+            return self._read(found, key, writer, remember, engine)
 
     def _unchanged(self, found: Scan, known: RootRecord, writer: CacheWriter | None) -> Snapshot | None:
         """Return the snapshot of a directory in which nothing was touched, if the cache still has what it must."""
@@ -74,7 +93,9 @@ class Snapshotter:
             return None
         return Snapshot(found, "tree", known.digest, known.size_bytes, known.files, tree=tree)
 
-    def _read(self, found: Scan, key: RelPath, writer: CacheWriter | None, remember: bool) -> Snapshot:
+    def _read(
+        self, found: Scan, key: RelPath, writer: CacheWriter | None, remember: bool, engine: Engine | None
+    ) -> Snapshot:
         records = self._state.load_directories(key)
         digests = [match(directory, records.get(state_path(key, directory.path))) for directory in found.directories]
         if writer is not None:
@@ -85,6 +106,8 @@ class Snapshotter:
             started_ns, granularity_ns = file_system_time_ns(self._state.path.parent)
         except OSError:  # as where nothing may be written: then nothing can be remembered either
             started_ns, granularity_ns, remember = 0, 0, False
+        if engine is not None and writer is not None and found.is_directory and not found.refused:
+            self._hash_on(engine, found, digests, writer)
         reading = Reading(found, digests, self._links, self._algorithm, writer)
         reading.run(self._jobs, self._reporter)
         refused = [*found.refused, *reading.failed]
@@ -99,6 +122,34 @@ class Snapshotter:
             self._links.save(wait=wait)
             save(self._state, key, snapshot, records, before_ns=started_ns - granularity_ns, wait=wait)
         return snapshot
+
+    def _hash_on(self, engine: Engine, found: Scan, digests: list[list[Digest]], writer: CacheWriter) -> None:
+        """Let workers read files into the cache, and take over the digests of those that they saw as we do."""
+        unread = list_unread(found, digests)
+        if not unread:
+            return
+        self._reporter.begin("hashing", total=sum(file.size_bytes for file in unread), unit="bytes")
+        try:
+            with offer_cache(self._cache, lock_wait_s=_LOCK_WAIT_S) as cache:
+                parts = cut(unread, operator.attrgetter("size_bytes"), places=engine.count_places())
+                shards = [
+                    HashShard(
+                        number, str(found.root), self._algorithm, cache, [(file.path, file.stat) for file in part]
+                    )
+                    for number, part in enumerate(parts)
+                ]
+                with contextlib.closing(engine.run(hash_shard, shards, self._reporter)) as results:
+                    for hashed in results:
+                        if hashed is not None:
+                            writer.added += hashed.added
+                            writer.added_bytes += hashed.added_bytes
+                            for file, digest in zip(parts[hashed.number], hashed.digests, strict=True):
+                                digests[file.number][file.row] = digest
+        finally:
+            self._reporter.end()
+        left = sum(digests[file.number][file.row] == UNKNOWN for file in unread)
+        if left:
+            self._reporter.note(f"{left:,} files are read here: workers do not see them, or see others")
 
 
 def _below(key: RelPath, paths: Sequence[tuple[RelPath, str]]) -> list[tuple[RelPath, str]]:

@@ -28,6 +28,7 @@ _COLOURS = {"new": "green", "updated": "yellow"}
     shell_complete=options.complete_remote,
     help="Keep it in this remote only.",
 )
+@options.cluster
 @options.dry_run
 @options.json
 @pass_session
@@ -39,6 +40,8 @@ def command(
     dereference: bool,
     labels: api.Labels,
     remote: str | None,
+    engine: str | None,
+    scheduler: str | None,
     dry_run: bool,
 ) -> None:
     """Track files and directories, or take over their changes.
@@ -57,6 +60,8 @@ def command(
         force=force,
         dereference=dereference,
         labels=labels,
+        engine=engine,
+        scheduler=scheduler,
         dry_run=dry_run,
         reporter=session.reporter,
     )

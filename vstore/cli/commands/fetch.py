@@ -13,6 +13,7 @@ from vstore.cli.session import Session, pass_session
 @options.paths()
 @options.remote
 @options.jobs
+@options.cluster
 @options.scope
 @options.dry_run
 @options.json
@@ -22,6 +23,8 @@ def command(
     paths: tuple[str, ...],
     remote: str | None,
     jobs: int | None,
+    engine: str | None,
+    scheduler: str | None,
     scope: api.Scope,
     dry_run: bool,
 ) -> None:
@@ -35,6 +38,8 @@ def command(
         remote=remote,
         scope=scope,
         jobs=jobs,
+        engine=engine,
+        scheduler=scheduler,
         dry_run=dry_run,
         reporter=session.reporter,
     )

@@ -21,6 +21,7 @@ from vstore.cli.session import Session, pass_session
 @click.option("-r", "--remote", metavar="NAME", shell_complete=options.complete_remote, help="Keep it in this remote.")
 @options.described
 @options.jobs
+@options.cluster
 @options.dry_run
 @options.json
 @pass_session
@@ -35,6 +36,8 @@ def command(
     remote: str | None,
     labels: api.Labels,
     jobs: int | None,
+    engine: str | None,
+    scheduler: str | None,
     dry_run: bool,
 ) -> None:
     """Track data from a URL, and remember where it came from.
@@ -46,6 +49,8 @@ def command(
         raise click.UsageError("OUT stands behind the URL or behind -o, not in both places")
     if no_download and to_remote:
         raise click.UsageError("--no-download and --to-remote exclude each other")
+    if engine is not None and not to_remote:
+        raise click.UsageError("--engine needs --to-remote: workers bring data from its source to a remote")
     result = api.import_url(
         url,
         named if out is None else out,
@@ -56,6 +61,8 @@ def command(
         force=force,
         labels=labels,
         jobs=jobs,
+        engine=engine,
+        scheduler=scheduler,
         dry_run=dry_run,
         reporter=session.reporter,
     )

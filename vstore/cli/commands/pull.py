@@ -14,6 +14,7 @@ from vstore.cli.session import Session, pass_session
 @options.paths()
 @options.remote
 @options.jobs
+@options.cluster
 @options.scope
 @options.force("Overwrite and delete files that are saved nowhere.")
 @options.dry_run
@@ -24,6 +25,8 @@ def command(
     paths: tuple[str, ...],
     remote: str | None,
     jobs: int | None,
+    engine: str | None,
+    scheduler: str | None,
     scope: api.Scope,
     force: bool,
     dry_run: bool,
@@ -39,6 +42,8 @@ def command(
         remote=remote,
         scope=scope,
         jobs=jobs,
+        engine=engine,
+        scheduler=scheduler,
         force=force,
         dry_run=dry_run,
         reporter=session.reporter,

@@ -15,6 +15,7 @@ from vstore.cli.session import Session, pass_session
 @options.paths()
 @options.remote
 @options.jobs
+@options.cluster
 @options.scope
 @click.option("--check", is_flag=True, help="Push nothing: see whether the remote really holds everything.")
 @options.dry_run
@@ -25,6 +26,8 @@ def command(
     paths: tuple[str, ...],
     remote: str | None,
     jobs: int | None,
+    engine: str | None,
+    scheduler: str | None,
     scope: api.Scope,
     check: bool,
     dry_run: bool,
@@ -39,6 +42,8 @@ def command(
         remote=remote,
         scope=scope,
         jobs=jobs,
+        engine=engine,
+        scheduler=scheduler,
         check=check,
         dry_run=dry_run,
         reporter=session.reporter,

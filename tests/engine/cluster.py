@@ -1,0 +1,89 @@
+"""A real cluster for tests: a scheduler and workers, each a process of its own that can be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tests.command import PROJECT
+from tests.servers.running import HOST, free_ports
+
+_NOTHING: Mapping[str, str] = {}
+_START_S = 30.0
+
+
+class Cluster:
+    """A scheduler at ``address``, and its workers, in the order in which they were started."""
+
+    def __init__(self, folder: Path) -> None:
+        [port] = free_ports(1)
+        self.address = f"tcp://{HOST}:{port}"
+        self.workers: list[subprocess.Popen[bytes]] = []
+        self._folder = folder
+        self._number = 0
+        self.scheduler = self._start(
+            "scheduler", "--host", HOST, "--port", str(port), "--no-dashboard", "--no-jupyter", environ=_NOTHING
+        )
+
+    def _start(self, *args: str, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        self._number += 1
+        path = f"{environ['PYTHONPATH']}:{PROJECT}" if "PYTHONPATH" in environ else str(PROJECT)
+        with open(self._folder / f"{self._number}.log", "wb") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "distributed.cli.dask_" + args[0], *args[1:]],
+                cwd=self._folder,
+                env={**os.environ, **environ, "PYTHONPATH": path},
+                stdout=log,
+                stderr=log,
+            )
+
+    def add_workers(self, count: int = 1, *, environ: Mapping[str, str] = _NOTHING) -> list[subprocess.Popen[bytes]]:
+        """Start workers of one thread each, without anybody who would start them again; waits until they are known."""
+        before = self.log.count("Register worker")
+        options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", HOST, "--death-timeout", "60"]
+        new = [self._start("worker", self.address, *options, environ=environ) for _ in range(count)]
+        self.workers += new
+        deadline_s = time.monotonic() + _START_S
+        while self.log.count("Register worker") < before + count:
+            assert time.monotonic() < deadline_s, self.log
+            time.sleep(0.05)
+        return new
+
+    @property
+    def log(self) -> str:
+        """What the scheduler said."""
+        return (self._folder / "1.log").read_text()
+
+    def logs_of_workers(self) -> str:
+        """Return what all workers said."""
+        return "".join((self._folder / f"{number}.log").read_text() for number in range(2, self._number + 1))
+
+    def kill(self, *processes: subprocess.Popen[bytes]) -> None:
+        """Kill processes as a power cut would."""
+        for process in processes:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            if process in self.workers:
+                self.workers.remove(process)
+
+    def close(self) -> None:
+        """End all processes."""
+        self.kill(*list(self.workers), self.scheduler)
+
+
+@contextlib.contextmanager
+def running_cluster(folder: Path, workers: int = 2, *, environ: Mapping[str, str] = _NOTHING) -> Iterator[Cluster]:
+    """Start a cluster; it is killed in the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    cluster = Cluster(folder)
+    try:
+        cluster.add_workers(workers, environ=environ)
+        yield cluster
+    finally:
+        cluster.close()

@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.command import PROJECT
 from tests.servers.running import HOST, free_ports
 
-_NOTHING: Mapping[str, str] = {}
+_CREDENTIALS = {"AWS_ACCESS_KEY_ID": "key-of-the-workers", "AWS_SECRET_ACCESS_KEY": "secret-of-the-workers"}
+"""The emulator lets everybody in who has some."""
 _START_S = 30.0
 
 
@@ -25,33 +26,37 @@ class Cluster:
         [port] = free_ports(1)
         self.address = f"tcp://{HOST}:{port}"
         self.workers: list[subprocess.Popen[bytes]] = []
+        self.options = ("--engine", "dask", "--scheduler", self.address)
         self._folder = folder
         self._number = 0
-        self.scheduler = self._start(
-            "scheduler", "--host", HOST, "--port", str(port), "--no-dashboard", "--no-jupyter", environ=_NOTHING
-        )
+        self.scheduler = self._start("scheduler", "--host", HOST, "--port", str(port), "--no-dashboard", "--no-jupyter")
 
-    def _start(self, *args: str, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _start(self, *args: str, before: Sequence[str] = (), modules: str = "") -> subprocess.Popen[bytes]:
         self._number += 1
-        path = f"{environ['PYTHONPATH']}:{PROJECT}" if "PYTHONPATH" in environ else str(PROJECT)
+        scratch = {"DASK_TEMPORARY_DIRECTORY": str(self._folder), "PYTHONPATH": f"{modules}:{PROJECT}".lstrip(":")}
         with open(self._folder / f"{self._number}.log", "wb") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "distributed.cli.dask_" + args[0], *args[1:]],
+                [*before, sys.executable, "-m", "distributed.cli.dask_" + args[0], *args[1:]],
                 cwd=self._folder,
-                env={**os.environ, **environ, "PYTHONPATH": path},
+                env={**os.environ, **_CREDENTIALS, **scratch},
                 stdout=log,
                 stderr=log,
             )
 
-    def add_workers(self, count: int = 1, *, environ: Mapping[str, str] = _NOTHING) -> list[subprocess.Popen[bytes]]:
-        """Start workers of one thread each, without anybody who would start them again; waits until they are known."""
-        before = self.log.count("Register worker")
+    def add_workers(
+        self, count: int = 1, *, before: Sequence[str] = (), modules: str = ""
+    ) -> list[subprocess.Popen[bytes]]:
+        """Start workers of one thread each, whom nobody starts again; returns when the scheduler knows them.
+
+        ``before`` is a command that runs them, ``modules`` a directory that comes first where they import from.
+        """
+        known = self.log.count("Register worker")
         options = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", HOST, "--death-timeout", "60"]
-        new = [self._start("worker", self.address, *options, environ=environ) for _ in range(count)]
+        new = [self._start("worker", self.address, *options, before=before, modules=modules) for _ in range(count)]
         self.workers += new
         deadline_s = time.monotonic() + _START_S
-        while self.log.count("Register worker") < before + count:
-            assert time.monotonic() < deadline_s, self.log
+        while self.log.count("Register worker") < known + count:
+            assert time.monotonic() < deadline_s, self.log + self.logs_of_workers()
             time.sleep(0.05)
         return new
 
@@ -78,12 +83,12 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def running_cluster(folder: Path, workers: int = 2, *, environ: Mapping[str, str] = _NOTHING) -> Iterator[Cluster]:
+def running_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
     """Start a cluster; it is killed in the end."""
     folder.mkdir(parents=True, exist_ok=True)
     cluster = Cluster(folder)
     try:
-        cluster.add_workers(workers, environ=environ)
+        cluster.add_workers(workers)
         yield cluster
     finally:
         cluster.close()

@@ -1,7 +1,12 @@
-"""The only door to Dask: parts of a job as tasks of a scheduler of ``distributed``."""
+"""The only door to Dask: parts of a job as tasks of a scheduler of ``distributed``.
+
+The scheduler, and workers before they run a part, see nothing but texts and bytes, so that none has to know vstore: a
+worker of Dask that cannot unpack what it is sent ends itself, whoever else it works for.
+"""
 
 from __future__ import annotations
 
+import importlib
 import pickle
 import queue
 import secrets
@@ -23,21 +28,20 @@ Result = TypeVar("Result")
 
 PATIENCE_S = 60.0
 """How long a scheduler may be silent, or without workers, before it is given up."""
+_CONNECT_S = 10.0
 _LOOK_EVERY_S = 1.0
 _TELL_EVERY_S = 0.25
-_LACKING = (ImportError, AttributeError)
-"""What a worker says that does not have what it is to run."""
 
 
 def open_cluster(scheduler: str) -> DaskCluster:
     """Return the cluster of the scheduler at an address."""
-    return DaskCluster(scheduler)
+    return DaskCluster(scheduler, patience_s=PATIENCE_S)
 
 
 class DaskCluster:
     """The workers of one scheduler.  It is an ``Engine``; ``patience_s`` is how long it waits for signs of life."""
 
-    def __init__(self, scheduler: str, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, scheduler: str, *, patience_s: float) -> None:
         self._scheduler = scheduler
         self._patience_s = patience_s
         self._client: Any = None
@@ -59,6 +63,8 @@ class DaskCluster:
     ) -> Generator[Result | None, None, None]:
         """Yield results as they come; see ``Engine``."""
         client = self._connect()
+        # Of itself a function is sent by its name, which only those know who have vstore; this one is sent as it is.
+        visit = lambda *parts: importlib.import_module("vstore.engine.dask_cluster").work(*parts)  # noqa: E731
         topic = f"vstore-{secrets.token_hex(8)}"
         progress = _Progress(reporter)
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -66,9 +72,9 @@ class DaskCluster:
         futures: dict[Any, int] = {}
         try:
             for number, task in enumerate(tasks):
-                # Packed by us, so that versions are compared before anything of ours is unpacked; logs show no task.
-                parcel = _Parcel(__version__, topic, number, pickle.dumps((function, task)))
-                future = client.submit(_work, parcel, key=f"{topic}-{number}", pure=False)
+                packed = pickle.dumps((function, task))
+                key = f"{topic}-{number}"
+                future = client.submit(visit, __version__, topic, number, packed, key=key, pure=False)
                 futures[future] = number
                 future.add_done_callback(done.put)
             yield from self._collect(client, futures, done, progress)
@@ -106,18 +112,18 @@ class DaskCluster:
 
     def _result_of(self, future: Any) -> tuple[Any, int]:
         try:
-            result: tuple[Any, int] = future.result(timeout=self._patience_s)
-        except VstoreError:
-            raise
+            result, amount = pickle.loads(future.result(timeout=self._patience_s))
         except KilledWorker as error:
             raise self._gone(
                 "died", "lost several workers, one after the other, that had begun the same part"
             ) from error
-        except _LACKING as error:
-            raise self._gone("version", "has workers without vstore, or with one that lacks what they need") from error
+        except (ImportError, AttributeError) as error:
+            raise self._gone("version", "has workers without vstore, or with another version of it") from error
         except (distributed.CancelledError, distributed.TimeoutError, OSError) as error:
             raise self._gone("died", "did not keep what was done") from error
-        return result
+        if isinstance(result, VstoreError):
+            raise result
+        return result, amount
 
     def close(self) -> None:
         """Disconnect; the cluster stays."""
@@ -175,29 +181,19 @@ class _Progress:
             self._reporter.advance(amount - before)
 
 
-class _Parcel:
-    """A part of a job on its way to a worker; nobody who logs it sees what it is."""
-
-    def __init__(self, version: str, topic: str, number: int, packed: bytes) -> None:
-        self.version = version
-        self.topic = topic
-        self.number = number
-        self.packed = packed
-
-    def __repr__(self) -> str:
-        return f"<part {self.number} of {self.topic}>"
-
-
-def _work(parcel: _Parcel) -> tuple[Any, int]:
-    """Do a part; runs on workers.  Returns the result, and how far its progress went."""
-    worker = distributed.get_worker()
-    if parcel.version != __version__:
-        message = f"the worker {worker.address} has vstore {__version__}, and this is {parcel.version}"
-        raise EngineUnavailableError(message, reason="version", worker=worker.address)
-    function, task = pickle.loads(parcel.packed)
-    desk = _WorkerDesk(worker, parcel)
-    result = function(task, desk)
-    return result, desk.done
+def work(version: str, topic: str, number: int, packed: bytes) -> bytes:
+    """Do a part; runs on workers.  Returns, packed, the result or what was raised, and how far its progress went."""
+    worker: Any = distributed.get_worker()
+    if version != __version__:
+        message = f"the worker {worker.address} has vstore {__version__}, and this is {version}"
+        return pickle.dumps((EngineUnavailableError(message, reason="version", worker=worker.address), 0))
+    function, task = pickle.loads(packed)
+    desk = _WorkerDesk(worker, topic, number)
+    try:
+        result = function(task, desk)
+    except VstoreError as error:
+        result = error
+    return pickle.dumps((result, desk.done))
 
 
 class _StoppedError(Exception):
@@ -207,13 +203,14 @@ class _StoppedError(Exception):
 class _WorkerDesk(Desk):
     """Tells the client, by the scheduler, how far a part is."""
 
-    def __init__(self, worker: Any, parcel: _Parcel) -> None:
-        scratch = Path(worker.local_directory, parcel.topic)
+    def __init__(self, worker: Any, topic: str, number: int) -> None:
+        scratch = Path(worker.local_directory, topic)
         scratch.mkdir(parents=True, exist_ok=True)
         super().__init__(scratch)
         self.done = 0
         self._worker = worker
-        self._parcel = parcel
+        self._topic = topic
+        self._number = number
         self._told_s = 0.0
 
     def advance(self, amount: int = 1) -> None:
@@ -222,15 +219,15 @@ class _WorkerDesk(Desk):
         now_s = time.monotonic()
         if now_s - self._told_s >= _TELL_EVERY_S:
             self._told_s = now_s
-            task = self._worker.state.tasks.get(f"{self._parcel.topic}-{self._parcel.number}")
+            task = self._worker.state.tasks.get(f"{self._topic}-{self._number}")
             if task is None or task.state == "cancelled":
                 raise _StoppedError
-            self._worker.log_event(self._parcel.topic, {"number": self._parcel.number, "done": self.done})
+            self._worker.log_event(self._topic, {"number": self._number, "done": self.done})
 
     def note(self, message: str) -> None:
         """Let the client say it."""
-        self._worker.log_event(self._parcel.topic, {"note": message})
+        self._worker.log_event(self._topic, {"note": message})
 
     def warn(self, message: str) -> None:
         """Let the client say it."""
-        self._worker.log_event(self._parcel.topic, {"warn": message})
+        self._worker.log_event(self._topic, {"warn": message})

@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.engine.cluster import running_cluster
 from tests.servers.azurite import AzureServer, start_azurite
 from tests.servers.gcs import running_gcs
 from tests.servers.git_http import running_git_http
@@ -213,8 +214,30 @@ def libraries_stage(_home: Path) -> Iterator[Stage]:
     yield Stage()
 
 
+@contextlib.contextmanager
+def cluster_stage(home: Path) -> Iterator[Stage]:
+    """A cluster of two workers, and an S3 server with a bucket that is published and one to push to."""
+    if importlib.util.find_spec("distributed") is None:
+        raise ServerMissingError("Dask", lost="the guide to clusters", how="pip install -e '.[test]'")
+    with running_moto() as server:
+        client = server.client()
+        client.create_bucket(Bucket="datasets")
+        client.create_bucket(Bucket="open-data")
+        for name in ("2023.csv", "2024.csv"):
+            client.put_object(Bucket="open-data", Key=f"lake/weather/{name}", Body=b"1,2,3,4\n" * 70)
+        environ = {
+            "AWS_ACCESS_KEY_ID": server.key,
+            "AWS_SECRET_ACCESS_KEY": server.secret,
+            "AWS_DEFAULT_REGION": server.region,
+            "AWS_ENDPOINT_URL": server.endpoint_url,
+        }
+        with running_cluster(home.parent / "cluster", environ=environ) as cluster:
+            yield Stage({"tcp://scheduler.example.org:8786": cluster.address}, environ)
+
+
 STAGES: Mapping[str, Callable[[Path], AbstractContextManager[Stage]]] = {
     "docs/guides/cleaning-up.md": people_stage,
+    "docs/guides/clusters.md": cluster_stage,
     "docs/guides/from-dvc.md": dvc_stage,
     "docs/guides/from-git-lfs.md": lfs_stage,
     "docs/guides/import-url.md": import_stage,

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.command import PROJECT
@@ -22,12 +22,13 @@ _START_S = 30.0
 class Cluster:
     """A scheduler at ``address``, and its workers, in the order in which they were started."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
         [port] = free_ports(1)
         self.address = f"tcp://{HOST}:{port}"
         self.workers: list[subprocess.Popen[bytes]] = []
         self.options = ("--engine", "dask", "--scheduler", self.address)
         self._folder = folder
+        self._environ = environ
         self._number = 0
         self.scheduler = self._start("scheduler", "--host", HOST, "--port", str(port), "--no-dashboard", "--no-jupyter")
 
@@ -38,7 +39,7 @@ class Cluster:
             return subprocess.Popen(
                 [*before, sys.executable, "-m", "distributed.cli.dask_" + args[0], *args[1:]],
                 cwd=self._folder,
-                env={**os.environ, **_CREDENTIALS, **scratch},
+                env={**os.environ, **self._environ, **scratch},
                 stdout=log,
                 stderr=log,
             )
@@ -83,10 +84,10 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def running_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
+def running_cluster(folder: Path, workers: int = 2, *, environ: Mapping[str, str] = _CREDENTIALS) -> Iterator[Cluster]:
     """Start a cluster; it is killed in the end."""
     folder.mkdir(parents=True, exist_ok=True)
-    cluster = Cluster(folder)
+    cluster = Cluster(folder, environ)
     try:
         cluster.add_workers(workers)
         yield cluster

@@ -37,6 +37,11 @@ class Counting(Reporter):
         self.done += amount
 
 
+def stored_bytes(remote: Path) -> int:
+    """Return how long the packs of a remote are together."""
+    return sum(pack.stat().st_size for pack in remote.glob("packs/*"))
+
+
 def files_of(folder: Path) -> dict[str, bytes]:
     """Return all files below a folder."""
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
@@ -65,6 +70,12 @@ def test_import(project: Project, cluster: Cluster, data: Path, monkeypatch: pyt
     assert len(list(project.store.glob("packs/*"))) > 3
     project.ok("push", "--check")
     project.ok("fsck", "--remote", "--read-data")
+    project.ok("remote", "add", "other", "../other")
+    project.ok("import-url", data, "near", "--to-remote", "-r", "other")
+    by_workers, by_one = (stored_bytes(project.path.parent / name) for name in ("store", "other"))
+    # Of what is in two shards each stores its own copy.
+    assert 0 <= by_workers - by_one - 1_500_000 < 20_000
+    project.ok("rm", "near")
     near = project.ok("import-url", data, "near", "--json").json()
     assert near["digest"] == done.digest
     project.drop_cache()
@@ -86,10 +97,10 @@ def test_again(project: Project, cluster: Cluster, data: Path) -> None:
     """What the remote has already is not uploaded by workers either."""
     project.add_remote()
     project.ok("import-url", data, "one", "--to-remote", *cluster.options)
-    before = sum(file.stat().st_size for file in project.store.glob("packs/*"))
+    before = stored_bytes(project.store)
     (data / "new.txt").write_bytes(b"new")
     project.ok("import-url", data, "two", "--to-remote", *cluster.options)
-    after = sum(file.stat().st_size for file in project.store.glob("packs/*"))
+    after = stored_bytes(project.store)
     assert after - before < 20_000
     project.ok("push", "--check")
 

@@ -25,7 +25,7 @@ from vstore import api
 from vstore.errors import EngineUnavailableError
 from vstore.progress import Reporter
 
-_WAIT_S = 60.0
+_WAIT_S = 180.0
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

@@ -157,7 +157,7 @@ class Repo:
             self.cache,
             self.state,
             algorithm=self.algorithm,
-            jobs=min(4, self.jobs),
+            jobs=self.jobs,
             reporter=self.reporter,
         )
 

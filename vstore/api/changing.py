@@ -44,6 +44,7 @@ def add(
     force: bool = False,
     dereference: bool = False,
     labels: Labels = Labels(),  # noqa: B008  frozen
+    jobs: int | None = None,
     engine: str | None = None,
     scheduler: str | None = None,
     dry_run: bool = False,
@@ -56,7 +57,7 @@ def add(
 
     Raises AddRefusedError, PathNotFoundError, NameRefusedError, PartialError naming files that cannot be read.
     """
-    with opened(directory, reporter, engine=engine, scheduler=scheduler) as repo:
+    with opened(directory, reporter, jobs=jobs, engine=engine, scheduler=scheduler) as repo:
         if dereference and not dry_run:
             _dereference.dereference(repo, listed(paths), force=force)
         return _add.add(repo, listed(paths), update=update, force=force, labels=labels, dry_run=dry_run)

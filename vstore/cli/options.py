@@ -121,13 +121,15 @@ dry_run = click.option("-n", "--dry-run", is_flag=True, help="Say what would be 
 remote = click.option(
     "-r", "--remote", metavar="NAME", shell_complete=complete_remote, help="This remote instead of the default one."
 )
-jobs = click.option(
-    "-j",
-    "--jobs",
-    type=click.IntRange(1, 256),
-    metavar="N",
-    help="How many transfers at once (default: by the machine).",
-)
+
+
+def jobs_of(what: str) -> Callable[[Function], Function]:
+    """Return the option that says how many of something go on at once."""
+    words = f"How many {what} at once (default: by the machine)."
+    return click.option("-j", "--jobs", type=click.IntRange(1, 256), metavar="N", help=words)
+
+
+jobs = jobs_of("transfers")
 _ENGINE = (
     click.option(
         "--engine", type=click.Choice(["dask"]), help="Let the workers of a cluster do it; needs --scheduler."

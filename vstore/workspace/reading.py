@@ -21,6 +21,8 @@ from vstore.workspace.scan import KINDS, LINK, STAT_NUMBERS, Scan, ScannedDirect
 from vstore.workspace.snapshot import UNKNOWN, Snapshot
 
 _ATTEMPTS = 3
+_MOST_READERS = 4
+"""More threads that read large files only wait for the disk, and for each other."""
 # A pipe that took a file's place must not stop us.
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -50,7 +52,7 @@ class Reading:
         self.failed: list[tuple[RelPath, str]] = []
 
     def run(self, jobs: int, reporter: Reporter) -> None:
-        """Read them: small ones here one after the other, large ones in ``jobs`` threads.
+        """Read them: small ones here one after the other, large ones in up to ``jobs`` threads.
 
         Where the contents are wanted and something cannot be tracked, nothing is read: all such are named at once.
         """
@@ -82,7 +84,9 @@ class Reading:
                         reporter.advance(size)
             finally:
                 os.close(descriptor)
-        results = map_ordered(lambda job: self._try_large(job, reporter.advance), large, workers=jobs)
+        results = map_ordered(
+            lambda job: self._try_large(job, reporter.advance), large, workers=min(jobs, _MOST_READERS)
+        )
         for job, result in zip(large, results, strict=True):
             self._take_large(job, result)
         reporter.end()

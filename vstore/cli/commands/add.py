@@ -28,6 +28,7 @@ _COLOURS = {"new": "green", "updated": "yellow"}
     shell_complete=options.complete_remote,
     help="Keep it in this remote only.",
 )
+@options.jobs_of("large files, or processes with many small ones")
 @options.cluster
 @options.dry_run
 @options.json
@@ -40,6 +41,7 @@ def command(
     dereference: bool,
     labels: api.Labels,
     remote: str | None,
+    jobs: int | None,
     engine: str | None,
     scheduler: str | None,
     dry_run: bool,
@@ -60,6 +62,7 @@ def command(
         force=force,
         dereference=dereference,
         labels=labels,
+        jobs=jobs,
         engine=engine,
         scheduler=scheduler,
         dry_run=dry_run,

@@ -20,6 +20,7 @@ from distributed.scheduler import KilledWorker
 
 from vstore import __version__
 from vstore.engine.engine import Desk
+from vstore.engine.tally import Tally
 from vstore.errors import EngineUnavailableError, VstoreError
 from vstore.progress import Reporter
 
@@ -66,9 +67,9 @@ class DaskCluster:
         # Of itself a function is sent by its name, which only those know who have vstore; this one is sent as it is.
         visit = lambda *parts: importlib.import_module("vstore.engine.dask_cluster").work(*parts)  # noqa: E731
         topic = f"vstore-{secrets.token_hex(8)}"
-        progress = _Progress(reporter)
+        ear = _Ear(reporter)
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        client.subscribe_topic(topic, progress.hear)
+        client.subscribe_topic(topic, ear.hear)
         futures: dict[Any, int] = {}
         try:
             for number, task in enumerate(tasks):
@@ -77,14 +78,14 @@ class DaskCluster:
                 future = client.submit(visit, __version__, topic, number, packed, key=key, pure=False)
                 futures[future] = number
                 future.add_done_callback(done.put)
-            yield from self._collect(client, futures, done, progress)
+            yield from self._collect(client, futures, done, ear.tally)
         finally:
             if futures:
                 client.cancel(list(futures), force=True)
             client.unsubscribe_topic(topic)
 
     def _collect(
-        self, client: Any, futures: dict[Any, int], done: queue.SimpleQueue[Any], progress: _Progress
+        self, client: Any, futures: dict[Any, int], done: queue.SimpleQueue[Any], tally: Tally
     ) -> Iterator[Any]:
         """Yield results, and None where for a while there was none but the cluster is alive."""
         lonely_since_s = looked_s = time.monotonic()
@@ -98,7 +99,7 @@ class DaskCluster:
                 raise self._gone("died", "is gone")
             if future is not None and future in futures:
                 result, amount = self._result_of(future)
-                progress.finish(futures.pop(future), amount)
+                tally.finish(futures.pop(future), amount)
                 lonely_since_s = now_s
                 yield result
                 continue
@@ -152,13 +153,12 @@ class DaskCluster:
         return EngineUnavailableError(message, scheduler=self._scheduler, reason=reason)
 
 
-class _Progress:
-    """Adds up what attempts at the same parts tell, so that no part counts twice."""
+class _Ear:
+    """Hears what attempts at parts tell."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
-        self._counted: dict[int, int] = {}
-        self._finished: set[int] = set()
+        self.tally = Tally(reporter)
 
     def hear(self, event: tuple[float, dict[str, Any]]) -> None:
         """Take what a worker told; called in the thread of the client."""
@@ -167,18 +167,8 @@ class _Progress:
             self._reporter.note(told["note"])
         elif "warn" in told:
             self._reporter.warn(told["warn"])
-        elif told["number"] not in self._finished:
-            self._count(told["number"], told["done"])
-
-    def finish(self, number: int, amount: int) -> None:
-        """Count a part as what it came to in the end."""
-        self._finished.add(number)
-        self._count(number, amount)
-
-    def _count(self, number: int, amount: int) -> None:
-        before, self._counted[number] = self._counted.get(number, 0), amount
-        if amount != before:
-            self._reporter.advance(amount - before)
+        else:
+            self.tally.count(told["number"], told["done"])
 
 
 def work(version: str, topic: str, number: int, packed: bytes) -> bytes:

@@ -39,7 +39,7 @@ def _revive(cls: type[VstoreError], args: tuple[Any, ...], state: dict[str, Any]
 
 
 class NotFoundError(VstoreError, LookupError):
-    """Something that was named does not exist."""
+    """Something that was named does not exist.  Fields: ``retired``, ``remote`` where it was to be brought back."""
 
     code = "not-found"
 
@@ -131,7 +131,9 @@ class LockedError(ConflictError):
 class NeedsUnknownError(ConflictError):
     """What is still needed cannot be told, so that nothing may be removed.
 
-    Fields: ``failed``, pairs of (place, reason); ``repositories``, ``worktrees`` or ``keys``: what it is about.
+    Fields: ``failed``, pairs of (place, reason); ``repositories``, ``worktrees`` or ``keys``: what it is about;
+    ``remote``, where one was to be collected; ``refusal``, where a part of the project cannot be seen: "no-git",
+    "shallow", "single-branch" or "unfetchable", with the ``git_remote``.
     """
 
     code = "needs-unknown"

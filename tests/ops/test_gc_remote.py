@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 
 import pytest
@@ -112,6 +113,17 @@ def test_dry_run_changes_nothing(shared: Project) -> None:
         due = planned.pop("next_due"), done.pop("next_due")
         assert due[0] == due[1] or (due[0] or "")[:15] == (due[1] or "")[:15]
         assert planned == done
+
+
+def test_who_may_only_read_can_look(shared: Project) -> None:
+    """A dry run and the status need no permission to write; a collection says that it does."""
+    give_up(shared)
+    make_old(shared)
+    shared.ok("remote", "set", "store", "read_only", "true")
+    assert len(collect(shared, "--dry-run")["retired"]) == 1
+    assert shared.ok("gc", "--status", "--json").json()["packs"] == 2
+    refused = refuse(shared)
+    assert refused.exit_code == 14 and "read-only" in refused.stderr
 
 
 # What stays.
@@ -511,6 +523,41 @@ def test_options_that_make_no_sense(shared: Project) -> None:
     assert shared.run("gc", "--remote", "nowhere").exit_code == 1
     age(cache_of(shared))
     assert shared.ok("gc", "--pushed", "--remote", "store", "--json").json()["removed"]
+
+
+def test_clones_that_share_a_cache_are_asked_as_well(shared: Project) -> None:
+    """What a pointer names that another clone on this machine has never committed stays; so does all, if it is gone."""
+    cache = shared.path.parent / "cache"
+    bob = shared.clone("bob")
+    for project in (shared, bob):
+        project.ok("config", "set", "--local", "cache.dir", cache)
+    shared.ok("fetch")
+    pointer = add_version(bob, 7)
+    bob.ok("push", "-q")  # for the commit that both know
+    make_old(shared)
+    assert collect(shared)["retired"] == [] and is_pushed(shared, pointer)
+    bob.path.rename(shared.path.parent / "away")
+    refused = refuse(shared)
+    assert f"do without its needs: `vstore gc --remote store --forget-repo {bob.path}`" in refused.stderr
+    assert len(collect(shared, "--forget-repo", str(bob.path))["retired"]) == 1
+
+
+def test_what_strangers_wrote_does_no_harm_to_a_terminal(shared: Project) -> None:
+    """Names that another program wrote into a commit are shown without their control characters."""
+    path, found = next(iter(documents(shared).items()))
+    del found["checksum"], found["version"]
+    found["author"] = "eve\x1b[31m@host"
+    for root in found["roots"]:
+        root["git_commit"], root["path"] = "HEAD\n\x1b]0;x\x07", "../\x1b[2J"
+        root["digest"] = root["digest"].replace(root["digest"][7:15], "0" * 8)
+    path.write_bytes(seal(found))
+    shutil.rmtree(shared.path / ".git/vstore/remotes")
+    (shared.store / "packs/strange\x1b[2J").write_bytes(b"")
+    make_old(shared)
+    told = shared.ok("gc", "--remote").stdout
+    assert "git commits that are not known here" in told and "\x1b" not in told and "eve" in told
+    told = shared.ok("gc", "--remote", "--retire-unknown", "--force").stdout + shared.ok("gc", "--status").stdout
+    assert "\x1b" not in told and "retired" in told
 
 
 # What it costs.

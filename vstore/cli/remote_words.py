@@ -54,8 +54,9 @@ def tell_collection(session: Session, result: api.GcRemoteResult) -> Iterator[st
             yield from list_versions(session, versions)
     if not result.git_remotes:
         yield "No git remote was asked, for there is none: this repository alone says what is needed."
-    for remark in result.remarks:
+    for remark in result.remarks[:_MOST_LINES]:
         yield f"remark  {render.path(remark)}"
+    yield from _more(len(result.remarks))
     place = f"{result.remote} ({render.path(result.url)})"
     if not (retired or result.doomed_packs or result.deleted_packs):
         yield f"Nothing to remove from {place} now."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 
 from vstore.ops.gc.report import (
@@ -60,7 +61,8 @@ def _iter_retired(survey: Survey) -> Iterator[RetiredCommit]:
 
 
 def _iter_pushes(survey: Survey) -> Iterator[RunningPush]:
+    own = Counter(map(find_session, survey.packs))
     for session, intent in sorted(survey.intents.items(), key=lambda item: item[1].listed.modified_s):
         since_s = intent.listed.modified_s
-        packs = intent.packs.union(key for key in survey.packs if find_session(key) == session)
-        yield RunningPush(intent.listed.key, len(packs), to_iso(since_s), to_iso(since_s + INTENT_LIFE_S))
+        packs = own[session] + sum(find_session(key) != session for key in intent.packs)
+        yield RunningPush(intent.listed.key, packs, to_iso(since_s), to_iso(since_s + INTENT_LIFE_S))

@@ -157,7 +157,7 @@ RETENTION = Definition(
     "remote.NAME.retention_days",
     COUNT,
     "30",
-    "For how many days the remote keeps what was pushed and nothing names any more.",
+    "For how many days the remote keeps what was pushed, though nothing names it any more.",
 )
 OPTION = Definition("remote.NAME.OPTION", ANY, None, "Any other option goes to the driver that the URL asks for.")
 

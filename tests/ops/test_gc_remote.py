@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 
 import pytest
@@ -30,7 +31,7 @@ from tests.collecting import add_version, age, cache_of, forget_reflogs
 from tests.command import git, start_vstore
 from tests.ops import test_gc_scope as scope
 from tests.project import Project
-from tests.servers.s3 import S3Server, make_bucket_old
+from tests.servers.s3 import MotoWithUsers, S3Server, make_bucket_old
 from vstore.errors import NeedsUnknownError
 from vstore.remote.commits import intent_to_bytes
 from vstore.remote.sealed import seal
@@ -615,6 +616,41 @@ def test_bucket(shared: Project, moto: S3Server) -> None:
     shared.ok("push", "--check", "-r", "bucket")
     shared.ok("fsck", "--remote", "bucket", "--read-data")
     assert pointer
+
+
+def test_permissions(shared: Project, moto_with_users: MotoWithUsers) -> None:
+    """Who may read can look; who may not delete is refused, loses nothing, and leaves nothing that is in the way."""
+    place = moto_with_users.as_user("admin").new_place()
+    shared.ok("remote", "add", "bucket", place.url)
+    for key in ("endpoint_url", "region"):
+        shared.ok("remote", "set", "bucket", key, place.options[key])
+    shared.git("commit", "--quiet", "--all", "--message", "bucket")
+
+    def become(name: str) -> None:
+        for key, value in zip(("key", "secret"), moto_with_users.credentials[name], strict=True):
+            shared.ok("remote", "set", "bucket", key, value)
+
+    become("admin")
+    shared.ok("push", "-q", "-r", "bucket")
+    shared.git("checkout", "--quiet", "-b", "side")
+    add_version(shared, 1)
+    shared.commit("side")
+    shared.ok("push", "-q", "-r", "bucket")
+    shared.git("checkout", "--quiet", "main")
+    shared.git("branch", "--quiet", "-D", "side")
+    forget_reflogs(shared)
+    time.sleep(1.1)  # moto dates to the second
+    become("reader")
+    assert len(collect(shared, "--dry-run", "--keep-newer-than", "0h", remote="bucket")["retired"]) == 1
+    assert shared.ok("gc", "-r", "bucket", "--status", "--json").json()["packs"] == 2
+    become("hoarder")
+    refused = shared.run("gc", "--remote", "bucket", "--keep-newer-than", "0h")
+    assert refused.exit_code == 14 and "could not be withdrawn" in refused.stderr
+    become("admin")
+    shared.ok("push", "--check", "-r", "bucket")
+    time.sleep(1.1)
+    assert len(collect(shared, "--keep-newer-than", "0h", remote="bucket")["retired"]) == 1
+    shared.ok("push", "--check", "-r", "bucket")
 
 
 def is_of(commit: object, pointer: bytes) -> bool:

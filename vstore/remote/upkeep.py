@@ -6,7 +6,7 @@ a row is written anew only a few times however many pushes follow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from vstore.errors import VstoreError
 from vstore.objects.digest import Digest
@@ -27,6 +27,8 @@ _AT_LEAST_BYTES = 32 * 1024 * 1024
 """As much as this may be rewritten after any push, and after larger ones as much as they uploaded."""
 _GROUP_BYTES = 1024 * 1024 * 1024
 """One commit tells of so much that was rewritten."""
+_HOLLOW_BYTES = 1024 * 1024
+"""Packs that are shorter are not worth looking at after a push, however little of them lives."""
 _WASTE = 0.15
 """A pack is wasteful when more of it is dead: so at most 1.18 times what lives is pinned."""
 
@@ -37,9 +39,13 @@ def keep_up(site: Site, commits: Mapping[Key, Commit], source: Source, uploaded_
     ``commits`` are what the push that just ended knew.  That it does not work out is a warning: the push is complete.
     """
     packs = {pack.key: pack for commit in commits.values() for pack in commit.packs().values()}
+    budget = max(_AT_LEAST_BYTES, uploaded_bytes)
     try:
-        if choose_groups(((pack, pack.size_bytes) for pack in packs.values()), PACKS_SCALE):
-            budget = max(_AT_LEAST_BYTES, uploaded_bytes)
+        if _find_hollow(commits.values(), budget):
+            done = _compact_hollow(OwnCommits(site, reporter), source, budget, reporter)
+            if done.packs:
+                reporter.note(f"{done.packs} packs at {site.transport.url} that were mostly dead were rewritten")
+        elif choose_groups(((pack, pack.size_bytes) for pack in packs.values()), PACKS_SCALE):
             done = _compact_small(OwnCommits(site, reporter), source, budget, reporter)
             if done.packs:
                 reporter.note(f"{done.packs} small packs at {site.transport.url} were merged into {done.new_packs}")
@@ -56,6 +62,30 @@ def _compact_small(own: OwnCommits, source: Source, budget: int, reporter: Repor
     sized = [(pack, pack.size_bytes) for group in groups for pack in group]
     victims = limit_group(sized, budget)
     return Rewriting(own, source, reporter).run(victims) if victims else Compacted()
+
+
+def _find_hollow(commits: Iterable[Commit], budget: int) -> list[PackRef]:
+    """Return packs that are more than twice as long as all together that is pinned to them, so mostly dead.
+
+    That is seen without knowing what is in them.  No more are returned than may be looked at and rewritten.
+    """
+    roots: dict[PackRef, dict[Digest, int]] = {}
+    for commit in commits:
+        for root in commit.roots:
+            for pack in root.pins:
+                if pack.size_bytes >= _HOLLOW_BYTES:
+                    roots.setdefault(pack, {})[root.digest] = root.size_bytes
+    needs = {pack: sum(sizes.values()) for pack, sizes in roots.items()}
+    return limit_group([(pack, need) for pack, need in needs.items() if 2 * need < pack.size_bytes], budget)
+
+
+def _compact_hollow(own: OwnCommits, source: Source, budget: int, reporter: Reporter) -> Compacted:
+    replaceable = set(_replaceable_packs(own))
+    hollow = {pack.key: pack for pack in _find_hollow(own.commits.values(), budget) if pack in replaceable}
+    if not hollow:
+        return Compacted()
+    usage = _find_usage(own, hollow, source, reporter)
+    return Rewriting(own, source, reporter).run(list(hollow.values()), usage.is_dead) if usage else Compacted()
 
 
 def _replaceable_packs(own: OwnCommits) -> list[PackRef]:
@@ -77,7 +107,7 @@ def compact(site: Site, source: Source, reporter: Reporter) -> Compacted:
         own = OwnCommits(site, reporter)
         roots = {root.digest for commit in own.commits.values() for root in commit.roots}
         if usage is None or not roots <= analysed:
-            usage, analysed = _find_usage(own, source, reporter), roots
+            usage, analysed = _find_usage(own, own.packs, source, reporter), roots
             if usage is None:
                 break
         packs = [pack for pack in _replaceable_packs(own) if pack not in refused]
@@ -101,11 +131,13 @@ def _choose_wasteful(packs: Sequence[PackRef], usage: Usage) -> list[PackRef]:
     return limit_group([(pack, pack.size_bytes) for pack in (*wasteful, *small)], _GROUP_BYTES)
 
 
-def _find_usage(own: OwnCommits, source: Source, reporter: Reporter) -> Usage | None:
-    """Find out what is needed of all packs that are pinned; None where that cannot be told."""
-    roots = [root for commit in own.commits.values() for root in commit.roots]
+def _find_usage(own: OwnCommits, packs: Mapping[Key, PackRef], source: Source, reporter: Reporter) -> Usage | None:
+    """Find out what is needed of some packs; None where that cannot be told."""
+    wanted = set(packs.values())
+    roots = [root for commit in own.commits.values() for root in commit.roots if not wanted.isdisjoint(root.pins)]
+    usage = Usage(_read_all_indexes(own.ledger, packs), packs)
     try:
-        return find_usage(own.ledger, roots, _read_all_indexes(own.ledger, own.packs), source, reporter)
+        return find_usage(usage, own.site, roots, source, reporter)
     except NeedsUnreadableError as error:
         reporter.warn(f"nothing was compacted, since {error} cannot be read, and what they need is not known")
         return None

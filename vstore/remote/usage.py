@@ -22,7 +22,7 @@ from vstore.remote.commits import CommittedRoot
 from vstore.remote.content import Source
 from vstore.remote.index import Index, index_from_bytes, join_indexes
 from vstore.remote.layout import PackRef
-from vstore.remote.ledger import Ledger
+from vstore.remote.ledger import Site
 from vstore.remote.reader import Reader
 from vstore.remote.recipes import find_chunks, take_content
 from vstore.remote.transport import Key
@@ -72,16 +72,12 @@ class Usage:
         return dict(zip(self._index.packs, dead, strict=True))
 
 
-def find_usage(
-    ledger: Ledger, roots: Collection[CommittedRoot], indexes: Iterable[Index], source: Source, reporter: Reporter
-) -> Usage:
-    """Find out what some roots need of all that they are pinned to.
+def find_usage(usage: Usage, site: Site, roots: Collection[CommittedRoot], source: Source, reporter: Reporter) -> Usage:
+    """Mark all that some roots need.
 
     Trees are taken from ``source`` where it holds them.  Raises NeedsUnreadableError, UnavailableError.
     """
-    packs = {pack.key: pack for root in roots for pack in root.pins}
-    usage = Usage(indexes, packs)
-    reader = Reader(ledger.site, {root.digest for root in roots}, reporter)
+    reader = Reader(site, {root.digest for root in roots}, reporter)
     large: set[Digest] = set()
 
     def need(digest: Digest, size_bytes: int) -> None:

@@ -143,6 +143,29 @@ def test_dead_records_are_dropped(bucket: Bucket) -> None:
     assert compact(ada) == Compacted() and compact(bucket.machine()) == Compacted()
 
 
+@pytest.mark.parametrize("pushes", [False, True], ids=["compacts", "pushes"])
+def test_hollow_packs_are_rewritten(bucket: Bucket, pushes: bool) -> None:
+    """A long pack of which hardly anything lives is rewritten after a push, too, and nothing of it is downloaded."""
+    ada = bucket.machine()
+    dead, live = (
+        ada.add({"big": noise(3_000_000)}, "dead"),
+        ada.add({"small": b"small", "other": noise(300_000, 1)}, "live"),
+    )
+    ada.push(dead, live)
+    bucket.collect(ada, [dead.digest])
+    old = bucket.pinned()
+    ear = Ear()
+    if pushes:
+        new = ada.add({"new": b"new"}, "new")
+        ada.remote.push(ada.remote.plan_push([new]), ada.shelf, reporter=ear)
+        assert ear.notes == ["packs at memory: that were mostly dead were rewritten: 1"]
+    else:
+        assert compact(ada).packs == 1
+    assert not old & bucket.pinned()
+    bucket.end_holds(ada)
+    assert bucket.size_bytes() < 320_000 and bucket.lacks([live]) == []
+
+
 def test_what_cannot_be_read_keeps_everything(bucket: Bucket) -> None:
     """While it is not known what a root needs, nothing is taken for dead."""
     ada = bucket.machine()

@@ -80,6 +80,8 @@ def test_too_many_index_objects_are_merged(bucket: Bucket) -> None:
     bucket.requests.clear()
     assert bucket.lacks(roots[:1]) == []
     assert bucket.requests["read index"] == 1 and bucket.requests["read_range packs"] == 1
+    verdict = bucket.machine().remote.inspect(None)
+    assert not verdict.problems and not verdict.indexes.untold
 
 
 def test_index_that_is_gone_while_it_is_read(bucket: Bucket) -> None:

@@ -109,26 +109,37 @@ class Documents:
         indexed by a later one, whose commit may be retired meanwhile.
         """
         listed = self._list(INDEX, is_index)
-        near = [found for found in listed if find_session(found.key) in sessions]
-        far = [found for found in listed if find_session(found.key) not in sessions]
+        ours = [found for found in listed if find_session(found.key) in sessions]
         by_key = {pack.key: pack for pack in tables}
         untold = set(tables)
         own = {find_session(pack.key) for pack in tables}  # the sessions whose index objects can be made anew
         broken: list[Key] = []
-        for group in (near, far):
-            for key, index, data in self._read_all(group if untold or group is near else (), index_from_bytes):
-                if index is None:
-                    if find_session(key) in own and self.problems[key].kind == DAMAGED:
-                        broken.append(key)
-                elif _is_right(index, data, by_key, tables):
+        for key, index, data in self._read_all(ours, index_from_bytes):
+            if index is None:
+                if find_session(key) in own and self.problems[key].kind == DAMAGED:
+                    broken.append(key)
+            elif _is_right(index, data, by_key, tables):
+                untold.difference_update(index.packs)
+                if self.site.mirror.find(key) != data:
+                    self.site.mirror.keep(key, data)
+            else:
+                self._blame(key, DAMAGED, "it does not agree with the packs that it tells of")
+                if find_session(key) in own:
+                    broken.append(key)
+        if untold:
+            # Merged ones bear the name of a session of their own.  What is wrong with strange ones harms nobody.
+            strange = (found for found in listed if find_session(found.key) not in sessions)
+            for index, data in map_ordered(self._find_index, strange, workers=self.site.jobs):
+                if index is not None and untold.intersection(index.packs) and _is_right(index, data, by_key, tables):
                     untold.difference_update(index.packs)
-                    if self.site.mirror.find(key) != data:
-                        self.site.mirror.keep(key, data)
-                else:
-                    self._blame(key, DAMAGED, "it does not agree with the packs that it tells of")
-                    if find_session(key) in own:
-                        broken.append(key)
         return FoundIndexes(frozenset(found.key for found in listed), tuple(broken), tuple(sorted(untold)))
+
+    def _find_index(self, found: Listed) -> tuple[Index | None, bytes]:
+        try:
+            data = self.site.transport.read(found.key) if found.size_bytes <= MAX_DOCUMENT_BYTES else b""
+            return index_from_bytes(data, found.key), data
+        except (CorruptError, KeyNotFoundError):
+            return None, b""
 
     def note_strangers(self, keys: Sequence[Key]) -> None:
         """Remark that keys are named like nothing of ours."""

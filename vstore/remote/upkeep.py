@@ -44,7 +44,7 @@ def keep_up(site: Site, commits: Mapping[Key, Commit], source: Source, uploaded_
         if _find_hollow(commits.values(), budget):
             done = _compact_hollow(OwnCommits(site, reporter), source, budget, reporter)
             if done.packs:
-                reporter.note(f"{done.packs} packs at {site.transport.url} that were mostly dead were rewritten")
+                reporter.note(f"packs at {site.transport.url} that were mostly dead were rewritten: {done.packs}")
         elif choose_groups(((pack, pack.size_bytes) for pack in packs.values()), PACKS_SCALE):
             done = _compact_small(OwnCommits(site, reporter), source, budget, reporter)
             if done.packs:

@@ -24,7 +24,10 @@ from vstore.remote.merging import COMMITS_SCALE, INDEX_SCALE
 
 _WHO = st.integers(0, 2)
 _DATA = [b"a", b"b" * 300, noise(2000, 1), noise(2000, 2), noise(400_000, 3), noise(300_000, 3) + noise(90_000, 4)]
-_FILES = st.dictionaries(st.sampled_from(["f", "g", "d/h"]), st.sampled_from(_DATA), min_size=1)
+_FILES = st.dictionaries(st.sampled_from(["f", "g", "d/h"]), st.integers(0, len(_DATA) - 1), min_size=1)
+
+_PROFILE = "--hypothesis-profile"
+_PHASES = [hypothesis.Phase.reuse, hypothesis.Phase.generate]
 
 
 class Upkeep(RuleBasedStateMachine):
@@ -46,16 +49,16 @@ class Upkeep(RuleBasedStateMachine):
         shutil.rmtree(self.path)
 
     @rule(who=_WHO, files=_FILES)
-    def push(self, who: int, files: dict[str, bytes]) -> None:
+    def push(self, who: int, files: dict[str, int]) -> None:
         """A machine pushes a directory."""
-        root = self.machines[who].add(files)
+        root = self.machines[who].add({name: _DATA[number] for name, number in files.items()})
         self.machines[who].push(root)
         self.reported[root.digest] = root
 
     @rule(who=_WHO, files=_FILES, requests=st.integers(0, 60), after=st.booleans())
-    def die(self, who: int, files: dict[str, bytes], requests: int, after: bool) -> None:
+    def die(self, who: int, files: dict[str, int], requests: int, after: bool) -> None:
         """A machine dies while it pushes, or while it compacts after that; another takes its place."""
-        root = self.machines[who].add(files)
+        root = self.machines[who].add({name: _DATA[number] for name, number in files.items()})
         with self.dying(requests, after), contextlib.suppress(Crash):
             self.machines[who].push(root)
             self.reported[root.digest] = root
@@ -117,11 +120,12 @@ class Upkeep(RuleBasedStateMachine):
         assert fresh.holds(*self.reported.values())
 
 
-def test_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> None:
     """Whatever is done in whatever order, nothing that was reported is lost."""
     monkeypatch.setattr(upkeep, "PACKS_SCALE", PACKS_SCALE._replace(most=3))
     monkeypatch.setattr(upkeep, "COMMITS_SCALE", COMMITS_SCALE._replace(most=3))
     monkeypatch.setattr(upkeep, "INDEX_SCALE", INDEX_SCALE._replace(most=3))
     monkeypatch.setattr(upkeep, "_HOLLOW_BYTES", 1000)
-    settings = hypothesis.settings(max_examples=max(20, hypothesis.settings().max_examples // 5), deadline=None)
-    run_state_machine_as_test(lambda: Upkeep(tmp_path), settings=hypothesis.settings(settings, stateful_step_count=20))
+    many = max(10, hypothesis.settings().max_examples // 5) if pytestconfig.getoption(_PROFILE, None) else 10
+    settings = hypothesis.settings(max_examples=many, stateful_step_count=25, phases=_PHASES)
+    run_state_machine_as_test(lambda: Upkeep(tmp_path), settings=settings)

@@ -165,7 +165,10 @@ def _default(result: api.RemotesResult) -> Iterator[str]:
 
 
 def _adopted(session: Session, result: api.AdoptResult) -> Iterator[str]:
-    yield f"{result.remote} ({render.path(result.url)}): {render.count(len(result.projects), 'project')}."
+    found = render.count(len(result.projects), "project")
+    if result.from_packs:
+        found = f"{render.count(len(result.pointers), 'artifact')} whole in packs that no commit names"
+    yield f"{result.remote} ({render.path(result.url)}): {found}."
     for project in result.projects:
         ours = ", this one" if project.is_ours else ""
         authors = ", ".join(map(render.path, project.authors[:_MOST_AUTHORS]))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
 
+from tests.remote.faults import Crash, CrashAt, Hooked
 from tests.remote.test_lies import Liar, flip, keys
 from tests.remote.world import Machine, noise, small_files
 from vstore.errors import ObjectMissingError
@@ -292,3 +294,28 @@ def test_tree_of_which_something_is_lost_is_counted(
     remote.delete(first)
     found, torn = recover(Unpinned(ada.site, SILENT), SILENT)
     assert (torn, found) == (1, [])
+
+
+def test_repair_that_dies_is_repeated(tmp_path: Path) -> None:
+    """Wherever a repair dies, the next one ends it, and still nothing is uploaded that is there."""
+    first = Machine(tmp_path / "first", Liar(MemoryTransport()))
+    root = first.add({"a": b"a", "big": noise(300_000)})
+    first.push(root)
+    packs = {key: first.transport.read(key) for key in keys(first.transport, "packs/")}
+    for number in itertools.count():
+        remote = Hooked(MemoryTransport())
+        for key, data in packs.items():
+            remote.inner.write(key, data)
+        ada = Machine(tmp_path / str(number), remote)
+        ada.shelf.contents.update(first.shelf.contents)
+        remote.before = CrashAt(number)
+        try:
+            repair(ada, root)
+        except Crash:
+            remote.before = lambda operation, key: None
+            repair(ada, root)
+            check(ada, root)
+            assert keys(remote, "packs/") == sorted(packs)
+        else:
+            break
+    assert number > 15

@@ -30,7 +30,7 @@ from tests.servers.running import ServerMissingError
 from vstore import api, errors
 from vstore.cli import failure
 from vstore.cli.main import VERBS, cli
-from vstore.cli.remote_hints import PERMISSIONS, consequence_of, hint_for_remote
+from vstore.cli.remote_hints import ENGINE_HINTS, PERMISSIONS, consequence_of, hint_for_remote
 from vstore.config import SETTINGS
 from vstore.errors import VstoreError
 from vstore.progress import SILENT
@@ -264,6 +264,7 @@ _VARIANTS: tuple[dict[str, Any], ...] = (
     {"host": "HOST", "name": "HOST", "changed": False},
     {"host": "HOST", "name": "HOST", "changed": True},
     *({"reason": reason} for reason in failure._REFUSALS),
+    *({"reason": reason, "scheduler": "URL"} for reason in ENGINE_HINTS),
 )
 
 

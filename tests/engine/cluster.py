@@ -70,6 +70,10 @@ class Cluster:
         """Return what all workers said."""
         return "".join((self._folder / f"{number}.log").read_text() for number in range(2, self._number + 1))
 
+    def find_scratch(self) -> list[Path]:
+        """Return what workers keep of commands."""
+        return list(self._folder.rglob("worker-*/vstore-*"))
+
     def kill(self, *processes: subprocess.Popen[bytes]) -> None:
         """Kill processes as a power cut would."""
         for process in processes:

@@ -84,6 +84,16 @@ def test_import(project: Project, cluster: Cluster, data: Path, monkeypatch: pyt
     assert files_of(project.path / "far") == files_of(data) == files_of(project.path / "near")
 
 
+def test_workers_keep_nothing(project: Project, cluster: Cluster, data: Path) -> None:
+    """What workers noted of a remote goes with the command."""
+    project.add_remote()
+    project.ok("import-url", data, "far", "--to-remote", *cluster.options)
+    deadline_s = time.monotonic() + 60
+    while cluster.find_scratch():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
 def test_one_file(project: Project, cluster: Cluster, data: Path) -> None:
     """A single file, too, goes from its source to the remote by way of a worker."""
     project.add_remote()

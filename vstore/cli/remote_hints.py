@@ -259,7 +259,7 @@ def hint_for_retired(fields: Mapping[str, Any]) -> str | None:
     return f"see what can be brought back with `vstore gc --remote {quote(fields['remote'])} --status`"
 
 
-_ENGINE = {
+ENGINE_HINTS = {
     "unreachable": "see whether its scheduler runs there: `dask scheduler` says its address when it begins",
     "no-workers": "start some with `dask worker {scheduler}`, then run the same command again",
     "died": "see what its workers said last, then run the same command again, which goes on from what was done",
@@ -270,5 +270,5 @@ _ENGINE = {
 
 def hint_for_engine(fields: dict[str, Any]) -> str | None:
     """Return what to do about a cluster."""
-    hint = _ENGINE.get(str(fields.get("reason")))
+    hint = ENGINE_HINTS.get(str(fields.get("reason")))
     return hint and hint.format(scheduler=fields.get("scheduler"))

@@ -7,9 +7,11 @@ worker of Dask that cannot unpack what it is sent ends itself, whoever else it w
 from __future__ import annotations
 
 import importlib
+import os
 import pickle
 import queue
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
@@ -64,10 +66,8 @@ class DaskCluster:
     ) -> Generator[Result | None, None, None]:
         """Yield results as they come; see ``Engine``."""
         client = self._connect()
-        # Of itself a function is sent by its name, which only those know who have vstore; this one is sent as it is.
-        visit = lambda *parts: importlib.import_module("vstore.engine.dask_cluster").work(*parts)  # noqa: E731
         topic = f"vstore-{secrets.token_hex(8)}"
-        ear = _Ear(reporter)
+        ear, visit = _Ear(reporter), _visitor()
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         client.subscribe_topic(topic, ear.hear)
         futures: dict[Any, int] = {}
@@ -79,6 +79,7 @@ class DaskCluster:
                 futures[future] = number
                 future.add_done_callback(done.put)
             yield from self._collect(client, futures, done, ear.tally)
+            client.run(_cleaner(topic), wait=False)
         finally:
             if futures:
                 client.cancel(list(futures), force=True)
@@ -151,6 +152,27 @@ class DaskCluster:
     def _gone(self, reason: str, what: str) -> EngineUnavailableError:
         message = f"the cluster of {self._scheduler} {what}"
         return EngineUnavailableError(message, scheduler=self._scheduler, reason=reason)
+
+
+# A function is sent by its name, which only those know who have vstore; one inside another is sent as it is.
+
+
+def _visitor() -> Callable[..., bytes]:
+    """Return what a worker runs for a part."""
+
+    def visit(*part: Any) -> Any:
+        return importlib.import_module("vstore.engine.dask_cluster").work(*part)
+
+    return visit
+
+
+def _cleaner(topic: str) -> Callable[..., Any]:
+    """Return what a worker runs when all is done."""
+
+    async def clean(dask_worker: Any) -> None:
+        shutil.rmtree(os.path.join(dask_worker.local_directory, topic), ignore_errors=True)
+
+    return clean
 
 
 class _Ear:

@@ -462,3 +462,16 @@ def test_retired_once_more(place: Place) -> None:
     place.collect(first)
     assert entry in place.list_keys("trash/") and entry.replace("trash/", "commits/") not in place.list_keys("commits/")
     assert place.holds(first, second)
+
+
+def test_index_of_a_newer_version(place: Place) -> None:
+    """An index object that only a newer vstore can read stays; a damaged one goes, for it is of no use."""
+    place.ada.push(place.ada.add({"a": b"a"}))
+    place.transport.write(pack_key(SESSION, 0), b"garbage")
+    newer, damaged = index_key(SESSION, 0), index_key(SESSION, 1)
+    place.transport.write(newer, b"vstore-index" + (2).to_bytes(4, "little") + bytes(100))
+    place.transport.write(damaged, b"garbage")
+    for _ in range(2):
+        place.now_s += 2 * DAY_S
+        place.collect()
+    assert newer in place.list_keys("index/") and damaged not in place.list_keys("index/")

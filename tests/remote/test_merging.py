@@ -11,14 +11,17 @@ import pytest
 from tests.remote.bucket import DAY_S, Bucket, Ear, push_small
 from tests.remote.faults import Crash, CrashAt
 from tests.remote.world import Machine
+from vstore.progress import SILENT
 from vstore.remote import upkeep
+from vstore.remote.collect import collect, plan_collection
 from vstore.remote.commits import commit_from_bytes
 from vstore.remote.compaction import PACKS_SCALE
 from vstore.remote.content import Root
-from vstore.remote.layout import trash_key
+from vstore.remote.layout import tombstone_key, trash_key
 from vstore.remote.ledger import Ledger
 from vstore.remote.merging import COMMITS_SCALE, INDEX_SCALE, OwnCommits, merge_commits, merge_indexes
 from vstore.remote.retire import replace_commits
+from vstore.remote.survey import open_survey
 from vstore.remote.transport import Key
 
 _FEW = COMMITS_SCALE._replace(most=3)
@@ -215,3 +218,36 @@ def test_dates_survive_many_merges(bucket: Bucket) -> None:
         )
         for root in commit_from_bytes(bucket.memory.read(key), key).roots:
             assert dates[root.digest] == (listed_s if root.pushed_s is None else root.pushed_s)
+
+
+def test_merged_commit_that_is_not_whole(bucket: Bucket) -> None:
+    """A tombstone that was there before the merged commit is seen by the next push that finds everything there."""
+    ada = bucket.machine()
+    push_many(ada, 5)
+    pack = min(bucket.keys("packs/"))
+
+    def doom(operation: str, key: Key) -> None:
+        if operation == "write" and key.startswith("commits/"):
+            bucket.transport.before = bucket.count
+            bucket.memory.write(tombstone_key(pack), b"")  # as a stalled collector does
+
+    bucket.transport.before = doom
+    assert merge_commits(ada.site, SILENT, _FEW)
+    commits = bucket.commits()
+    whole = ada.mirror.whole_commits()
+    assert [key for key, commit in commits.items() if commit.supersedes and key not in whole]
+    assert not [key for key, commit in commits.items() if commit.supersedes and pack in commit.packs() and key in whole]
+
+
+def test_pack_that_is_doomed_and_named(bucket: Bucket) -> None:
+    """Roots move with the pins that they have, also to a doomed pack: else a commit could never be retired."""
+    ada = bucket.machine()
+    first, second = push_many(ada, 2)
+    ada.push(first, second)
+    for pack in bucket.keys("packs/"):
+        bucket.memory.write(tombstone_key(pack), b"")
+    with open_survey(ada.site, SILENT) as survey:
+        plan = plan_collection(survey, [first.digest])
+        collect(ada.site, survey, plan, SILENT)
+    assert all(first.digest not in {root.digest for root in commit.roots} for commit in bucket.commits().values())
+    assert bucket.lacks([second]) == []

@@ -372,7 +372,7 @@ def test_merged_commits_keep_what_each_means_by_a_pack(world: World, is_older: b
         world.remote.write(world.commit_key, world.remote.read(world.commit_key))
     bob = Machine(world.place / "bob", world.remote)
     with open_survey(bob.site, SILENT) as survey:
-        replace_commits(bob.site, survey.own_commits(), join_roots(survey, survey.list_roots()))
+        replace_commits(bob.site, survey.own_commits(), join_roots(survey.list_roots(), survey.is_whole))
     carol = Machine(world.place / "carol", world.remote)
     for key in keys(world.remote, "trash/"):
         world.remote.delete(key)

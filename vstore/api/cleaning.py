@@ -75,6 +75,7 @@ def gc_remote(
 
     What is retired can be brought back for 14 days with ``gc_undo``; what nothing names any more is doomed by the next
     collection, and deleted by one at least 24 hours later.  Other projects in the same place lose nothing.
+    Packs that are mostly dead, or small, are compacted.
     Raises NeedsUnknownError where it is not sure what is needed; then nothing was removed.
     """
     with opened(directory, reporter) as repo:

@@ -62,6 +62,10 @@ def tell_collection(session: Session, result: api.GcRemoteResult) -> Iterator[st
         yield f"Nothing to remove from {place} now."
     if result.deleted_packs:
         yield f"{render.size(result.deleted_bytes)} {would}freed at {place}."
+    if result.compacted_packs:
+        before = f"{render.count(result.compacted_packs, 'pack')} of {render.size(result.compacted_bytes)}"
+        after = f"{render.count(result.written_packs, 'pack')} of {render.size(result.written_bytes)}"
+        yield f"{before} compacted into {after}."
     if result.next_due is not None and not result.dry_run:
         yield f"Next: vstore gc --remote {quote(result.remote)}, after {_when(result.next_due)}"
 

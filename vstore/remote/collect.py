@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
-from vstore.errors import CorruptError, KeyNotFoundError
+from vstore.errors import CorruptError, KeyNotFoundError, NewerFormatError
 from vstore.objects.digest import Digest
 from vstore.parallel import map_ordered
 from vstore.progress import Reporter
@@ -98,8 +98,9 @@ def plan_collection(survey: Survey, dead: Collection[Digest]) -> CollectPlan:
     left = _find_left(survey, dead, retired)
     named = _find_named(survey)
     kept = {pack.key for root in left for pack in root.pins}
-    for held in survey.commits.values():
-        if held not in retired:
+    going = {held.listed.key for held in retired}
+    for key, held in survey.commits.items():
+        if key not in going:
             kept |= held.commit.packs().keys()
     waiting: list[Listed] = []
     deleted: list[Listed] = []
@@ -202,13 +203,13 @@ def _delete_indexes(site: Site, survey: Survey, plan: CollectPlan) -> int:
     useless = [
         listed.key
         for listed, packs in _do_all(site, old, lambda listed: _read_packs(site, listed))
-        if packs.isdisjoint(left)
+        if packs is not None and packs.isdisjoint(left)
     ]
     return sum(1 for _ in _do_all(site, useless, site.transport.delete))
 
 
-def _read_packs(site: Site, listed: Listed) -> tuple[Listed, set[Key]]:
-    """Return the packs that an index object tells of; one that cannot tell is of no use."""
+def _read_packs(site: Site, listed: Listed) -> tuple[Listed, set[Key] | None]:
+    """Return the packs that an index object tells of: none if it is damaged, None if only a newer vstore can tell."""
     known = site.mirror.find_index(listed.key)
     if known is not None:
         return listed, {pack.key for pack in known.packs}
@@ -219,6 +220,8 @@ def _read_packs(site: Site, listed: Listed) -> tuple[Listed, set[Key]]:
         if read < size_bytes <= listed.size_bytes:
             data += site.transport.read_range(listed.key, read, size_bytes - read)
         return listed, {pack.key for pack in packs_from_head(data[:size_bytes], listed.key)}
+    except NewerFormatError:
+        return listed, None
     except (CorruptError, KeyNotFoundError):
         return listed, set()
 

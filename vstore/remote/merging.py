@@ -90,7 +90,6 @@ def merge_commits(site: Site, reporter: Reporter, scale: Scale) -> int:
     for group in choose_groups(((held, held.listed.size_bytes) for held in whole), scale):
         new = replace_commits(site, group, own.supersede(group)[1])
         if new is not None:
-            site.mirror.keep_whole([new], among=[new, *own.commits])
             merged += len(group)
     return merged
 

@@ -45,7 +45,8 @@ def replace_commits(site: Site, old: Sequence[Held], left: Sequence[CommittedRoo
     """Retire commits, after what is left of them was committed anew; return the key of that commit, if it is needed.
 
     They must be of our project.  However long ago they were looked at, nothing is lost: those stay whose push has an
-    intent now and those that name a root of which the new commit, once it is there, is not seen to hold all.
+    intent now, and those that pin a root to other packs than the new commit does, unless that is seen to hold all of
+    it once it is there.
     A death in between leaves commits that say the same twice.  Raises UnavailableError.
     """
     ledger = Ledger(site, SILENT)
@@ -53,10 +54,17 @@ def replace_commits(site: Site, old: Sequence[Held], left: Sequence[CommittedRoo
     old = [held for held in old if held.commit.session not in busy]
     if not old:
         return None
-    new = _commit(site, old, left) if left else None
-    lost = ledger.find_lost(pack for root in left for pack in root.pins) if left else set()
-    weak = {root.digest for root in left if any(pack.key in lost for pack in root.pins)}
-    retire_commits(site, [held for held in old if weak.isdisjoint(root.digest for root in held.commit.roots)])
+    new = None
+    weak: dict[Digest, CommittedRoot] = {}
+    if left:
+        new = _commit(site, old, left)
+        lost = ledger.find_lost(pack for root in left for pack in root.pins)
+        weak = {root.digest: root for root in left if any(pack.key in lost for pack in root.pins)}
+        if not lost:
+            site.mirror.keep_whole([new], among={new} | site.mirror.whole_commits())
+    retire_commits(
+        site, [held for held in old if all(weak.get(root.digest, root).pins == root.pins for root in held.commit.roots)]
+    )
     return new
 
 

@@ -15,6 +15,7 @@ from vstore.ops.gc.report import GcRemoteResult, KeptAtRemote, RemoteVersion, na
 from vstore.ops.liveness import ASKED, UPSTREAM, WORK_TREE, Retention
 from vstore.ops.resolve import get_git
 from vstore.remote.collect import DOOM_HOLD_S, INTENT, OTHERS, OWN, TRASH, CollectPlan, plan_collection
+from vstore.remote.compaction import Compacted
 from vstore.remote.survey import TRASH_HOLD_S, PushedRoot, Survey
 from vstore.remote.transport import Key
 from vstore.repo import Repo
@@ -73,17 +74,18 @@ def gc_remote(
     git_remotes = check_sight(repo)
     revs = tuple(get_git(repo).resolve(rev) for rev in retention.keep_revs)
     needed = Retention(revs, tips_only=retention.tips_only)
-    with (
-        repo.open_remote(settings.name) as opened,
-        naming_remote(settings.name),
-        opened.survey(forgotten=forgotten.keys, announced=not dry_run, reporter=repo.reporter) as survey,
-    ):
-        # Git is asked after the remote: of what was pushed there, its commits may have come only later.
-        project = look_at_project(repo, git_remotes, needed, forgotten)
-        verdict = _judge(survey, project, newer_than_s, retention.retire_unknown)
-        plan = plan_collection(survey, verdict.dead)
+    compacted = Compacted()
+    with repo.open_remote(settings.name) as opened, naming_remote(settings.name):
+        with opened.survey(forgotten=forgotten.keys, announced=not dry_run, reporter=repo.reporter) as survey:
+            # Git is asked after the remote: of what was pushed there, its commits may have come only later.
+            project = look_at_project(repo, git_remotes, needed, forgotten)
+            verdict = _judge(survey, project, newer_than_s, retention.retire_unknown)
+            plan = plan_collection(survey, verdict.dead)
+            if not dry_run:
+                opened.collect(survey, plan, reporter=repo.reporter)
         if not dry_run:
-            opened.collect(survey, plan, reporter=repo.reporter)
+            with repo.using_cache():
+                compacted = opened.compact(repo.cache, reporter=repo.reporter)
     return GcRemoteResult(
         remote=settings.name,
         url=opened.url,
@@ -96,6 +98,10 @@ def gc_remote(
         doomed_bytes=sum(listed.size_bytes for listed in plan.doomed),
         deleted_packs=len(plan.deleted),
         deleted_bytes=sum(listed.size_bytes for listed in plan.deleted),
+        compacted_packs=compacted.packs,
+        compacted_bytes=compacted.packs_bytes,
+        written_packs=compacted.new_packs,
+        written_bytes=compacted.new_bytes,
         git_remotes=project.git_remotes,
         remarks=list(survey.remarks),
         next_due=_find_next(survey, plan),

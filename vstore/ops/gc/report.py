@@ -63,6 +63,12 @@ class GcRemoteResult:
     """Packs that nothing names any more: they may be deleted in 24 hours."""
     deleted_packs: int
     deleted_bytes: int
+    compacted_packs: int
+    compacted_bytes: int
+    """Packs, mostly dead or small, whose living contents were written anew; they go when the trash has expired."""
+    written_packs: int
+    written_bytes: int
+    """Packs that took their place.  A dry run does not look for any."""
     git_remotes: list[str]
     """The git remotes that were fetched from."""
     remarks: list[str]

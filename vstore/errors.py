@@ -293,6 +293,12 @@ class RemoteDeniedError(UnavailableError):
     code = "remote-denied"
 
 
+class IntentGoneError(RemoteUnavailableError):
+    """A remote forgot that a push goes on: what was uploaded may have been doomed meanwhile.  Field: ``url``."""
+
+    code = "intent-gone"
+
+
 class RemoteHostKeyError(RemoteUnavailableError):
     """A host shows a key that is not known for it, or another: it may not be the one that is meant.
 

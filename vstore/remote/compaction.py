@@ -11,20 +11,21 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from vstore.errors import CorruptError, IntentGoneError
 from vstore.objects.digest import Digest
 from vstore.objects.table import Location, Table
 from vstore.parallel import map_ordered
 from vstore.progress import Reporter
 from vstore.remote.commits import CommittedRoot
 from vstore.remote.content import Source
-from vstore.remote.copying import CopyFailedError, Opened, iter_records, open_packs
+from vstore.remote.copying import Opened, iter_records, open_packs
 from vstore.remote.index import MOST_RECORDS, Index, index_of_pack
 from vstore.remote.layout import PackRef
 from vstore.remote.levels import Scale
 from vstore.remote.merging import OwnCommits, delete_indexes, put_index, read_indexes
 from vstore.remote.packer import SMALL_PACK_BYTES, BuiltPack, Packer
 from vstore.remote.retire import retire_commits
-from vstore.remote.session import IntentGoneError, Session, read_back
+from vstore.remote.session import Session, read_back
 from vstore.remote.survey import Held
 from vstore.remote.transport import Key, Listed
 
@@ -70,9 +71,9 @@ class Rewriting:
         done = False
         try:
             done = self._push(victims, is_dead, old, roots)
-        except CopyFailedError as error:
-            self._site.mirror.distrust({error.pack.key})
-            self._reporter.warn(f"{error.pack.key} is not as it should be, so it was not compacted: {error}")
+        except CorruptError as error:
+            self._site.mirror.distrust({pack.key for pack in victims if pack.key == error.fields.get("key")})
+            self._reporter.warn(f"nothing was compacted, for {error.message}")
         except IntentGoneError:
             pass
         if not done:

@@ -31,18 +31,11 @@ class Opened(NamedTuple):
     data: memoryview | None
 
 
-class CopyFailedError(Exception):
-    """A record that is to be copied is good in no place that we know.  ``pack`` is where it should be."""
-
-    def __init__(self, pack: PackRef, reason: str) -> None:
-        super().__init__(reason)
-        self.pack = pack
-
-
 def open_packs(ledger: Ledger, packs: Iterable[PackRef]) -> Iterator[Opened]:
     """Yield packs with their own tables, several read at once.
 
-    No index object is believed: what it does not name would be lost.  Raises CopyFailedError, UnavailableError.
+    No index object is believed: what it does not name would be lost.  Raises CorruptError with the pack as ``key``,
+    UnavailableError.
     """
     return map_ordered(
         lambda pack: _open_pack(ledger, pack),
@@ -67,7 +60,7 @@ def _open_pack(ledger: Ledger, pack: PackRef) -> Opened:
             raise CorruptError(f"{pack.key} fails its checksum", key=pack.key)
         table = parse_table(data[footer.table_offset : -FOOTER_BYTES], footer)
     except (CorruptError, LookupError) as error:
-        raise CopyFailedError(pack, str(error)) from error
+        raise _damaged(pack, error) from error
     site.mirror.keep_end(pack, index_to_bytes([(pack, table)]))
     return Opened(pack, table, memoryview(data))
 
@@ -77,7 +70,7 @@ def iter_records(
 ) -> Iterator[tuple[Location, Buffer]]:
     """Yield the verified records of a pack that are not dead, as they lie, with bounded memory.
 
-    Raises CopyFailedError, UnavailableError.
+    Raises CorruptError with the pack as ``key``, UnavailableError.
     """
     pack, table, data = opened
     window: list[Location] = []
@@ -90,7 +83,7 @@ def iter_records(
             try:
                 read_record(record, location)
             except CorruptError as error:
-                raise CopyFailedError(pack, str(error)) from error
+                raise _damaged(pack, error) from error
             yield location, record
             continue
         window.append(location)
@@ -115,8 +108,12 @@ def _read_window(
         for batch in read_places(ledger.site, lacking, lambda _, record, content: bytes(record)):
             for location, record in batch:
                 if isinstance(record, Failure):
-                    raise CopyFailedError(pack, str(record.error))
+                    raise _damaged(pack, record.error)
                 read[location.kind, location.digest] = record
     for location in window:
         copied = read.get((location.kind, location.digest))
         yield held[location.digest] if copied is None else (location, copied)
+
+
+def _damaged(pack: PackRef, reason: object) -> CorruptError:
+    return CorruptError(f"{pack.key} is not as it should be: {reason}", key=pack.key)

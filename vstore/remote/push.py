@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vstore.errors import Cause, ObjectMissingError, RemoteUnavailableError
+from vstore.errors import Cause, IntentGoneError, ObjectMissingError, RemoteUnavailableError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest
 from vstore.objects.table import Table, table_from_bytes
@@ -25,7 +25,7 @@ from vstore.remote.draft import Draft, PushPlan
 from vstore.remote.layout import FORMAT, PackRef, commit_key
 from vstore.remote.mirror import Journal
 from vstore.remote.packer import BuiltPack
-from vstore.remote.session import IntentGoneError, Session, read_back
+from vstore.remote.session import Session, read_back
 from vstore.remote.shipping import Crew, Order, Shipment
 from vstore.remote.transport import Key
 from vstore.remote.uploads import Uploads
@@ -113,10 +113,9 @@ class _Push:
                 self._announce()  # steps 1 to 3
                 self._upload(journal)  # step 4
                 commit = self._commit(failed)  # step 5
-            except IntentGoneError as error:
+            except IntentGoneError:
                 if self._incoming is not None:
-                    message = f"{self._transport.url} forgot that this push goes on: it took more than seven days"
-                    raise RemoteUnavailableError(message, cause=Cause.STALE, url=self._transport.url) from error
+                    raise
                 self._draft.rethink(())
                 continue
             lost = self._draft.ledger.find_lost(commit.packs().values())  # step 6

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 
-from vstore.errors import Cause, KeyNotFoundError, RemoteUnavailableError, UnavailableError
+from vstore.errors import Cause, IntentGoneError, KeyNotFoundError, RemoteUnavailableError, UnavailableError
 from vstore.objects.table import Table
 from vstore.progress import Reporter
 from vstore.remote.commits import Commit, CommittedRoot, intent_to_bytes
@@ -20,10 +20,6 @@ from vstore.remote.packer import SMALL_PACK_BYTES, BuiltPack
 from vstore.remote.transport import Key
 
 _RENEW_AFTER_S = 24 * 3600
-
-
-class IntentGoneError(Exception):
-    """Our intent expired while we were at it: what we uploaded may have been doomed meanwhile."""
 
 
 class Session:
@@ -49,7 +45,8 @@ class Session:
         """Keep the intent from expiring; intents are given up for dead after seven days.  Raises IntentGoneError."""
         if self._site.clock() - self._renewed_s > _RENEW_AFTER_S:
             if self._site.transport.find_size(intent_key(self.name)) is None:
-                raise IntentGoneError
+                url = self._site.transport.url
+                raise IntentGoneError(f"{url} forgot that this push goes on: it took more than seven days", url=url)
             self.announce(self._relied)
 
     def put_pack(self, pack: BuiltPack) -> None:

@@ -25,7 +25,7 @@ from vstore.remote.layout import PackRef, intent_key
 from vstore.remote.learning import learn_foreign
 from vstore.remote.ledger import Site
 from vstore.remote.packer import BuiltPack
-from vstore.remote.session import IntentGoneError, Session
+from vstore.remote.session import Session
 from vstore.remote.transport import Key
 from vstore.remote.uploads import Uploads, no_digest
 
@@ -107,11 +107,7 @@ class _Shard:
     def _upload(self, packs: Iterator[BuiltPack], uploads: Uploads) -> Iterator[tuple[PackRef, bytes]]:
         def put(pack: BuiltPack) -> tuple[PackRef, bytes]:
             began_s = time.monotonic()
-            try:
-                self._session.put_pack(pack)
-            except IntentGoneError as error:
-                message = f"{self._site.transport.url} forgot that this upload goes on: it took more than seven days"
-                raise RemoteUnavailableError(message, cause=Cause.STALE, url=self._site.transport.url) from error
+            self._session.put_pack(pack)
             uploads.note_upload(pack.ref.size_bytes, time.monotonic() - began_s)
             return pack.ref, table_to_bytes(pack.table.locations())
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from vstore.errors import VstoreError
+from vstore.errors import NeedsUnknownError, VstoreError
 from vstore.objects.digest import Digest
 from vstore.parallel import map_ordered
 from vstore.progress import Reporter
@@ -21,7 +21,7 @@ from vstore.remote.ledger import Ledger, Site
 from vstore.remote.levels import choose_groups, limit_group
 from vstore.remote.merging import COMMITS_SCALE, INDEX_SCALE, OwnCommits, merge_commits, merge_indexes, read_indexes
 from vstore.remote.transport import Key
-from vstore.remote.usage import NeedsUnreadableError, Usage, find_usage
+from vstore.remote.usage import Usage, find_usage
 
 _AT_LEAST_BYTES = 32 * 1024 * 1024
 """As much as this may be rewritten after any push, and after larger ones as much as they uploaded."""
@@ -138,8 +138,8 @@ def _find_usage(own: OwnCommits, packs: Mapping[Key, PackRef], source: Source, r
     usage = Usage(_read_all_indexes(own.ledger, packs), packs)
     try:
         return find_usage(usage, own.site, roots, source, reporter)
-    except NeedsUnreadableError as error:
-        reporter.warn(f"nothing was compacted, since {error} cannot be read, and what they need is not known")
+    except NeedsUnknownError as error:
+        reporter.warn(f"nothing was compacted: {error.message}")
         return None
 
 

@@ -10,7 +10,7 @@ import functools
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from vstore.errors import CorruptError
+from vstore.errors import CorruptError, NeedsUnknownError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest, algorithm_of, hash_bytes
 from vstore.objects.pack import read_record
@@ -29,10 +29,6 @@ from vstore.remote.transport import Key
 
 _RECIPES_AT_ONCE = 256
 _NO_TREE = Tree([]).to_bytes()
-
-
-class NeedsUnreadableError(Exception):
-    """What a root needs cannot be told, so nothing may be taken for dead."""
 
 
 class Usage:
@@ -75,7 +71,7 @@ class Usage:
 def find_usage(usage: Usage, site: Site, roots: Collection[CommittedRoot], source: Source, reporter: Reporter) -> Usage:
     """Mark all that some roots need.
 
-    Trees are taken from ``source`` where it holds them.  Raises NeedsUnreadableError, UnavailableError.
+    Trees are taken from ``source`` where it holds them.  Raises NeedsUnknownError, UnavailableError.
     """
     reader = Reader(site, {root.digest for root in roots}, reporter)
     large: set[Digest] = set()
@@ -102,10 +98,10 @@ def find_usage(usage: Usage, site: Site, roots: Collection[CommittedRoot], sourc
             before, seen = tree, seen + 1
             reporter.advance()
         if seen < len(trees):
-            raise NeedsUnreadableError(f"{len(trees) - seen} directories")
+            raise _unknown(f"{len(trees) - seen} directories")
         _mark_large(usage, large, reader)
     except CorruptError as error:
-        raise NeedsUnreadableError(error.message) from error
+        raise _unknown(error.message) from error
     finally:
         reporter.end()
     return usage
@@ -141,12 +137,12 @@ def _mark_large(usage: Usage, large: Collection[Digest], reader: Reader) -> None
     while group := list(itertools.islice(digests, _RECIPES_AT_ONCE)):
         recipes = {location.digest: recipe for location, recipe in reader.read(RECIPE, group, take_content)}
         if len(recipes) < len(group):
-            raise NeedsUnreadableError(f"{len(group) - len(recipes)} large files")
+            raise _unknown(f"{len(group) - len(recipes)} large files")
         for digest, recipe in recipes.items():
             usage.mark(RECIPE, digest)
             chunks = find_chunks(recipe, functools.partial(_read_lower, usage, reader))
             if chunks is None:
-                raise NeedsUnreadableError(f"the recipe of {digest}")
+                raise _unknown(f"the recipe of {digest}")
             _mark_chunks(usage, chunks)
 
 
@@ -159,3 +155,7 @@ def _read_lower(usage: Usage, reader: Reader, digests: list[Digest]) -> dict[Dig
 def _mark_chunks(usage: Usage, chunks: Iterable[Chunk]) -> None:
     for chunk in chunks:
         usage.mark(BLOB, chunk.digest)
+
+
+def _unknown(what: str) -> NeedsUnknownError:
+    return NeedsUnknownError(f"what is needed is not known, for it cannot be read: {what}")

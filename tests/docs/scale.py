@@ -38,7 +38,7 @@ SESSIONS = 1_500
 PATH_LETTERS = 40
 GIB = 2**30
 
-# What S3 Standard in the cheapest regions costs by the public list, looked up in November 2026, in dollars.
+# What S3 Standard in the cheapest regions costs by the public list, as listed in 2026, in dollars.
 STORAGE_PRICES = ((50 * 1024, 0.023), (450 * 1024, 0.022), (math.inf, 0.021))
 """For a month: for so many GiB, so much each."""
 WRITE_PRICE, READ_PRICE = 0.005 / 1000, 0.0004 / 1000

@@ -105,3 +105,10 @@ def delete_at_once(patch: pytest.MonkeyPatch) -> None:
     """A collector deletes what nothing names as soon as it dooms it."""
     doom = "site.transport.write(tombstone_key(pack.key), tombstone)"
     mutate(patch, collect, "collect", (doom, f"(site.transport.delete(pack.key), {doom})"))
+
+
+def rely_on_other_commits(patch: pytest.MonkeyPatch) -> None:
+    """What another commit holds as well is not committed anew."""
+    others = "for other in survey.list_roots() if other.held.listed.key not in going"
+    held = f"entry.root.digest not in {{*dead, *(other.root.digest {others})}}"
+    mutate(patch, collect, "_find_left", ("entry.root.digest not in dead", held))

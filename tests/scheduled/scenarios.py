@@ -62,6 +62,16 @@ def _two_projects(town: Town) -> None:
     town.pass_time(DAY_S)
 
 
+def _two_commits(town: Town) -> None:
+    """A root that two commits hold, each beside one that somebody is about to give up."""
+    ada = town.open_machine("ada")
+    town.roots["kept"] = ada.add(_C, "kept")
+    for name, data in (("a", _A), ("b", _B)):
+        town.roots[name] = ada.add(data, name)
+        town.push("ada", "kept", name)
+    town.pass_time(DAY_S)
+
+
 def _trash(town: Town) -> None:
     """A root that was retired almost two weeks ago, and another one."""
     ada = town.open_machine("ada")
@@ -141,6 +151,11 @@ def _retiring_and_collection(town: Town) -> None:
 def _two_retirings(town: Town) -> None:
     town.collector("eve", "first")
     town.collector("kim", "first", after_s=15 * DAY_S)
+
+
+def _retirings_of_neighbours(town: Town) -> None:
+    town.collector("eve", "a")
+    town.collector("kim", "b")
 
 
 def _fetch_and_retiring(town: Town) -> None:
@@ -241,6 +256,7 @@ SMALL = {
         _one_commit, _retiring_and_collection, Budget(2), Budget(3), fates=_PAGES
     ),
     "two retirings": _small(_one_commit, _two_retirings, Budget(1), Budget(3)),
+    "retirings of neighbours": _small(_two_commits, _retirings_of_neighbours, Budget(1), Budget(3)),
     "undo and collections": _small(_trash, _undo_and_collections, Budget(1), Budget(2)),
     "fetch and retiring": _small(_one_commit, _fetch_and_retiring, Budget(1), Budget(3)),
     "strangers": _small(_two_projects, _strangers, Budget(1), Budget(2)),

@@ -67,6 +67,7 @@ Mutant = Callable[[pytest.MonkeyPatch], None]
         (mutants.copy_nothing_to_trash, "retiring and collection, by pages", Budget(2)),
         (mutants.retire_before_committing_anew, "retiring that dies", Budget(0, 1)),
         (mutants.commit_only_what_is_new, "push and retiring", Budget(0)),
+        (mutants.rely_on_other_commits, "retirings of neighbours", Budget(1)),
         (mutants.delete_at_once, "slow push", Budget(1)),
     ],
     ids=lambda value: getattr(value, "__name__", None),

@@ -8,6 +8,8 @@ import functools
 import hashlib
 import os
 import shutil
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -22,7 +24,7 @@ from tests.scheduled.explore import LossError, Seen
 from tests.scheduled.stage import Choose, Crash, Stage
 from vstore import parallel
 from vstore.errors import Cause, ObjectMissingError, RemoteUnavailableError, UnavailableError
-from vstore.remote import collect, layout, packer, push
+from vstore.remote import collect, layout, mirror, packer
 from vstore.remote.commits import Commit, commit_from_bytes
 from vstore.remote.content import Root
 from vstore.remote.index import index_from_bytes
@@ -398,7 +400,10 @@ class _NoPool:
 def under_control(town: Town) -> Iterator[None]:
     """Take out of the real code what no schedule decides: clocks, the names of sessions, and pools of threads."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(push, "time", SimpleNamespace(time=town.clock, monotonic=town.clock))
+        for name, module in list(sys.modules.items()):
+            # The mirror compares with the dates of files, which are those of the real clock.
+            if name.startswith("vstore.remote.") and name != mirror.__name__ and vars(module).get("time") is time:
+                patch.setattr(module, "time", SimpleNamespace(time=town.clock, monotonic=town.clock))
         patch.setattr(layout, "secrets", SimpleNamespace(token_hex=lambda _: town.new_session()))
         patch.setattr(parallel, "ThreadPoolExecutor", _NoPool)
         patch.setattr(packer, "PACK_BYTES", _PACK_BYTES)

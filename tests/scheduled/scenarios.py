@@ -241,7 +241,7 @@ def _small(
 _DYING, _FAILING, _STALE, _PAGES = Fates(dying=True), Fates(failing=True), Fates(stale=True), Fates(page=1)
 
 SMALL = {
-    "push and sweep": _small(_doomed, _push_and_sweep, Budget(1), Budget(4)),
+    "push and sweep": _small(_doomed, _push_and_sweep, Budget(1), Budget(3)),
     "push and two collections": _small(_garbage, _push_and_two_collections, Budget(1), Budget(2)),
     "push and a stalled collection": _small(_garbage, _push_and_stalled_collections, Budget(0), Budget(2)),
     "push of garbage and a stalled collection": _small(
@@ -260,11 +260,11 @@ SMALL = {
     "undo and collections": _small(_trash, _undo_and_collections, Budget(1), Budget(2)),
     "fetch and retiring": _small(_one_commit, _fetch_and_retiring, Budget(1), Budget(3)),
     "strangers": _small(_two_projects, _strangers, Budget(1), Budget(2)),
-    "push that dies": _small(_doomed, _push_and_sweep, Budget(0, 1), Budget(1, 2), fates=_DYING),
-    "retiring that dies": _small(_one_commit, _two_retirings, Budget(0, 1), Budget(2, 1), fates=_DYING),
+    "push that dies": _small(_doomed, _push_and_sweep, Budget(0, 1), Budget(1, 1), fates=_DYING),
+    "retiring that dies": _small(_one_commit, _two_retirings, Budget(0, 1), Budget(1, 1), fates=_DYING),
     "large push that dies": _small(_large, _large_push_and_retiring, Budget(0, 1), Budget(1, 1), fates=_DYING),
-    "push whose line breaks": _small(_doomed, _push_and_sweep, Budget(0, 1), Budget(1, 2), fates=_FAILING),
-    "patient push": _small(_doomed, _patient_push, Budget(0, 1), Budget(1, 2), fates=_FAILING),
+    "push whose line breaks": _small(_doomed, _push_and_sweep, Budget(0, 1), Budget(1, 1), fates=_FAILING),
+    "patient push": _small(_doomed, _patient_push, Budget(0, 1), Budget(1, 1), fates=_FAILING),
     "weak store": _small(_garbage, _push_and_two_collections, Budget(0, 1), Budget(1, 1), fates=_STALE),
 }
 

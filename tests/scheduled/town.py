@@ -23,12 +23,13 @@ from tests.scheduled.bucket import Bucket, Clock, Fates, Line
 from tests.scheduled.explore import LossError, Seen
 from tests.scheduled.stage import Choose, Crash, Stage
 from vstore import parallel
-from vstore.errors import Cause, ObjectMissingError, RemoteUnavailableError, UnavailableError
+from vstore.errors import ObjectMissingError, UnavailableError
 from vstore.remote import collect, layout, mirror, packer
 from vstore.remote.commits import Commit, commit_from_bytes
 from vstore.remote.content import Root
 from vstore.remote.index import index_from_bytes
 from vstore.remote.layout import COMMITS, DOOMED, FORMAT, INDEX, PACKS, find_commit_name, find_doomed_pack
+from vstore.remote.survey import INTENT_LIFE_S
 from vstore.remote.transport import Key, Transport
 from vstore.remote.wrappers import RetryingTransport
 
@@ -152,13 +153,14 @@ class Town:
             if after_s:
                 self._wait(name, after_s)
             for _ in range(_ATTEMPTS):
-                faults = line.faults
+                faults, began_s = line.faults, self.clock.now_s
                 try:
                     do(self._use(machine, _with_patience(line) if is_patient else line))
                 except Crash:
                     line.revive()
                 except UnavailableError:
-                    if line.faults == faults:
+                    # Whoever sleeps longer than intents live may be told so: nothing is lost, and it begins again.
+                    if line.faults == faults and self.clock.now_s - began_s <= INTENT_LIFE_S:
                         raise
                 else:
                     return
@@ -208,16 +210,7 @@ class Town:
 
     def collector(self, name: str, *dead: str, machine: str | None = None, after_s: float = 0) -> None:
         """Let somebody wait, and then collect, and retire dead roots of the project."""
-
-        def do(process: Machine) -> None:
-            try:
-                self._collect(process, dead)
-            except RemoteUnavailableError as error:
-                if error.cause is not Cause.STALE:
-                    raise
-                self._collect(process, dead)  # its intent expired while it slept: it begins again
-
-        self.act(name, do, machine=machine, after_s=after_s)
+        self.act(name, lambda process: self._collect(process, dead), machine=machine, after_s=after_s)
 
     def time(self, *jumps_s: float) -> None:
         """Let time jump, at moments of its own."""

@@ -160,16 +160,18 @@ def test_all_workers_die(project: Project, cluster: Cluster, data: Path, target:
     project.ok("push", "--check")
 
 
-def test_scheduler_dies(project: Project, data: Path, target: HttpProxy, tmp_path: Path, short: None) -> None:
-    """A scheduler that is killed ends the command soon, with a clear error, and nothing is committed."""
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_scheduler_dies(
+    project: Project, data: Path, target: HttpProxy, tmp_path: Path, short: None, how: signal.Signals
+) -> None:
+    """A scheduler that dies, or stalls, ends the command soon, with a clear error, and nothing is committed."""
 
     class Ending(Reporter):
-        """Kills the scheduler when the first shard made progress."""
+        """Stops the scheduler when the first shard made progress."""
 
         def advance(self, amount: int = 1) -> None:
-            """It can be killed only once."""
-            if cluster.scheduler.poll() is None:
-                cluster.kill(cluster.scheduler)
+            """More than once does no harm."""
+            cluster.scheduler.send_signal(how)
 
     project.write("data/a.bin", (data / "large0.bin").read_bytes())
     project.write("data/b.bin", (data / "large1.bin").read_bytes())
@@ -179,6 +181,7 @@ def test_scheduler_dies(project: Project, data: Path, target: HttpProxy, tmp_pat
             api.push(directory=project.path, engine="dask", scheduler=cluster.address, reporter=Ending())
         assert caught.value.fields["reason"] == "died"
         assert target.count("PUT", "commits/") == 0
+        cluster.kill(cluster.scheduler)
         done = project.run("push", *cluster.options)
     assert done.exit_code == 14
     assert "cannot be reached" in done.stderr and "Hint: see whether its scheduler runs" in done.stderr

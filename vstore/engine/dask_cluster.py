@@ -34,6 +34,7 @@ PATIENCE_S = 60.0
 _CONNECT_S = 10.0
 _LOOK_EVERY_S = 1.0
 _TELL_EVERY_S = 0.25
+_OTHER_VERSION = "has workers without vstore, or with another version of it"
 
 
 def open_cluster(scheduler: str) -> DaskCluster:
@@ -114,15 +115,19 @@ class DaskCluster:
 
     def _result_of(self, future: Any) -> tuple[Any, int]:
         try:
-            result, amount = pickle.loads(future.result(timeout=self._patience_s))
+            packed = future.result(timeout=self._patience_s)
         except KilledWorker as error:
             raise self._gone(
                 "died", "lost several workers, one after the other, that had begun the same part"
             ) from error
-        except (ImportError, AttributeError) as error:
-            raise self._gone("version", "has workers without vstore, or with another version of it") from error
+        except ImportError as error:
+            raise self._gone("version", _OTHER_VERSION) from error
         except (distributed.CancelledError, distributed.TimeoutError, OSError) as error:
             raise self._gone("died", "did not keep what was done") from error
+        try:
+            result, amount = pickle.loads(packed)
+        except (ImportError, AttributeError) as error:
+            raise self._gone("version", _OTHER_VERSION) from error
         if isinstance(result, VstoreError):
             raise result
         return result, amount
@@ -137,7 +142,8 @@ class DaskCluster:
         if self._client is None:
             try:
                 connect: Any = distributed.Client
-                self._client = connect(self._scheduler, timeout=self._patience_s, set_as_default=False, name="vstore")
+                timeout_s = min(_CONNECT_S, self._patience_s)
+                self._client = connect(self._scheduler, timeout=timeout_s, set_as_default=False, name="vstore")
             except (OSError, ValueError, distributed.TimeoutError) as error:
                 raise self._gone("unreachable", "cannot be reached") from error
         return self._client

@@ -378,7 +378,7 @@ def test_requests(place: Place) -> None:
         place.transport.write(index_key(SESSION, number), b"garbage")
     place.transport.before = lambda operation, key: requests.update([operation])
     place.collect()
-    assert requests == {"read": 1, "list": 5, "write": 51, "delete": 1, "find_size": 1}
+    assert requests == {"read": 1, "list": 7, "write": 51, "delete": 1, "find_size": 1}
     place.now_s += 2 * DAY_S
     requests.clear()
     place.collect()
@@ -475,3 +475,24 @@ def test_index_of_a_newer_version(place: Place) -> None:
         place.now_s += 2 * DAY_S
         place.collect()
     assert newer in place.list_keys("index/") and damaged not in place.list_keys("index/")
+
+
+def test_pack_that_is_named_since(place: Place) -> None:
+    """A pack that somebody began to rely upon after it was looked at gets no tombstone: it would never lose it."""
+    root = place.ada.add(small_files())
+    place.transport.before = CrashBefore("write", "commits/")
+    with pytest.raises(Crash):
+        place.ada.push(root)
+    place.transport.before = lambda operation, key: None
+    place.now_s += 6 * DAY_S
+    for intent in place.list_keys("intents/"):
+        place.transport.delete(intent)
+    remote = place.ada.remote
+    with remote.survey() as survey:
+        plan = plan_collection(survey, ())
+        place.ada.push(root)
+        remote.collect(survey, plan)
+    assert len(plan.doomed) == 1 and len(place.list_keys("packs/")) == 1, (
+        "the pack of the push that died was taken over"
+    )
+    assert not place.list_keys("doomed/") and place.holds(root)

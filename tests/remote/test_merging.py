@@ -105,7 +105,7 @@ def test_index_that_is_gone_while_it_is_read(bucket: Bucket) -> None:
         if folder == "index":
             assert merge_indexes(Ledger(ada.site, Ear()), packs, INDEX_SCALE._replace(most=3)) == 12
         else:
-            assert merge_commits(ada.site, Ear(), _FEW) == 12
+            assert merge_commits(OwnCommits(ada.site, Ear()), _FEW) == 12
 
     bucket.transport.before = merge
     ear = Ear()
@@ -137,16 +137,16 @@ def test_death_at_every_request(bucket: Bucket, tmp_path: Path) -> None:
     roots = push_many(ada, 5)
     counting, (twin,) = bucket.copy(tmp_path / "count", ada)
     counting.requests.clear()
-    assert merge_commits(twin.site, Ear(), _FEW) == 5
+    assert merge_commits(OwnCommits(twin.site, Ear()), _FEW) == 5
     for moment in ("before", "after"):
         for number in range(counting.requests.total()):
             other, (twin,) = bucket.copy(tmp_path / f"{moment}{number}", ada)
             setattr(other.transport, moment, CrashAt(number))
             with contextlib.suppress(Crash):
-                merge_commits(twin.site, Ear(), _FEW)
+                merge_commits(OwnCommits(twin.site, Ear()), _FEW)
             other.transport.before = other.transport.after = other.count
             assert other.lacks(roots) == [], f"{moment} request {number}"
-            merge_commits(twin.site, Ear(), _FEW._replace(most=0))
+            merge_commits(OwnCommits(twin.site, Ear()), _FEW._replace(most=0))
             told = [root.digest for commit in other.commits().values() for root in commit.roots]
             assert set(told) == {root.digest for root in roots}
             other.end_holds(twin)
@@ -159,7 +159,7 @@ def test_two_at_once(bucket: Bucket, tmp_path: Path) -> None:
     roots = push_many(ada, 5)
     counting, (twin,) = bucket.copy(tmp_path / "count", ada)
     counting.requests.clear()
-    merge_commits(twin.site, Ear(), _FEW)
+    merge_commits(OwnCommits(twin.site, Ear()), _FEW)
     for number in range(counting.requests.total()):
         other, (twin,) = bucket.copy(tmp_path / str(number), ada)
         bob = other.machine("bob")
@@ -168,12 +168,12 @@ def test_two_at_once(bucket: Bucket, tmp_path: Path) -> None:
         def merge(operation: str, key: Key, left: list[int] = left, bob: Machine = bob, other: Bucket = other) -> None:
             left[0] -= 1
             if left[0] == -1:
-                merge_commits(bob.site, Ear(), _FEW)
+                merge_commits(OwnCommits(bob.site, Ear()), _FEW)
                 other.collect(bob)
 
         other.transport.before = merge
         with contextlib.suppress(Exception):
-            merge_commits(twin.site, Ear(), _FEW)
+            merge_commits(OwnCommits(twin.site, Ear()), _FEW)
         other.transport.before = other.count
         assert other.lacks(roots) == [], f"request {number}"
         other.end_holds(bob)
@@ -211,7 +211,7 @@ def test_dates_survive_many_merges(bucket: Bucket) -> None:
     for number in range(6):
         dates[push_small(ada, number)[0].digest] = bucket.now_s
         bucket.now_s += 1000
-        merge_commits(ada.site, Ear(), COMMITS_SCALE._replace(most=0))
+        merge_commits(OwnCommits(ada.site, Ear()), COMMITS_SCALE._replace(most=0))
     for key in bucket.keys("commits/"):
         listed_s = next(
             found.modified_s for found in bucket.memory.list(key.rpartition("/")[0] + "/") if found.key == key
@@ -232,7 +232,7 @@ def test_merged_commit_that_is_not_whole(bucket: Bucket) -> None:
             bucket.memory.write(tombstone_key(pack), b"")  # as a stalled collector does
 
     bucket.transport.before = doom
-    assert merge_commits(ada.site, SILENT, _FEW)
+    assert merge_commits(OwnCommits(ada.site, SILENT), _FEW)
     commits = bucket.commits()
     whole = ada.mirror.whole_commits()
     assert [key for key, commit in commits.items() if commit.supersedes and key not in whole]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from vstore.remote import collect, push, retire, survey
+from vstore.remote import collect, push, retire, session, survey
 from vstore.remote.ledger import Ledger
 
 
@@ -48,7 +48,7 @@ def never_look_again(patch: pytest.MonkeyPatch) -> None:
 def announce_nothing(patch: pytest.MonkeyPatch) -> None:
     """A push writes no intent, nor looks again."""
     never_look_again(patch)
-    mutate(patch, push._Push, "_put_intent", ("self._transport.write(intent_key(self._session), intent)", "pass"))
+    mutate(patch, session.Session, "announce", ("self._site.transport.write(intent_key(self.name), intent)", "pass"))
 
 
 def protect_no_sessions(patch: pytest.MonkeyPatch) -> None:
@@ -92,13 +92,14 @@ def copy_nothing_to_trash(patch: pytest.MonkeyPatch) -> None:
 
 def retire_before_committing_anew(patch: pytest.MonkeyPatch) -> None:
     """What is left of retired commits is committed anew only when they are gone."""
-    anew = "new = _commit(site, old, left) if left else None"
-    mutate(patch, retire, "replace_commits", (anew, "pass"), ("return new", f"{anew}\n    return new"))
+    anew = "new = _commit(site, old, left)"
+    later = f"if left:\n        {anew}\n    return new"
+    mutate(patch, retire, "replace_commits", (anew, 'new = ""'), ("return new", later))
 
 
 def commit_only_what_is_new(patch: pytest.MonkeyPatch) -> None:
     """What else retired commits held is not committed anew."""
-    mutate(patch, retire, "replace_commits", ("if left else None", "if False else None"))
+    mutate(patch, retire, "replace_commits", ("if left:", "if False:"))
 
 
 def delete_at_once(patch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,17 @@ def _two_commits(town: Town) -> None:
     town.pass_time(DAY_S)
 
 
+def _many_commits(town: Town) -> None:
+    """Four small packs, one of them for a root that is about to be given up."""
+    ada = town.open_machine("ada")
+    for name in "wxyz":
+        town.roots[name] = ada.add({name: name.encode()} | _A, name)
+        town.push("ada", name)
+    town.pass_time(DAY_S)
+    bob = town.open_machine("bob")
+    town.roots["bob"] = bob.add({"bob": b"bob"} | _A, "bob")
+
+
 def _trash(town: Town) -> None:
     """A root that was retired almost two weeks ago, and another one."""
     ada = town.open_machine("ada")
@@ -156,6 +167,27 @@ def _two_retirings(town: Town) -> None:
 def _retirings_of_neighbours(town: Town) -> None:
     town.collector("eve", "a")
     town.collector("kim", "b")
+
+
+def _compaction_and_push(town: Town) -> None:
+    town.compactor("max")
+    town.pusher("bob", "bob")
+    town.collector("eve", after_s=6 * DAY_S)
+
+
+def _compaction_and_retiring(town: Town) -> None:
+    town.compactor("max")
+    town.collector("eve", "w")
+
+
+def _two_compactions(town: Town) -> None:
+    town.compactor("max")
+    town.compactor("mia")
+
+
+def _compaction_and_fetch(town: Town) -> None:
+    town.compactor("max")
+    town.fetcher("joe", "y")
 
 
 def _fetch_and_retiring(town: Town) -> None:
@@ -257,6 +289,14 @@ SMALL = {
     ),
     "two retirings": _small(_one_commit, _two_retirings, Budget(1), Budget(3)),
     "retirings of neighbours": _small(_two_commits, _retirings_of_neighbours, Budget(1), Budget(3)),
+    "compaction and push": _small(_many_commits, _compaction_and_push, Budget(0), Budget(1), sleeps=True),
+    "compaction and retiring": _small(_many_commits, _compaction_and_retiring, Budget(1), Budget(2)),
+    "two compactions": _small(_many_commits, _two_compactions, Budget(1), Budget(2)),
+    "compaction and fetch": _small(_many_commits, _compaction_and_fetch, Budget(1), Budget(2)),
+    "compaction that dies": _small(_many_commits, _compaction_and_retiring, Budget(0, 1), Budget(1, 1), fates=_DYING),
+    "compaction whose line breaks": _small(
+        _many_commits, _compaction_and_retiring, Budget(0, 1), Budget(1, 1), fates=_FAILING
+    ),
     "undo and collections": _small(_trash, _undo_and_collections, Budget(1), Budget(2)),
     "fetch and retiring": _small(_one_commit, _fetch_and_retiring, Budget(1), Budget(3)),
     "strangers": _small(_two_projects, _strangers, Budget(1), Budget(2)),

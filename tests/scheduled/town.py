@@ -29,7 +29,6 @@ from vstore.remote.commits import Commit, commit_from_bytes
 from vstore.remote.content import Root
 from vstore.remote.index import index_from_bytes
 from vstore.remote.layout import COMMITS, DOOMED, FORMAT, INDEX, PACKS, find_commit_name, find_doomed_pack
-from vstore.remote.survey import INTENT_LIFE_S
 from vstore.remote.transport import Key, Transport
 from vstore.remote.wrappers import RetryingTransport
 
@@ -89,7 +88,9 @@ class Town:
     def _connect(self, machine: Machine, line: Transport | None = None) -> Machine:
         """Let a machine make one request at a time."""
         machine.transport = line or self.bucket
-        machine.site = dataclasses.replace(machine.site, transport=machine.transport, jobs=1, in_flight_bytes=1)
+        machine.site = dataclasses.replace(
+            machine.site, transport=machine.transport, jobs=1, in_flight_bytes=1, clock=self.clock
+        )
         return machine
 
     def _use(self, name: str, line: Transport) -> Machine:
@@ -141,6 +142,7 @@ class Town:
         machine: str | None = None,
         after_s: float = 0,
         is_patient: bool = False,
+        is_push: bool = False,
     ) -> None:
         """Let an actor wait, and then do something until it is done; where it died or its line broke it begins again.
 
@@ -159,8 +161,8 @@ class Town:
                 except Crash:
                     line.revive()
                 except UnavailableError:
-                    # Whoever sleeps longer than intents live may be told so: nothing is lost, and it begins again.
-                    if line.faults == faults and self.clock.now_s - began_s <= INTENT_LIFE_S:
+                    # A collector that sleeps says so, and begins again; a push goes on.
+                    if line.faults == faults and (is_push or self.clock.now_s - began_s <= DAY_S):
                         raise
                 else:
                     return
@@ -175,7 +177,7 @@ class Town:
             process.push(*(self.roots[root] for root in roots))
             self.report(process.site.project, *roots)
 
-        self.act(name, do, machine=machine, is_patient=is_patient)
+        self.act(name, do, machine=machine, is_patient=is_patient, is_push=True)
 
     def reviver(self, name: str, *roots: str) -> None:
         """Let somebody bring back roots that lie in the trash, without having their contents."""
@@ -197,6 +199,10 @@ class Town:
         with self.open_machine(machine or name).remote.survey() as survey:
             plan = collect.plan_collection(survey, ())
         self.act(name, lambda process: _ignore(process.remote.collect(survey, plan)), machine=machine)
+
+    def compactor(self, name: str, *, machine: str | None = None) -> None:
+        """Let somebody rewrite and merge what many pushes left."""
+        self.act(name, lambda process: _ignore(process.remote.compact(process.shelf)), machine=machine)
 
     def fetcher(self, name: str, *roots: str, machine: str | None = None) -> None:
         """Let somebody fetch roots that were reported and are not retired meanwhile."""

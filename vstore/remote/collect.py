@@ -19,11 +19,11 @@ from vstore.parallel import map_ordered
 from vstore.progress import Reporter
 from vstore.remote.commits import CommittedRoot, author_of_tombstone, tombstone_to_bytes
 from vstore.remote.index import HEADER_BYTES, head_bytes, packs_from_head
-from vstore.remote.layout import INDEX, LISTING, find_session, is_index, tombstone_key
+from vstore.remote.layout import INDEX, LISTING, find_session, is_index, tombstone_key, trash_key
 from vstore.remote.ledger import Site
 from vstore.remote.listing import refresh_listing
 from vstore.remote.retire import join_roots, replace_commits
-from vstore.remote.survey import Held, Survey
+from vstore.remote.survey import Held, Survey, find_new_names
 from vstore.remote.transport import Key, Listed
 
 DOOM_HOLD_S = 24 * 3600
@@ -93,7 +93,11 @@ def plan_collection(survey: Survey, dead: Collection[Digest]) -> CollectPlan:
     own = survey.own_commits()
     dead = frozenset(dead)
     retired = [
-        held for held in own if survey.is_settled(held) and any(root.digest in dead for root in held.commit.roots)
+        held
+        for held in own
+        if survey.is_settled(held)
+        # What is in the trash as well somebody was about to retire who died.
+        and (trash_key(held.listed.key) in survey.trash or any(root.digest in dead for root in held.commit.roots))
     ]
     left = _find_left(survey, dead, retired)
     named = _find_named(survey)
@@ -172,10 +176,14 @@ def collect(site: Site, survey: Survey, plan: CollectPlan, reporter: Reporter) -
             refresh_listing(site.transport)  # readers who believe it do not look for what goes now
         for _ in _do_all(site, plan.expired, site.transport.delete):
             pass
-        site.transport.sweep(survey.now_s - DOOM_HOLD_S)
+        if survey.packs:
+            site.transport.sweep(survey.now_s - DOOM_HOLD_S)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         tombstone = tombstone_to_bytes(site.project, site.author, created)
-        for _ in _do_all(site, plan.doomed, lambda pack: site.transport.write(tombstone_key(pack.key), tombstone)):
+        # What somebody has begun to name since would be safe, but doomed for ever.
+        named = find_new_names(site, survey) if plan.doomed else set()
+        doomed = [pack for pack in plan.doomed if pack.key not in named and find_session(pack.key) not in named]
+        for _ in _do_all(site, doomed, lambda pack: site.transport.write(tombstone_key(pack.key), tombstone)):
             reporter.advance()
         # A pack goes before its tombstone: who lists tombstones, then packs, sees that it goes.  Index objects go
         # between: where we die before they are gone, the tombstones let the next collection look for them again.

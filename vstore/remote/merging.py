@@ -6,7 +6,6 @@ the trash; an index object is only a hint.  So a death anywhere leaves things to
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection, Iterable
 
 from vstore.errors import CorruptError, KeyNotFoundError
@@ -14,7 +13,7 @@ from vstore.parallel import map_ordered
 from vstore.progress import Reporter
 from vstore.remote.commits import CommittedRoot
 from vstore.remote.index import MOST_RECORDS, Index, join_indexes
-from vstore.remote.layout import PackRef, find_session, index_key, new_session
+from vstore.remote.layout import find_session, index_key, new_session
 from vstore.remote.ledger import Ledger, Site
 from vstore.remote.levels import Scale, choose_groups
 from vstore.remote.retire import join_roots, replace_commits
@@ -43,15 +42,17 @@ class OwnCommits:
             if commit.session not in busy and len(commit.to_bytes()) == (listed := self.ledger.listed[key]).size_bytes
         ]
 
-    @functools.cached_property
-    def packs(self) -> dict[Key, PackRef]:
+        self.packs = {pack.key: pack for commit in reversed(self.commits.values()) for pack in commit.packs().values()}
         """Every pack that any of the commits pins, oldest commits first."""
-        return {pack.key: pack for commit in reversed(self.commits.values()) for pack in commit.packs().values()}
+        self._lost: set[Key] | None = None
 
-    @functools.cached_property
+    @property
     def lost(self) -> set[Key]:
         """Those of the packs that are gone, doomed or damaged; two requests when it is first asked for."""
-        return self.ledger.find_lost(self.packs.values()) | self.site.mirror.distrusted_packs()
+        # No cached property: until Python 3.12 all objects of a class share its lock, here while requests are made.
+        if self._lost is None:
+            self._lost = self.ledger.find_lost(self.packs.values()) | self.site.mirror.distrusted_packs()
+        return self._lost
 
     def supersede(self, touched: Iterable[Held]) -> tuple[list[Held], tuple[CommittedRoot, ...]]:
         """Return those of some commits that one may take the place of, and what that has to name.
@@ -82,13 +83,12 @@ def list_pushed(commits: Iterable[Held]) -> list[PushedRoot]:
     ]
 
 
-def merge_commits(site: Site, reporter: Reporter, scale: Scale) -> int:
+def merge_commits(own: OwnCommits, scale: Scale) -> int:
     """Merge commits of our project where there are too many; return how many were.  Raises UnavailableError."""
-    own = OwnCommits(site, reporter)
     merged = 0
     whole, _ = own.supersede(own.replaceable)
     for group in choose_groups(((held, held.listed.size_bytes) for held in whole), scale):
-        new = replace_commits(site, group, own.supersede(group)[1])
+        new = replace_commits(own.site, group, own.supersede(group)[1])
         if new is not None:
             merged += len(group)
     return merged

@@ -113,14 +113,14 @@ class _Push:
                 self._announce()  # steps 1 to 3
                 self._upload(journal)  # step 4
                 commit = self._commit(failed)  # step 5
+                lost = self._draft.ledger.find_lost(commit.packs().values())  # step 6
+                if not lost:
+                    return self._finish(read_back(self._site, commit), commit)
             except IntentGoneError:
                 if self._incoming is not None:
                     raise
                 self._draft.rethink(())
                 continue
-            lost = self._draft.ledger.find_lost(commit.packs().values())  # step 6
-            if not lost:
-                return self._finish(read_back(self._site, commit), commit)
             failed.append(commit_key(commit.project, commit.session))
             self._draft.rethink(lost)
         raise RemoteUnavailableError(

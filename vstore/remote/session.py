@@ -45,8 +45,7 @@ class Session:
         """Keep the intent from expiring; intents are given up for dead after seven days.  Raises IntentGoneError."""
         if self._site.clock() - self._renewed_s > _RENEW_AFTER_S:
             if self._site.transport.find_size(intent_key(self.name)) is None:
-                url = self._site.transport.url
-                raise IntentGoneError(f"{url} forgot that this push goes on: it took more than seven days", url=url)
+                raise _forgotten(self._site)
             self.announce(self._relied)
 
     def put_pack(self, pack: BuiltPack) -> None:
@@ -85,7 +84,8 @@ class Session:
 def read_back(site: Site, commit: Commit) -> Key:
     """Return the key of a commit that was written, and remember it.
 
-    A store may say that it wrote what it did not: then RemoteUnavailableError is raised.
+    A store may say that it wrote what it did not: then RemoteUnavailableError is raised.  Where the intent is gone as
+    well, others may have replaced the commit, as that of a push that died: then IntentGoneError is.
     """
     key, data = commit_key(commit.project, commit.session), commit.to_bytes()
     try:
@@ -93,9 +93,15 @@ def read_back(site: Site, commit: Commit) -> Key:
             site.mirror.keep(key, data)
             return key
     except KeyNotFoundError:
-        pass
+        if site.transport.find_size(intent_key(commit.session)) is None:
+            raise _forgotten(site) from None
     message = f"{site.transport.url} did not keep {key} as it was written"
     raise RemoteUnavailableError(message, cause=Cause.STALE, url=site.transport.url)
+
+
+def _forgotten(site: Site) -> IntentGoneError:
+    url = site.transport.url
+    return IntentGoneError(f"{url} forgot that this push goes on: it took more than seven days", url=url)
 
 
 def now_text() -> str:

@@ -88,6 +88,8 @@ class Survey:
     commits: Mapping[Key, Held]
     trash: Mapping[Key, Held]
     remarks: tuple[str, ...]
+    session: str | None = None
+    """That of the intent by which the store's time was told."""
 
     def age_s(self, listed: Listed) -> float:
         """Return how old an object is at least; what is of unknown age is never old."""
@@ -210,7 +212,7 @@ class _Surveyor:
         if time.time() - began_s > _MOST_SURVEY_S:
             message = f"looking at {self._site.transport.url} took more than a day, so nothing was removed"
             raise RemoteUnavailableError(message, cause=Cause.STALE, url=self._site.transport.url)
-        return Survey(self._site.project, now_s, packs, doomed, intents, commits, trash, tuple(self._remarks))
+        return Survey(self._site.project, now_s, packs, doomed, intents, commits, trash, tuple(self._remarks), session)
 
     def _list(self, prefix: str, parse: Callable[[Key], Name | None]) -> dict[Name, Listed]:
         """Return the objects below a prefix by what their keys say."""
@@ -271,3 +273,22 @@ def _twin(key: Key) -> Key:
     """Return the key that a commit in the trash had before."""
     name = find_commit_name(key)
     return commit_key(*name) if name else key
+
+
+def find_new_names(site: Site, survey: Survey) -> set[str]:
+    """Return the packs that are named, and the sessions that go on, by intents and commits that came since a survey.
+
+    What cannot be read is passed over: nothing is deleted by what this returns.
+    """
+    names: set[str] = set()
+    for listed in site.transport.list(INTENTS):
+        session = find_intent_session(listed.key)
+        if session is not None and session != survey.session and session not in survey.intents:
+            names.add(session)
+            with contextlib.suppress(CorruptError, KeyNotFoundError):
+                names |= intent_from_bytes(site.transport.read(listed.key), listed.key)
+    for listed in site.transport.list(COMMITS):
+        if find_commit_name(listed.key) and listed.key not in survey.commits:
+            with contextlib.suppress(CorruptError, KeyNotFoundError):
+                names |= commit_from_bytes(site.transport.read(listed.key), listed.key).packs().keys()
+    return names

@@ -50,7 +50,7 @@ def keep_up(site: Site, commits: Mapping[Key, Commit], source: Source, uploaded_
             if done.packs:
                 reporter.note(f"{done.packs} small packs at {site.transport.url} were merged into {done.new_packs}")
         elif len(commits) > COMMITS_SCALE.most:
-            merge_commits(site, reporter, COMMITS_SCALE)
+            merge_commits(OwnCommits(site, reporter), COMMITS_SCALE)
         elif len(site.mirror.index_keys()) > INDEX_SCALE.most:
             merge_indexes(Ledger(site, reporter), packs, INDEX_SCALE)
     except VstoreError as error:
@@ -116,8 +116,8 @@ def compact(site: Site, source: Source, reporter: Reporter) -> Compacted:
             break
         refused.update(victims)  # nothing is rewritten twice
         done = done.plus(Rewriting(own, source, reporter).run(victims, usage.is_dead))
-    merge_commits(site, reporter, COMMITS_SCALE._replace(most=8))
-    own = OwnCommits(site, reporter)
+    if merge_commits(own, COMMITS_SCALE._replace(most=8)):
+        own = OwnCommits(site, reporter)
     merge_indexes(own.ledger, own.packs, INDEX_SCALE._replace(most=8), prunes=True)
     return done
 

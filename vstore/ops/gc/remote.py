@@ -83,7 +83,7 @@ def gc_remote(
             plan = plan_collection(survey, verdict.dead)
             if not dry_run:
                 opened.collect(survey, plan, reporter=repo.reporter)
-        if not dry_run:
+        if not dry_run and survey.own_commits():
             with repo.using_cache():
                 compacted = opened.compact(repo.cache, reporter=repo.reporter)
     return GcRemoteResult(

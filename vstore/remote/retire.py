@@ -136,6 +136,7 @@ def _copy(site: Site, held: Held) -> tuple[Key, int | None]:
         except KeyNotFoundError:
             return trash_key(key), None
     site.transport.write(trash_key(key), data)
+    site.mirror.keep(trash_key(key), data)
     return trash_key(key), len(data)
 
 

@@ -168,6 +168,8 @@ def _make_roots(repo: Repo, versions: Sequence[Version], remote: str) -> list[Ro
         pointer = version.pointer
         contents = _Contents(repo, version, remote)
         root = Root(pointer.digest, pointer.kind, contents, version.target.artifact.path, version.git_commit)
+        if pointer.is_tree:  # it needs all that a file with the same bytes does
+            roots[pointer.digest] = root
         roots.setdefault(pointer.digest, root)
     return list(roots.values())
 

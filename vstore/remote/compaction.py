@@ -57,6 +57,8 @@ class Rewriting:
         self._built: dict[Key, tuple[PackRef, Table]] = {}
         self._moved: dict[PackRef, set[Key]] = {}
         """Of each old pack the new ones that hold what lived in it."""
+        self._dropped: set[PackRef] = set()
+        """Old packs of which something was dropped."""
 
     def run(
         self, victims: Sequence[PackRef], is_dead: Callable[[PackRef, Location], bool] = lambda pack, location: False
@@ -110,7 +112,8 @@ class Rewriting:
         key = read_back(self._site, commit)
         self._session.withdraw(self._reporter)
         mirror.keep_whole([key], among=[key, *self._own.commits])
-        moved = {pack.key: keys for pack, keys in self._moved.items()}
+        # What a large content needed may be what was dropped: nobody may be told that it has moved.
+        moved = {pack.key: keys for pack, keys in self._moved.items() if pack not in self._dropped}
         mirror.keep_large(_move(mirror.large_contents(), moved), among={*self._own.packs, *self._built})
         mirror.forget_ends(victims)
         retire_commits(self._site, old)
@@ -142,13 +145,17 @@ class Rewriting:
         placed: dict[tuple[int, Digest], Key] = {}
         for opened in self._open(victims):
             moved = self._moved[opened.pack] = set()
+            copied = 0
             for location, record in iter_records(self._own.ledger, opened, self._source, is_dead):
                 key = placed.get(location[:2])
                 if key is None:
                     key = placed[location[:2]] = packer.add(record, location)
                 moved.add(key)
+                copied += 1
                 if packer.is_full:
                     yield from _take(packer)
+            if copied < len(opened.table):
+                self._dropped.add(opened.pack)
             self._reporter.advance(opened.pack.size_bytes)
         yield from _take(packer)
 

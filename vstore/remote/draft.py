@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -27,8 +28,12 @@ from vstore.remote.transport import Key
 class Presence:
     """Which roots the remote holds whole: a commit of our project names them, and all their pins are there."""
 
-    def __init__(self, site: Site, wanted: Collection[Digest], reporter: Reporter) -> None:
+    def __init__(
+        self, site: Site, wanted: Collection[Digest], reporter: Reporter, *, trees: Collection[Digest] = ()
+    ) -> None:
         self.wanted = wanted
+        self._trees = trees
+        """Those that are trees: a file with the bytes of one is committed without what the tree needs."""
         self.ledger = Ledger(site, reporter)
         self.commits: dict[Key, Commit] = dict(self.ledger.iter_commits() if self.ledger.has_place() else ())
         pinned = (pack for commit in self.commits.values() for pack in commit.packs().values())
@@ -66,6 +71,8 @@ class Presence:
         for key, commit in reversed(self.commits.items()):  # so that the newest has the last word
             dated_s = self.ledger.listed[key].modified_s
             for root in commit.roots:
+                if root.kind == "file" and root.digest in self._trees:
+                    continue
                 # A commit that pins a root to nothing is none of ours: every root needs something.
                 if root.digest in self.wanted and root.pins and all(usable.get(pack.key) == pack for pack in root.pins):
                     self.kept[root.digest] = root
@@ -105,8 +112,10 @@ class Draft:
         unnamed: Unnamed | None = None,
     ) -> None:
         self.site = site
-        self.roots = {root.digest: root for root in roots}
-        self._presence = Presence(site, self.roots, reporter)
+        # A tree needs all that a file with the same bytes does.
+        self.roots = {root.digest: root for root in sorted(roots, key=operator.attrgetter("kind"))}
+        trees = {digest for digest, root in self.roots.items() if root.kind == "tree"}
+        self._presence = Presence(site, self.roots, reporter, trees=trees)
         self.ledger = self._presence.ledger
         self.catalog = self._presence.catalog
         if revives:

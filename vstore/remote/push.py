@@ -249,11 +249,11 @@ class _Push:
         for root in self._draft.roots.values():
             kept = self._draft.kept.get(root.digest)
             if kept is not None:
-                refs, size = kept.pins, kept.size_bytes
+                kind, refs, size = kept.kind, kept.pins, kept.size_bytes
             else:
-                refs = tuple(packs[key] for key in sorted(self._pins_of([root])))
+                kind, refs = root.kind, tuple(packs[key] for key in sorted(self._pins_of([root])))
                 size = sum(content.size_bytes for content in root.contents)
-            roots.append(CommittedRoot(root.digest, root.kind, root.path, size, root.git_commit, refs))
+            roots.append(CommittedRoot(root.digest, kind, root.path, size, root.git_commit, refs))
         return self._session.put_commit(roots, failed)
 
     def _finish(self, key: Key, commit: Commit) -> PushReport:

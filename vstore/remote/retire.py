@@ -22,6 +22,7 @@ from vstore.remote.transport import Key
 def join_roots(entries: Iterable[PushedRoot], is_whole: Callable[[CommittedRoot], bool]) -> tuple[CommittedRoot, ...]:
     """Return each root once: as it was pushed last or, where that is not whole at the remote, last of those that are.
 
+    Where one digest is that of a tree and of a file with the same bytes, the tree needs all that the file does.
     It keeps the date of its last push, so that to be committed anew makes nothing younger.
     """
     chosen: dict[Digest, PushedRoot] = {}
@@ -30,8 +31,9 @@ def join_roots(entries: Iterable[PushedRoot], is_whole: Callable[[CommittedRoot]
         digest = entry.root.digest
         known = chosen.get(digest)
         if known is None or (
-            entry.root.pins != known.root.pins
-            and (is_whole(entry.root), entry.pushed_s) > (is_whole(known.root), known.pushed_s)
+            (entry.root.kind, entry.root.pins) != (known.root.kind, known.root.pins)
+            and (entry.root.kind == "tree", is_whole(entry.root), entry.pushed_s)
+            > (known.root.kind == "tree", is_whole(known.root), known.pushed_s)
         ):
             chosen[digest] = entry
         pushed_s[digest] = max(entry.pushed_s, pushed_s.get(digest, 0))

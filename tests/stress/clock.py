@@ -46,7 +46,9 @@ class Clock:
         path = self._spans / name
         with self._locked():
             if not path.exists():  # else it was opened by one that died, and what it began is yet to be ended
-                path.write_text(f"{self.total_s()} {most_s}")
+                temporary = self._total.with_suffix(f".{name}")
+                temporary.write_text(f"{self.total_s()} {most_s}")
+                os.replace(temporary, path)  # nobody dies half-way
         yield
         self.close(name)
 

@@ -100,8 +100,8 @@ class Pusher:
     def _go_elsewhere(self) -> None:
         """Begin a branch where somebody's branch is now."""
         machine = self._machine
-        machine.git("fetch", "--quiet", "--prune", "origin")
         with machine.span():
+            machine.git("fetch", "--quiet", "--prune", "origin")
             head = self._random.choice(machine.heads())
             number = self._random.randrange(_MOST_BRANCHES)
             machine.git("checkout", "--quiet", "-f", "-B", f"{machine.name}-{number}", f"origin/{head}")

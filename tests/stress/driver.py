@@ -88,16 +88,20 @@ def run(folder: Path, kind: str, seed: int, seconds: float, cast: Cast) -> dict[
     (folder / "machines").mkdir()
     with open_store(kind, folder) as store:
         course = Course(str(folder), kind, store.url, store.endpoint_url, seed)
-        for project in PROJECTS:
-            begin_project(course, project)
-        counts = _Driver(course, store, cast).run(seconds)
-        began_s = time.monotonic()
-        verdict.check_reported(course, also_dead=True)
-        counts["seconds to check"] = round(time.monotonic() - began_s)
-        verdict.settle(course, store)
-        records = verdict.check_reported(course, also_dead=False)
-        counts += course.book.count()
-        return {**counts, **verdict.check_nothing_dangles(course, store, records)}
+        try:
+            for project in PROJECTS:
+                begin_project(course, project)
+            counts = _Driver(course, store, cast).run(seconds)
+            began_s = time.monotonic()
+            verdict.check_reported(course, also_dead=True)
+            counts["seconds to check"] = round(time.monotonic() - began_s)
+            verdict.settle(course, store)
+            records = verdict.check_reported(course, also_dead=False)
+            counts += course.book.count()
+            return {**counts, **verdict.check_nothing_dangles(course, store, records)}
+        except FindingError:
+            store.save()
+            raise
 
 
 class _Driver:

@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import importlib
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +38,12 @@ class Store:
 
     url: str
     endpoint_url: str
-    label: str
     leap: Callable[[int], object]
     """Let its clock leap by so many seconds."""
     list_sizes: Callable[[], dict[str, int]]
     """Return every object with its size."""
+    save: Callable[[], object]
+    """Leave what is there as files in the folder of the run, where it would be gone with the run."""
     proxy: HttpProxy | None = None
 
     def spoil_line(self) -> None:
@@ -60,7 +62,13 @@ def open_store(kind: str, folder: Path) -> Iterator[Store]:
     """Yield an empty bucket of one of the kinds."""
     if kind == DIRECTORY:
         root = folder / "store"
-        yield Store(str(root), "", "a directory", lambda by_s: age_directory(root, by_s), lambda: _list_files(root))
+        yield Store(
+            url=str(root),
+            endpoint_url="",
+            leap=lambda by_s: age_directory(root, by_s),
+            list_sizes=lambda: _list_files(root),
+            save=lambda: None,
+        )
         return
     with contextlib.ExitStack() as stack:
         # Where a listing meets what goes meanwhile, moto fails with 500: it is asked again, and need not be told.
@@ -70,12 +78,12 @@ def open_store(kind: str, folder: Path) -> Iterator[Store]:
         proxy = stack.enter_context(running_http_proxy(server.port)) if kind == PROXY else None
         bucket = place.url.removeprefix("s3://")
         yield Store(
-            place.url,
-            server.through(proxy.port if proxy else server.port),
-            server.label,
-            _MotoClock().leap,
-            lambda: _list_objects(server, bucket),
-            proxy,
+            url=place.url,
+            endpoint_url=server.through(proxy.port if proxy else server.port),
+            leap=_MotoClock().leap,
+            list_sizes=lambda: _list_objects(server, bucket),
+            save=lambda: _save_objects(server, bucket, folder / "store"),
+            proxy=proxy,
         )
 
 
@@ -99,3 +107,13 @@ def _list_files(root: Path) -> dict[str, int]:
 def _list_objects(server: S3Server, bucket: str) -> dict[str, int]:
     pages = server.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
     return {found["Key"]: found["Size"] for page in pages for found in page.get("Contents", ())}
+
+
+def _save_objects(server: S3Server, bucket: str, folder: Path) -> None:
+    for key in _list_objects(server, bucket):
+        found = server.client().get_object(Bucket=bucket, Key=key)
+        path = folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(found["Body"].read())
+        date_s = found["LastModified"].timestamp()
+        os.utime(path, (date_s, date_s))

@@ -19,7 +19,7 @@ from vstore.objects.tree import Tree
 from vstore.progress import SILENT
 from vstore.remote.commits import commit_from_bytes
 from vstore.remote.index import Index, index_from_bytes
-from vstore.remote.layout import INDEX, PACKS, PackRef, commits_prefix
+from vstore.remote.layout import INDEX, PACKS, PackRef, commits_prefix, tombstone_key
 from vstore.remote.ledger import Ledger
 from vstore.repo import open_repo
 
@@ -49,8 +49,25 @@ def check_reported(course: Course, *, also_dead: bool) -> dict[str, set[Digest]]
         records[project] = _compare(machine, versions)
         machine.note("checked", versions=len(versions))
         machine.clone()
-        machine.vstore("fsck", "--remote", "--read-data")
+        _inspect(machine)
     return records
+
+
+def _inspect(machine: Machine) -> None:
+    """Have the remote inspected, every byte of it, and what is doomed and needed repaired.
+
+    A pack may be both: where a collector looked before a push relied upon the pack, and doomed it only after the push
+    looked.  Then every collector keeps it as long as it is needed, with its tombstone.
+    """
+    for options in ([], ["--repair"], []):
+        damages = machine.try_vstore("fsck", "--remote", "--read-data", "--json", *options).json()["damages"]
+        if wrong := [damage for damage in damages if damage["kind"] != "doomed"]:
+            raise FindingError(f"vstore fsck: {wrong}")
+        if not options:
+            machine.note("inspected", doomed=len(damages))
+        if not damages:
+            return
+    raise FindingError(f"vstore fsck --repair left {damages}")
 
 
 def reported_roots(course: Course, project: str) -> dict[str, int]:
@@ -125,8 +142,6 @@ def check_nothing_dangles(course: Course, store: Store, records: Mapping[str, se
     """
     objects = store.list_sizes()
     kinds = Counter(key.partition("/")[0] for key in objects)
-    if left := kinds.keys() - {"format.json", "packs", "index", "commits"}:
-        raise FindingError(f"there are still {[key for key in objects if key.partition('/')[0] in left]}")
     pinned: set[str] = set()
     indexes: list[Index] = []
     live_bytes = 0
@@ -147,6 +162,10 @@ def check_nothing_dangles(course: Course, store: Store, records: Mapping[str, se
             live_bytes += sum(place.record_bytes for place in found.values() if place.digest in records[project])
             pinned |= {pack.key for pack in packs}
             indexes = [index_from_bytes(read(key), key) for key in objects if key.startswith(INDEX)]
+    tombstones = {tombstone_key(pack) for pack in pinned}  # of packs that are needed all the same
+    left = kinds.keys() - {"format.json", "packs", "index", "commits"}
+    if dangling := {key for key in objects if key.partition("/")[0] in left} - tombstones:
+        raise FindingError(f"there are still {dangling}")
     there = {key for key in objects if key.startswith(PACKS)}
     if there != pinned:
         raise FindingError(f"packs that nothing pins: {there - pinned}; pinned, but not there: {pinned - there}")

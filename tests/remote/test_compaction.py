@@ -14,13 +14,14 @@ from tests.remote.faults import Crash, CrashAt, UnreachableAt
 from tests.remote.world import Machine, noise
 from vstore.errors import RemoteDeniedError, RemoteUnavailableError
 from vstore.objects.digest import Digest
+from vstore.objects.table import Table
 from vstore.remote import upkeep
 from vstore.remote.commits import commit_from_bytes
 from vstore.remote.compaction import PACKS_SCALE, Compacted, Rewriting
 from vstore.remote.content import Root
-from vstore.remote.index import Index, index_from_bytes, index_to_bytes
-from vstore.remote.layout import intent_key
-from vstore.remote.ledger import Policy
+from vstore.remote.index import Index, index_from_bytes, index_of_pack, index_to_bytes, join_indexes
+from vstore.remote.layout import intent_key, tombstone_key
+from vstore.remote.ledger import Ledger, Policy
 from vstore.remote.merging import OwnCommits
 from vstore.remote.sealed import seal
 from vstore.remote.transport import Key
@@ -382,3 +383,72 @@ def test_own_rewriting_of_nothing(bucket: Bucket) -> None:
     stale = OwnCommits(ada.site, Ear())
     assert Rewriting(stale, ada.shelf, Ear()).run([packs[0]._replace(checksum="0" * 32)]) == Compacted()
     assert not any(request.startswith("write") for request in bucket.requests)
+
+
+def push_at_once(bucket: Bucket, algorithm: str = "xxh128") -> tuple[list[Machine], list[Root]]:
+    """Let two machines upload the same large file, since neither knew of the other."""
+    machines, data = [bucket.machine(algorithm=algorithm) for _ in range(2)], noise(900_000)
+    files = [{"big": data, "own": noise(5_000 * number, number), "little": b"same"} for number in (1, 2)]
+    roots = [machine.add(own, f"v{number}") for number, (machine, own) in enumerate(zip(machines, files, strict=True))]
+    plans = [machine.remote.plan_push([root]) for machine, root in zip(machines, roots, strict=True)]
+    for machine, plan in zip(machines, plans, strict=True):
+        machine.remote.push(plan, machine.shelf)
+    assert bucket.size_bytes() > 2 * len(data)
+    return machines, roots
+
+
+@pytest.mark.parametrize("algorithm", ["xxh128", "blake3"])
+def test_what_was_uploaded_twice_is_kept_once(bucket: Bucket, algorithm: str) -> None:
+    """A record lives in one pack: others that hold it, too, are dropped, and their roots are pinned to that one."""
+    (ada, _), roots = push_at_once(bucket, algorithm)
+    longest = max(bucket.memory.list("packs/"), key=lambda listed: listed.size_bytes)
+    assert compact(bucket.machine(algorithm=algorithm)).new_bytes < 20_000
+    assert bucket.lacks(roots, algorithm) == []
+    bucket.end_holds(ada)
+    assert bucket.size_bytes() < 950_000 and longest.key in bucket.keys("packs/") == bucket.pinned()
+    assert bucket.lacks(roots, algorithm) == []
+    assert compact(bucket.machine(algorithm=algorithm)) == Compacted()
+
+
+def test_doomed_pack_is_nobodys_home(bucket: Bucket) -> None:
+    """What lies in a doomed pack, too, lives in the other, however short that is."""
+    (ada, _), roots = push_at_once(bucket)
+    longest = max(bucket.memory.list("packs/"), key=lambda listed: listed.size_bytes)
+    bucket.memory.write(tombstone_key(longest.key), b"{}")
+    before = bucket.pinned()
+    compact(ada)
+    assert before <= bucket.pinned() and bucket.lacks(roots) == []
+
+
+def test_index_objects_do_not_say_where_a_record_lives(bucket: Bucket) -> None:
+    """An index object that tells of records in a pack that does not hold them costs none of them."""
+    ada = bucket.machine()
+    roots = [ada.add({"big": noise(900_000, number)}, f"v{number}") for number in range(2)]
+    for root in roots:
+        ada.push(root)
+    packs = {pack.key: pack for commit in bucket.commits().values() for pack in commit.packs().values()}
+    ends = {key: Ledger(ada.site, Ear()).read_table(pack) for key, pack in packs.items()}
+    longest = max(packs.values(), key=lambda pack: (pack.size_bytes, pack.key))
+    short = min(packs.values(), key=lambda pack: (pack.size_bytes, pack.key))
+    more = index_of_pack(longest, Table([*ends[longest.key].sections, *ends[short.key].sections]))
+    for key in bucket.keys("index/"):
+        bucket.memory.write(key, join_indexes([index_of_pack(short, ends[short.key]), more]))
+    compact(bucket.machine())
+    bucket.end_holds(ada)
+    assert bucket.lacks(roots) == []
+
+
+def test_death_where_records_live_elsewhere(tmp_path: Path) -> None:
+    """Wherever a compaction dies that drops second copies, everything is whole, and stays so."""
+    template = Bucket(tmp_path / "template")
+    (ada, _), roots = push_at_once(template)
+    counting, (twin,) = template.copy(tmp_path / "count", ada)
+    counting.requests.clear()
+    assert compact(twin).packs
+    for number in range(counting.requests.total()):
+        bucket, (twin,) = template.copy(tmp_path / str(number), ada)
+        bucket.transport.before = CrashAt(number)
+        with contextlib.suppress(Crash):
+            compact(twin)
+        bucket.transport.before = bucket.count
+        check(bucket, bucket.machine(), roots, f"before request {number}")

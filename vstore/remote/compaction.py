@@ -8,7 +8,7 @@ anything is not as it was thought to be, it gives up: nothing has moved yet, and
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from vstore.errors import CorruptError, IntentGoneError
@@ -28,6 +28,7 @@ from vstore.remote.retire import retire_commits
 from vstore.remote.session import Session, read_back
 from vstore.remote.survey import Held
 from vstore.remote.transport import Key, Listed
+from vstore.remote.usage import Usage
 
 PACKS_SCALE = Scale(most=16, unit_bytes=4096, full_bytes=SMALL_PACK_BYTES)
 
@@ -56,14 +57,19 @@ class Rewriting:
         self._session = Session(own.site)
         self._built: dict[Key, tuple[PackRef, Table]] = {}
         self._moved: dict[PackRef, set[Key]] = {}
-        """Of each old pack the new ones that hold what lived in it."""
+        """Of each old pack the other ones that hold what lived in it."""
         self._dropped: set[PackRef] = set()
         """Old packs of which something was dropped."""
+        self._usage: Usage | None = None
+        self._homes: dict[PackRef, Index] = {}
+        """Packs that stay and hold records of the old ones, with their own ends."""
 
-    def run(
-        self, victims: Sequence[PackRef], is_dead: Callable[[PackRef, Location], bool] = lambda pack, location: False
-    ) -> Compacted:
-        """Rewrite packs.  Where it gives up, nothing was done.  Raises UnavailableError."""
+    def run(self, victims: Sequence[PackRef], usage: Usage | None = None) -> Compacted:
+        """Rewrite packs: all of them or, with ``usage``, what lives.
+
+        Where it gives up, nothing was done.  Raises UnavailableError.
+        """
+        self._usage = usage
         wasteful = set(victims)
         old, roots = self._own.supersede(
             held for held in self._own.replaceable if not wasteful.isdisjoint(held.commit.packs().values())
@@ -72,7 +78,7 @@ class Rewriting:
             return Compacted()
         done = False
         try:
-            done = self._push(victims, is_dead, old, roots)
+            done = self._push(victims, old, roots)
         except CorruptError as error:
             self._site.mirror.distrust({pack.key for pack in victims if pack.key == error.fields.get("key")})
             self._reporter.warn(f"nothing was compacted, for {error.message}")
@@ -88,20 +94,16 @@ class Rewriting:
             sum(pack.size_bytes for pack, _ in self._built.values()),
         )
 
-    def _push(
-        self,
-        victims: Sequence[PackRef],
-        is_dead: Callable[[PackRef, Location], bool],
-        old: Sequence[Held],
-        roots: Sequence[CommittedRoot],
-    ) -> bool:
+    def _push(self, victims: Sequence[PackRef], old: Sequence[Held], roots: Sequence[CommittedRoot]) -> bool:
         """Take the steps of a push, and retire the old commits; False where anything was found to be lost."""
         ledger, mirror = self._own.ledger, self._site.mirror
-        relied = {pack.key: pack for root in roots for pack in root.pins} | {pack.key: pack for pack in victims}
+        homes = self._read_homes(victims)
+        relied = {pack.key: pack for root in roots for pack in root.pins}
+        relied |= {pack.key: pack for pack in (*victims, *homes)}
         self._session.announce(relied)
         if ledger.find_lost(relied.values()):
             return False
-        self._upload(victims, is_dead)
+        self._upload(victims)
         pinned = [root._replace(pins=self._repin(root.pins)) for root in roots]
         if not all(root.pins for root in pinned):
             return False
@@ -120,12 +122,23 @@ class Rewriting:
         delete_indexes(self._site, merged)
         return True
 
-    def _upload(self, victims: Sequence[PackRef], is_dead: Callable[[PackRef, Location], bool]) -> None:
+    def _read_homes(self, victims: Sequence[PackRef]) -> dict[PackRef, Index]:
+        """Look where else what lies in packs lives: index objects are not believed, the packs' own ends are."""
+        if self._usage is not None:
+            homes = [pack for pack in self._usage.list_homes(set(victims)) if self._may_stay(pack)]
+            ends = map_ordered(self._own.ledger.read_end, homes, workers=self._site.jobs)
+            self._homes = {pack: end for pack, end in zip(homes, ends, strict=True) if end is not None}
+        return self._homes
+
+    def _may_stay(self, pack: PackRef) -> bool:
+        return self._own.packs.get(pack.key) == pack and pack.key not in self._own.lost
+
+    def _upload(self, victims: Sequence[PackRef]) -> None:
         self._reporter.begin("compacting", total=sum(pack.size_bytes for pack in victims), unit="bytes")
         try:
             for pack, table in map_ordered(
                 self._put,
-                self._iter_packs(victims, is_dead),
+                self._iter_packs(victims),
                 workers=self._site.jobs,
                 ahead=self._site.in_flight_bytes,
                 weigh=lambda pack: pack.ref.size_bytes,
@@ -138,15 +151,13 @@ class Rewriting:
         self._session.put_pack(pack)
         return pack.ref, pack.table
 
-    def _iter_packs(
-        self, victims: Sequence[PackRef], is_dead: Callable[[PackRef, Location], bool]
-    ) -> Iterator[BuiltPack]:
+    def _iter_packs(self, victims: Sequence[PackRef]) -> Iterator[BuiltPack]:
         packer = Packer(self._session.name)
         placed: dict[tuple[int, Digest], Key] = {}
         for opened in self._open(victims):
             moved = self._moved[opened.pack] = set()
             copied = 0
-            for location, record in iter_records(self._own.ledger, opened, self._source, is_dead):
+            for location, record in iter_records(self._own.ledger, opened, self._source, self._is_left):
                 key = placed.get(location[:2])
                 if key is None:
                     key = placed[location[:2]] = packer.add(record, location)
@@ -159,15 +170,27 @@ class Rewriting:
             self._reporter.advance(opened.pack.size_bytes)
         yield from _take(packer)
 
+    def _is_left(self, pack: PackRef, location: Location) -> bool:
+        """Tell whether a record need not be copied: it is dead, or lives where it will be pinned."""
+        home = pack if self._usage is None else self._usage.find_home(pack, location)
+        if home is None:
+            return True
+        end = self._homes.get(home)
+        if end is None or not any(end.find(location.kind, location.digest)):
+            return False
+        self._moved[pack].add(home.key)
+        return True
+
     def _open(self, victims: Sequence[PackRef]) -> Iterator[Opened]:
         return open_packs(self._own.ledger, victims)
 
     def _repin(self, pins: Iterable[PackRef]) -> tuple[PackRef, ...]:
         """Return the packs that hold what some did."""
+        there = {pack.key: pack for pack in self._homes} | {key: pack for key, (pack, _) in self._built.items()}
         new = {
             ref
             for pack in pins
-            for ref in ([self._built[key][0] for key in self._moved[pack]] if pack in self._moved else [pack])
+            for ref in ([there[key] for key in self._moved[pack]] if pack in self._moved else [pack])
         }
         return tuple(sorted(new))
 

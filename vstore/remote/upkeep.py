@@ -85,7 +85,7 @@ def _compact_hollow(own: OwnCommits, source: Source, budget: int, reporter: Repo
     if not hollow:
         return Compacted()
     usage = _find_usage(own, hollow, source, reporter)
-    return Rewriting(own, source, reporter).run(list(hollow.values()), usage.is_dead) if usage else Compacted()
+    return Rewriting(own, source, reporter).run(list(hollow.values()), usage) if usage else Compacted()
 
 
 def _replaceable_packs(own: OwnCommits) -> list[PackRef]:
@@ -115,7 +115,7 @@ def compact(site: Site, source: Source, reporter: Reporter) -> Compacted:
         if not victims:
             break
         refused.update(victims)  # nothing is rewritten twice
-        done = done.plus(Rewriting(own, source, reporter).run(victims, usage.is_dead))
+        done = done.plus(Rewriting(own, source, reporter).run(victims, usage))
     if merge_commits(own, COMMITS_SCALE._replace(most=8)):
         own = OwnCommits(site, reporter)
     merge_indexes(own.ledger, own.packs, INDEX_SCALE._replace(most=8), prunes=True)
@@ -135,7 +135,7 @@ def _find_usage(own: OwnCommits, packs: Mapping[Key, PackRef], source: Source, r
     """Find out what is needed of some packs; None where that cannot be told."""
     wanted = set(packs.values())
     roots = [root for commit in own.commits.values() for root in commit.roots if not wanted.isdisjoint(root.pins)]
-    usage = Usage(_read_all_indexes(own.ledger, packs), packs)
+    usage = Usage(_read_all_indexes(own.ledger, packs), packs, own.lost)
     try:
         return find_usage(usage, own.site, roots, source, reporter)
     except NeedsUnknownError as error:

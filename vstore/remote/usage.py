@@ -34,31 +34,49 @@ _NO_TREE = Tree([]).to_bytes()
 class Usage:
     """Which records of some packs are needed, as far as index objects tell of records.
 
-    What they do not tell of is never dead.  A byte of memory for each record beside the indexes themselves.
+    What they do not tell of is never dead.  What lies in several packs lives in one of them: the longest of those that
+    are not ``lost``; so what was uploaded twice is not kept twice.
+    A byte of memory for each record beside the indexes themselves.
     """
 
-    def __init__(self, indexes: Iterable[Index], packs: Mapping[Key, PackRef]) -> None:
+    def __init__(self, indexes: Iterable[Index], packs: Mapping[Key, PackRef], lost: Collection[Key] = ()) -> None:
+        self._lost = lost
         self._index = index_from_bytes(join_indexes(indexes, lambda pack: packs.get(pack.key) == pack), "index")
         self._marks = [bytearray(len(part.packs)) for part in self._index.sections]
 
     def mark(self, kind: int, digest: Digest) -> None:
-        """Take a record for needed, wherever it lies."""
+        """Take a record for needed."""
         for part, marks in zip(self._index.sections, self._marks, strict=True):
             if part.section.kind == kind and digest.startswith(part.section.algorithm.name):
-                for row in part.rows(digest):
-                    marks[row] = 1
+                rows = [(self._rank(self._index.packs[part.packs[row]]), row) for row in part.rows(digest)]
+                if rows:
+                    marks[max(rows)[1]] = 1
 
-    def is_dead(self, pack: PackRef, location: Location) -> bool:
-        """Tell whether no root needs a record of a pack."""
+    def _rank(self, pack: PackRef) -> tuple[bool, int, Key]:
+        return pack.key not in self._lost, pack.size_bytes, pack.key
+
+    def find_home(self, pack: PackRef, location: Location) -> PackRef | None:
+        """Return in which pack a record of a pack lives; None if no root needs it."""
         for part, marks in zip(self._index.sections, self._marks, strict=True):
             if part.section.kind == location.kind and location.digest.startswith(part.section.algorithm.name):
-                for row in part.rows(location.digest):
-                    if self._index.packs[part.packs[row]] == pack:
-                        return not marks[row]
-        return False
+                found = {self._index.packs[part.packs[row]]: marks[row] for row in part.rows(location.digest)}
+                if pack in found:
+                    return next((home for home, mark in found.items() if mark), None)
+        return pack
+
+    def list_homes(self, packs: Collection[PackRef]) -> set[PackRef]:
+        """Return the packs in which records of some packs live that do not live in those themselves."""
+        wanted = {number for number, pack in enumerate(self._index.packs) if pack in packs}
+        homes: set[int] = set()
+        for part, marks in zip(self._index.sections, self._marks, strict=True):
+            for row, mark in enumerate(marks):
+                if not mark and part.packs[row] in wanted:
+                    others = part.rows(part.section.location(row).digest)
+                    homes.update(part.packs[other] for other in others if marks[other])
+        return {self._index.packs[number] for number in homes - wanted}
 
     def dead_bytes(self) -> dict[PackRef, int]:
-        """Return how many bytes of each pack are in records that no root needs."""
+        """Return how many bytes of each pack are in records that no root needs, or that live in another pack."""
         dead = [0] * len(self._index.packs)
         for part, marks in zip(self._index.sections, self._marks, strict=True):
             overhead = part.section.location(0).record_bytes - part.section.stored[0] if marks else 0

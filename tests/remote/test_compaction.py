@@ -452,3 +452,18 @@ def test_death_where_records_live_elsewhere(tmp_path: Path) -> None:
             compact(twin)
         bucket.transport.before = bucket.count
         check(bucket, bucket.machine(), roots, f"before request {number}")
+
+
+def test_repaired_roots_leave_the_doomed_pack(bucket: Bucket) -> None:
+    """What was doomed and needed is no longer needed once a push brought it again, and goes with its tombstone."""
+    ada = bucket.machine()
+    root, _ = push_small(ada, 0)
+    (doomed,) = bucket.pinned()
+    bucket.memory.write(tombstone_key(doomed), b"{}")
+    bob = bucket.machine()
+    push_small(bob, 0)
+    assert bucket.pinned() > {doomed}
+    compact(bob)
+    bucket.end_holds(bob)
+    assert doomed not in bucket.keys("packs/") and not bucket.keys("doomed/")
+    assert bucket.lacks([root]) == []

@@ -84,10 +84,22 @@ def list_pushed(commits: Iterable[Held]) -> list[PushedRoot]:
 
 
 def merge_commits(own: OwnCommits, scale: Scale) -> int:
-    """Merge commits of our project where there are too many; return how many were.  Raises UnavailableError."""
+    """Merge commits of our project where there are too many; return how many were.  Raises UnavailableError.
+
+    So are those that pin what is gone, doomed or damaged though other commits say where all of their roots are whole:
+    else that would stay for ever, for nothing.
+    """
     merged = 0
     whole, _ = own.supersede(own.replaceable)
-    for group in choose_groups(((held, held.listed.size_bytes) for held in whole), scale):
+    groups = choose_groups(((held, held.listed.size_bytes) for held in whole), scale)
+    chosen = {held.listed.key for group in groups for held in group}
+    useless = [
+        held
+        for held in whole
+        if held.listed.key not in chosen
+        and not own.lost.isdisjoint(pack.key for root in held.commit.roots for pack in root.pins)
+    ]
+    for group in [*groups, *([useless] if useless else [])]:
         new = replace_commits(own.site, group, own.supersede(group)[1])
         if new is not None:
             merged += len(group)

@@ -27,6 +27,8 @@ _HELD_S = 20 * DAY_S - HOUR_S
 """For so long what was reported is there, whatever git says: 30 days, but for the 10 of a push without news."""
 _LEAPS_S = (8 * DAY_S, 31 * DAY_S, 15 * DAY_S, 25 * HOUR_S, 25 * HOUR_S, 8 * DAY_S)
 _MOST_ROUNDS = 12
+_MOST_BYTES = 1.3
+"""So many times what lives may be there when all holds are over."""
 
 
 def check_reported(course: Course, *, also_dead: bool) -> dict[str, set[Digest]]:
@@ -172,4 +174,7 @@ def check_nothing_dangles(course: Course, store: Store, records: Mapping[str, se
     if any(there.isdisjoint(pack.key for pack in index.packs) for index in indexes):
         raise FindingError("an index tells of packs none of which is there")
     numbers = {f"{kind} left": number for kind, number in kinds.items()}
-    return numbers | {"live bytes": live_bytes, "bytes left": sum(objects.values())}
+    numbers |= {"live bytes": live_bytes, "bytes left": sum(objects.values())}
+    if numbers["bytes left"] > _MOST_BYTES * live_bytes:
+        raise FindingError(f"more is left than should be: {numbers}")
+    return numbers

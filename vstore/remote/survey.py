@@ -234,7 +234,7 @@ class _Surveyor:
         def attempt(item: tuple[Name, Listed]) -> tuple[Name, Listed, Value | None, str]:
             name, found = item
             reason = ""
-            for _ in range(2):  # bytes are damaged on the way, too
+            for _ in range(3):  # bytes are damaged on the way, too
                 try:
                     if found.size_bytes > MAX_DOCUMENT_BYTES:
                         raise CorruptError(f"{found.key} is too long to be what it should be", key=found.key)

@@ -467,3 +467,16 @@ def test_repaired_roots_leave_the_doomed_pack(bucket: Bucket) -> None:
     bucket.end_holds(bob)
     assert doomed not in bucket.keys("packs/") and not bucket.keys("doomed/")
     assert bucket.lacks([root]) == []
+
+
+def test_what_was_in_order_is_not_looked_at_again(bucket: Bucket) -> None:
+    """A machine that found nothing wasteful reads no version again, until somebody pushes."""
+    ada, bob = bucket.machine(), bucket.machine()
+    push_many(ada, 2)
+    compact(bob)
+    bucket.requests.clear()
+    assert compact(bob) == Compacted()
+    assert not [request for request in bucket.requests if request.startswith("read")]
+    push_many(ada, 1, first=2)
+    compact(bob)
+    assert [request for request in bucket.requests if request.startswith("read")]

@@ -29,6 +29,8 @@ _GROUP_BYTES = 1024 * 1024 * 1024
 """One commit tells of so much that was rewritten."""
 _HOLLOW_BYTES = 1024 * 1024
 """Packs that are shorter are not worth looking at after a push, however little of them lives."""
+_SEEN = "compacted.txt"
+"""Where a mirror keeps of which commits nothing was found to be wasteful."""
 _WASTE = 0.15
 """A pack is wasteful when more of it is dead: so at most 1.18 times what lives is pinned."""
 
@@ -105,6 +107,9 @@ def compact(site: Site, source: Source, reporter: Reporter) -> Compacted:
     usage, analysed = None, set[Digest]()
     while True:
         own = OwnCommits(site, reporter)
+        seen = "".join(sorted(f"{held.listed.key}\n" for held in own.replaceable)).encode()
+        if site.mirror.find(_SEEN) == seen:
+            break  # commits never change: what was in order is
         roots = {root.digest for commit in own.commits.values() for root in commit.roots}
         if usage is None or not roots <= analysed:
             usage, analysed = _find_usage(own, own.packs, source, reporter), roots
@@ -113,6 +118,8 @@ def compact(site: Site, source: Source, reporter: Reporter) -> Compacted:
         packs = [pack for pack in _replaceable_packs(own) if pack not in refused]
         victims = _choose_wasteful(packs, usage)
         if not victims:
+            if not refused:
+                site.mirror.keep(_SEEN, seen)
             break
         refused.update(victims)  # nothing is rewritten twice
         done = done.plus(Rewriting(own, source, reporter).run(victims, usage))

@@ -185,6 +185,22 @@ def test_scheduler_dies(
         done = project.run("push", *cluster.options)
     assert done.exit_code == 14
     assert "cannot be reached" in done.stderr and "Hint: see whether its scheduler runs" in done.stderr
+    assert "CommClosedError" not in done.stderr
+
+
+def test_scheduler_dies_under_command(project: Project, tmp_path: Path, data: Path, target: HttpProxy) -> None:
+    """Of a scheduler that dies people are told what is lost and what to do, and nothing of how Dask finds it."""
+    args = ["import-url", str(data), "far", "--to-remote"]
+    environ = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    with running_cluster(tmp_path / "short-lived", 1) as cluster:
+        command = [sys.executable, "-m", "vstore", *args, *cluster.options]
+        with subprocess.Popen(command, cwd=project.path, env=environ, stderr=subprocess.PIPE, text=True) as process:
+            wait_until(lambda: target.count("PUT", "packs/") >= 1)
+            cluster.scheduler.kill()
+            _, said = process.communicate(timeout=_WAIT_S)
+    assert process.returncode == 14
+    assert "Traceback" not in said and "distributed" not in said and "Caused by" not in said
+    assert "is gone" in said and "Hint: " in said
 
 
 def test_interrupt(project: Project, cluster: Cluster, data: Path, target: HttpProxy) -> None:

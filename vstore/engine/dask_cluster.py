@@ -7,6 +7,7 @@ worker of Dask that cannot unpack what it is sent ends itself, whoever else it w
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import pickle
 import queue
@@ -34,6 +35,7 @@ PATIENCE_S = 60.0
 _CONNECT_S = 10.0
 _LOOK_EVERY_S = 1.0
 _TELL_EVERY_S = 0.25
+_CLIENT_LOG = logging.getLogger("distributed.client")
 _OTHER_VERSION = "has workers without vstore, or with another version of it"
 
 
@@ -137,9 +139,11 @@ class DaskCluster:
         client, self._client = self._client, None
         if client is not None:
             client.close(timeout=self._patience_s)
+        _CLIENT_LOG.removeFilter(_drop)
 
     def _connect(self) -> Any:
         if self._client is None:
+            _CLIENT_LOG.addFilter(_drop)
             try:
                 connect: Any = distributed.Client
                 timeout_s = min(_CONNECT_S, self._patience_s)
@@ -179,6 +183,11 @@ def _cleaner(topic: str) -> Callable[..., Any]:
         shutil.rmtree(os.path.join(dask_worker.local_directory, topic), ignore_errors=True)
 
     return clean
+
+
+def _drop(record: logging.LogRecord) -> bool:
+    """Keep from the log, which goes to the terminal, how a lost connection looks inside: we say that it is lost."""
+    return False
 
 
 class _Ear:

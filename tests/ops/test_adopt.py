@@ -160,7 +160,8 @@ def test_what_is_there_stays(pushed: Project, place: Place, tmp_path: Path) -> N
     kept = project.ok("remote", "adopt", "--path", "data", "--json").json()["pointers"]
     assert [each["change"] for each in kept] == ["kept"]
     assert project.read("data.vstore") == before
-    assert project.run("remote", "adopt", "--path", "nowhere").exit_code == FAILED
+    unknown = project.run("remote", "adopt", "--path", "nowhere")
+    assert unknown.exit_code == FAILED and "with `vstore remote adopt store --dry-run`" in unknown.stderr
 
 
 def test_several_projects(pushed: Project, place: Place, tmp_path: Path) -> None:
@@ -175,7 +176,10 @@ def test_several_projects(pushed: Project, place: Place, tmp_path: Path) -> None
     assert "Hint: say which one is meant, as in `vstore remote adopt" in asked.stderr
     assert project.ok("remote", "adopt", "--dry-run", "--json").json()["adopted"] is None
     name = other.ok("config", "get", "core.project", "--json").json()["settings"][0]["value"]
-    assert project.run("remote", "adopt", "--project", "nobody").exit_code == FAILED
+    for nobody, fact in (("nobody", "is not the id of a project"), ("0" * 32, "has commits there")):
+        unknown = project.run("remote", "adopt", "--project", nobody)
+        assert unknown.exit_code == FAILED and fact in unknown.stderr
+        assert "Hint: see which projects have pushed there with `vstore remote adopt store --dry-run`" in unknown.stderr
     done = project.ok("remote", "adopt", "--project", name, "--json").json()
     assert done["adopted"] == name and [each["path"] for each in done["pointers"]] == ["theirs.txt"]
     assert b"blake3" in project.read(".vstore/config")

@@ -131,12 +131,12 @@ def adopt_remote(
             return AdoptResult(name, remote.url, [], None, pointers, refused, remarks, True, dry_run)
         projects = remote.list_projects(project=adoption.project, reporter=repo.reporter)
         infos = [_info(repo, project) for project in projects]
-        chosen = _choose(repo, projects, adoption)
+        chosen = _choose(repo, name, projects, adoption)
         if chosen is None:
             return AdoptResult(name, remote.url, infos, None, [], [], [], False, dry_run)
         if chosen.project != repo.config.project and not adoption.force:
             _check_unpushed(repo, remote)
-        wanted, refused = _list_wanted(repo, chosen, adoption.paths)
+        wanted, refused = _list_wanted(repo, name, chosen, adoption.paths)
         found, unread = _make_pointers(remote.seen_by(chosen.project), wanted)
         if not dry_run:
             _set_project(repo, environ, chosen.project, found)
@@ -148,23 +148,25 @@ def adopt_remote(
 # which project
 
 
-def _choose(repo: Repo, projects: Sequence[FoundProject], adoption: Adoption) -> FoundProject | None:
+def _choose(repo: Repo, remote: str, projects: Sequence[FoundProject], adoption: Adoption) -> FoundProject | None:
     if adoption.project is not None:
-        check_setting("core.project", adoption.project)
+        if not _may_be_ours(adoption.project):
+            fact = f"{adoption.project!r} is not the id of a project, which has 32 hexadecimal digits"
+            raise InvalidError(fact, adopt=remote, project=adoption.project)
         for project in projects:
             if project.project == adoption.project:
                 return project
         fact = f"no project {adoption.project!r} has commits there"
-        raise InvalidError(fact, project=adoption.project)
+        raise InvalidError(fact, adopt=remote, project=adoption.project)
     others = [project for project in projects if project.project != repo.config.project]
-    candidates = [project for project in others or projects if _may_be_ours(project)]
+    candidates = [project for project in others or projects if _may_be_ours(project.project)]
     return candidates[0] if len(candidates) == 1 else None
 
 
-def _may_be_ours(project: FoundProject) -> bool:
+def _may_be_ours(project: str) -> bool:
     """Tell whether a repository can have the id: a key may hold others."""
     try:
-        check_setting("core.project", project.project)
+        check_setting("core.project", project)
     except ConfigInvalidError:
         return False
     return True
@@ -225,14 +227,14 @@ def _to_iso(seconds: float) -> str | None:
 
 
 def _list_wanted(
-    repo: Repo, project: FoundProject, paths: Sequence[str | Path]
+    repo: Repo, remote: str, project: FoundProject, paths: Sequence[str | Path]
 ) -> tuple[list[PushedVersion], list[tuple[RelPath, str]]]:
     """Return the versions that are meant, newest first, each but for those that lie in or around a newer one."""
     named = [repo.relative(path) for path in paths]
     for asked, path in zip(paths, named, strict=True):
         if not any(_is_at(known, path) for known in project.versions):
             fact = f"the project {project.project} has not pushed {asked}"
-            raise PathNotFoundError(fact, path=str(asked))
+            raise PathNotFoundError(fact, path=str(asked), adopt=remote)
     chosen: list[PushedVersion] = []
     refused: list[tuple[RelPath, str]] = []
     for version in sorted(project.versions.values(), key=lambda each: (-each.pushed_s, each.root.path)):

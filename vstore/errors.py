@@ -132,8 +132,9 @@ class NeedsUnknownError(ConflictError):
     """What is still needed cannot be told, so that nothing may be removed.
 
     Fields: ``failed``, pairs of (place, reason); ``repositories``, ``worktrees`` or ``keys``: what it is about;
-    ``remote``, where one was to be collected; ``refusal``, where a part of the project cannot be seen: "no-git",
-    "shallow", "single-branch" or "unfetchable", with the ``git_remote``.
+    ``remote``, where it is about one, and ``verb``, what was to be done there: "collect", "status" or "undo";
+    ``refusal``, where a part of the project cannot be seen: "no-git", "shallow", "single-branch" or "unfetchable", with
+    the ``git_remote``.
     """
 
     code = "needs-unknown"
@@ -164,7 +165,10 @@ class CollisionError(ConflictError):
 
 
 class CorruptError(VstoreError):
-    """Bytes that fail their checksum or break their format.  Fields: ``path`` or ``key``, ``digest``."""
+    """Bytes that fail their checksum or break their format.
+
+    Fields: ``path`` or ``key``, ``digest``; ``gone``, where a ``remote`` has lost what tells its format.
+    """
 
     code = "corrupt"
 

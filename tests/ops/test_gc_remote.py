@@ -432,7 +432,25 @@ def test_format_that_cannot_be_read(shared: Project) -> None:
         path.write_bytes(data)
         assert refuse(shared).exit_code == 13
     path.unlink()
-    assert refuse(shared).exit_code == 13
+    refused = refuse(shared)
+    assert refused.exit_code == 13
+    assert "Hint: write it anew with `vstore fsck --remote store --repair`" in refused.stderr
+    shared.ok("fsck", "--remote", "store", "--repair")
+    assert len(collect(shared)["retired"]) == 1
+
+
+def test_several_objects_that_cannot_be_read(shared: Project) -> None:
+    """What is told to forget names them all, once each, and asks for nothing but what was asked for."""
+    keys = [f"intents/{digit * 32}.json" for digit in "ab"]
+    for key in keys:
+        shared.write(shared.store / key, b"nonsense")
+    options = " ".join(f"--forget {key}" for key in keys)
+    for verb in ("", " --status", " --undo"):
+        refused = shared.run("gc", "--remote", *verb.split())
+        assert refused.exit_code == CONFLICT and f"  {keys[0]}: is damaged" in refused.stderr
+        command = f"vstore gc --remote store{verb} {options}"
+        assert f"Hint: see to it that each of them can be read, or do without: `{command}`" in refused.stderr
+        shared.ok(*command.split()[1:])
 
 
 def test_pointer_that_cannot_be_read(shared: Project) -> None:

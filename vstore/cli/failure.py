@@ -93,6 +93,8 @@ def _hint_remote_name(fields: dict[str, Any]) -> str | None:
 def _hint_path(fields: dict[str, Any]) -> str | None:
     if "revision" in fields:
         return f"it is a revision, which stands behind --rev, as in `vstore ls --rev {quote(fields['revision'])}`"
+    if "adopt" in fields:
+        return f"see what was pushed there with `vstore remote adopt {quote(fields['adopt'])} --dry-run`"
     return f"see what is {'there' if 'elsewhere' in fields else 'tracked'} with `vstore ls{_place(fields)}`"
 
 
@@ -194,6 +196,8 @@ def _hint_repair(fields: dict[str, Any]) -> str:
 def _hint_corrupt(fields: dict[str, Any]) -> str | None:
     if "repair" in fields:
         return _hint_repair(fields)
+    if "gone" in fields:
+        return f"write it anew with `vstore fsck --remote {quote(fields.get('remote', 'NAME'))} --repair`"
     return "get an undamaged copy with `vstore fetch`" if "digest" in fields else None
 
 
@@ -210,6 +214,8 @@ def _hint_invalid(fields: dict[str, Any]) -> str | None:
         return "say how to call it, as in `vstore import-url URL OUT`"
     if "adopt" in fields:
         command = f"vstore remote adopt {quote(fields['adopt'])}"
+        if "project" in fields:
+            return f"see which projects have pushed there with `{command} --dry-run`"
         if fields["known"]:
             return f"say which one is meant, as in `{command} --project {quote(fields['known'][0])}`"
         return f"if packs are all that is left, see what they hold with `{command} --from-packs --dry-run`"
@@ -363,7 +369,7 @@ def _iter_causes(error: BaseException) -> Iterator[str]:
             text = os.strerror(cause.errno)
         else:
             # Only its kind: the words of a foreign error may hold a signed URL or a key.
-            text = "" if is_plain else type(cause).__name__
+            text = "" if is_plain or isinstance(error, errors.EngineUnavailableError) else type(cause).__name__
         text = one_line(text)
         if text not in said and str(cause) not in said:
             yield text

@@ -229,6 +229,7 @@ def _ssh(where: str, fields: Mapping[str, Any]) -> str:
     return f"ssh {port}{shlex.quote(where)}"
 
 
+_MOST_KEYS = 5
 _SIGHT = {
     "no-git": "collect from a clone of the project that git keeps; with --no-git nobody can tell what others need",
     "shallow": "fetch the whole history with `git fetch --unshallow`",
@@ -244,12 +245,17 @@ def hint_for_needs(fields: Mapping[str, Any]) -> str | None:
         return _SIGHT[fields["refusal"]].format(remote=f" {quote(remote)}" if remote else "")
     if fields.get("worktrees"):
         return "where worktrees are gone for good, let git know with `git worktree prune`"
-    command = "vstore gc" + (f" --remote {quote(fields['remote'])}" if "remote" in fields else "")
+    remote = f" --remote {quote(fields['remote'])}" if "remote" in fields else ""
+    verb = fields.get("verb", "collect")
+    command = f"vstore gc{remote}" + ("" if verb == "collect" else f" --{verb}")
     if fields.get("repositories"):
         known = quote(fields["repositories"][0])
         return f"bring it back, or do without its needs: `{command} --forget-repo {known}`"
     keys = fields.get("keys") or [""]
-    return f"see to it that it can be read, or do without: `{command} --forget {quote(keys[0])}`"
+    what = "it" if len(keys) == 1 else "each of them"
+    given_up = "".join(f" --forget {quote(key)}" for key in keys[:_MOST_KEYS])
+    others = ", and so on" if len(keys) > _MOST_KEYS else ""
+    return f"see to it that {what} can be read, or do without: `{command}{given_up}`{others}"
 
 
 def hint_for_retired(fields: Mapping[str, Any]) -> str | None:

@@ -89,8 +89,7 @@ def tell_status(session: Session, result: api.GcStatus) -> Iterator[str]:
     yield from _more(len(result.doomed))
     for retired in result.trash[:_MOST_LINES]:
         number = render.count(len(retired.versions), "version")
-        size = render.size(retired.size_bytes)
-        yield f"retired  {number}  {size}  on {_when(retired.since)}; kept until {_when(retired.due)}"
+        yield f"retired  {number}  on {_when(retired.since)}; kept until {_when(retired.due)}"
         yield from list_versions(session, retired.versions)
     yield from _more(len(result.trash))
     for push in result.pushes[:_MOST_LINES]:

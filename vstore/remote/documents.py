@@ -68,7 +68,7 @@ class Documents:
             check_format(self.site.transport.read(FORMAT))
         except KeyNotFoundError:
             if is_needed:
-                self._blame(FORMAT, MISSING, "it is gone; the next push writes it anew")
+                self._blame(FORMAT, MISSING, "it is gone")
         except NewerFormatError:
             raise
         except CorruptError:

@@ -185,7 +185,7 @@ class _Surveyor:
         if ledger.has_format():
             return True
         if ledger.has_place() and any(True for prefix in (PACKS, COMMITS, TRASH) for _ in transport.list(prefix)):
-            raise CorruptError(f"{FORMAT} at {transport.url} is gone; the next push writes it anew", key=FORMAT)
+            raise CorruptError(f"{FORMAT} at {transport.url} is gone", key=FORMAT, gone=True)
         return False
 
     def look(self, session: str | None) -> Survey:
@@ -250,7 +250,7 @@ class _Surveyor:
             if value is not None:
                 yield name, value
             elif reason:
-                self._failed[found.key] = reason
+                self._failed[found.key] = reason.removeprefix(f"{found.key} ")
 
     def _read_intent(self, listed: Listed) -> Intent:
         return Intent(listed, intent_from_bytes(self._site.transport.read(listed.key), listed.key))

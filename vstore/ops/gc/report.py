@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from vstore.errors import NeedsUnknownError
+from vstore.errors import CorruptError, NeedsUnknownError
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.remote.commits import CommittedRoot
@@ -163,10 +163,11 @@ def to_iso(date_s: float) -> str | None:
 
 
 @contextlib.contextmanager
-def naming_remote(name: str) -> Iterator[None]:
-    """Let what could not be known of a remote say which it is."""
+def naming_remote(name: str, verb: str = "collect") -> Iterator[None]:
+    """Let what could not be known of a remote say which it is, and what was to be done there."""
     try:
         yield
-    except NeedsUnknownError as error:
+    except (CorruptError, NeedsUnknownError) as error:
         error.fields.setdefault("remote", name)
+        error.fields.setdefault("verb", verb)
         raise

@@ -25,7 +25,7 @@ from vstore.repo import Repo
 def gc_status(repo: Repo, remote: str | None = None, *, forgotten: Collection[str] = ()) -> GcStatus:
     """Tell what waits at a remote; changes nothing.  Raises NeedsUnknownError, UnavailableError, CorruptError."""
     name = repo.remote_name(remote)
-    with repo.open_remote(name) as opened, naming_remote(name):
+    with repo.open_remote(name) as opened, naming_remote(name, "status"):
         with opened.survey(forgotten=forgotten, announced=False, reporter=repo.reporter) as survey:
             doomed = opened.list_doomed(survey)
         named = plan_collection(survey, ()).named

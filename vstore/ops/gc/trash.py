@@ -53,7 +53,7 @@ def gc_undo(
     relied upon.  Raises NotFoundError where nothing such was retired, NeedsUnknownError, UnavailableError.
     """
     name = repo.remote_name(remote)
-    with repo.using_cache(), repo.open_remote(name) as opened, naming_remote(name):
+    with repo.using_cache(), repo.open_remote(name) as opened, naming_remote(name, "undo"):
         with opened.survey(forgotten=forgotten, announced=False, reporter=repo.reporter) as survey:
             chosen = _choose(repo, list_given_up(survey), wanted, name)
         roots: list[Root] = []

@@ -118,7 +118,7 @@ def test_many_small_files(project: Project, monkeypatch: pytest.MonkeyPatch) -> 
     (project.path / "data.vstore").unlink()
     empty_cache(project)
     monkeypatch.setattr(snapshotter, "_MANY_FILES", 100)
-    monkeypatch.setattr(snapshotter, "count_processors", lambda: 2)
+    monkeypatch.setattr(snapshotter, "count_processors", lambda: 3)
     began: list[int] = []
 
     def begin(number: int) -> LocalProcesses:
@@ -127,7 +127,7 @@ def test_many_small_files(project: Project, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(snapshotter, "LocalProcesses", begin)
     added = project.ok("add", "data", "--json").json()
-    assert began == [2] and project.read("data.vstore") == pointer and added["new_objects"] > 100
+    assert began == [3] and project.read("data.vstore") == pointer and added["new_objects"] > 100
     project.ok("fsck")
     for path in (project.path / "data").rglob("f*"):
         path.unlink()
@@ -136,9 +136,10 @@ def test_many_small_files(project: Project, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_jobs_are_limited(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one job nothing is begun."""
+    """With one job nothing is begun, however many processors there are."""
     make_files(project)
     monkeypatch.setattr(snapshotter, "_MANY_FILES", 100)
+    monkeypatch.setattr(snapshotter, "count_processors", lambda: 8)
     monkeypatch.setattr(snapshotter, "LocalProcesses", None)
     project.ok("add", "-j", "1", "data")
 

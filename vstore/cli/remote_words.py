@@ -12,7 +12,7 @@ from vstore.cli.session import Session
 _MOST_LINES = 10
 _COMMIT_LETTERS = 10
 _DIGEST_LETTERS = 15  # eight of the hash
-_KEPT = {
+KEPT_BY_GIT = {
     "work-tree": "files here and indexes",
     "branch": "branches",
     "tag": "tags",
@@ -20,9 +20,11 @@ _KEPT = {
     "stash": "stashes",
     "ref": "other refs",
     "operation": "operations under way",
-    "git-remote": "refs of git remotes",
     "reflog": "reflogs",
     "keep-rev": "revisions asked for",
+}
+_KEPT = KEPT_BY_GIT | {
+    "git-remote": "refs of git remotes",
     "unknown-commit": "git commits that are not known here",
     "young": "pushed not long ago",
     "intent": "pushes under way",

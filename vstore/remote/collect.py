@@ -16,11 +16,11 @@ from typing import NamedTuple, TypeVar
 from vstore.errors import CorruptError, KeyNotFoundError, NewerFormatError
 from vstore.objects.digest import Digest
 from vstore.parallel import map_ordered
-from vstore.progress import Reporter
+from vstore.progress import SILENT, Reporter
 from vstore.remote.commits import CommittedRoot, author_of_tombstone, tombstone_to_bytes
-from vstore.remote.index import HEADER_BYTES, head_bytes, packs_from_head
+from vstore.remote.index import packs_from_head
 from vstore.remote.layout import INDEX, LISTING, find_session, is_index, tombstone_key, trash_key
-from vstore.remote.ledger import Site
+from vstore.remote.ledger import Ledger, Site
 from vstore.remote.listing import refresh_listing
 from vstore.remote.retire import join_roots, replace_commits
 from vstore.remote.survey import Held, Survey, find_new_names
@@ -28,7 +28,6 @@ from vstore.remote.transport import Key, Listed
 
 DOOM_HOLD_S = 24 * 3600
 """A doomed pack is deleted at the earliest so long after its tombstone was written."""
-_HEAD_BYTES = 64 * 1024
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -203,6 +202,7 @@ def _do_all(site: Site, items: Iterable[Item], act: Callable[[Item], Result]) ->
 
 def _delete_indexes(site: Site, survey: Survey, plan: CollectPlan) -> int:
     """Delete the index objects of which no pack is left; return their number."""
+    ledger = Ledger(site, SILENT)
     left = survey.packs.keys() - {pack.key for pack in plan.deleted}
     # A young one may tell of packs that were not there when packs were listed.
     old = [
@@ -210,24 +210,20 @@ def _delete_indexes(site: Site, survey: Survey, plan: CollectPlan) -> int:
     ]
     useless = [
         listed.key
-        for listed, packs in _do_all(site, old, lambda listed: _read_packs(site, listed))
+        for listed, packs in _do_all(site, old, lambda listed: _read_packs(ledger, listed))
         if packs is not None and packs.isdisjoint(left)
     ]
     return sum(1 for _ in _do_all(site, useless, site.transport.delete))
 
 
-def _read_packs(site: Site, listed: Listed) -> tuple[Listed, set[Key] | None]:
+def _read_packs(ledger: Ledger, listed: Listed) -> tuple[Listed, set[Key] | None]:
     """Return the packs that an index object tells of: none if it is damaged, None if only a newer vstore can tell."""
-    known = site.mirror.find_index(listed.key)
+    known = ledger.site.mirror.find_index(listed.key)
     if known is not None:
         return listed, {pack.key for pack in known.packs}
     try:
-        read = min(listed.size_bytes, _HEAD_BYTES)
-        data = site.transport.read_range(listed.key, 0, read)
-        size_bytes = head_bytes(data[:HEADER_BYTES], listed.key)
-        if read < size_bytes <= listed.size_bytes:
-            data += site.transport.read_range(listed.key, read, size_bytes - read)
-        return listed, {pack.key for pack in packs_from_head(data[:size_bytes], listed.key)}
+        head = ledger.read_head(listed)
+        return listed, {pack.key for pack in packs_from_head(head, listed.key)}
     except NewerFormatError:
         return listed, None
     except (CorruptError, KeyNotFoundError):

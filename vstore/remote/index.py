@@ -39,6 +39,7 @@ _MAGIC = b"vstore-index"
 _HEADER = struct.Struct("<12sIII")  # magic, version, packs, sections
 _PACK = struct.Struct("<16sIxxxxQ16s")  # session, number, size, checksum
 _DIRECTORY = struct.Struct("<BBHI")  # kind, algorithm, zero, records: also how a section of a table begins
+_HEADER_BYTES = _HEADER.size
 _FAN_OUT_BYTES = 256 * 4
 _CHECKSUM_BYTES = 16
 _LEFT_OUT = -1
@@ -183,7 +184,7 @@ def index_from_file(file: BinaryIO, key: Key) -> Index:
 def _parse(view: memoryview, key: Key) -> Index:
     """Parse an index object whose checksum fits."""
     pack_count, section_count = _parse_header(view, key)
-    if len(view) < HEADER_BYTES + _CHECKSUM_BYTES:
+    if len(view) < _HEADER_BYTES + _CHECKSUM_BYTES:
         raise _corrupt(key, "it is too short")
     body = view[:-_CHECKSUM_BYTES]
     at = _HEADER.size
@@ -213,21 +214,18 @@ def _parse(view: memoryview, key: Key) -> Index:
     return Index(packs, sections)
 
 
-HEADER_BYTES = _HEADER.size
-"""The length of what tells how long the list of packs at the beginning of an index is."""
-
-
 def head_bytes(header: Buffer, key: Key) -> int:
     """Return the length of header and packs by the header of an index.  Raises CorruptError, NewerFormatError."""
-    return HEADER_BYTES + _parse_header(memoryview(header), key)[0] * _PACK.size
+    return _HEADER_BYTES + _parse_header(memoryview(header), key)[0] * _PACK.size
 
 
 def packs_from_head(head: Buffer, key: Key) -> list[PackRef]:
-    """Return the packs that an index tells of by its first ``head_bytes``: the checksum of the whole is not seen."""
+    """Return the packs that an index tells of by its beginning: the checksum of the whole is not seen."""
     view = memoryview(head)
-    if len(view) != head_bytes(view, key):
+    end = head_bytes(view, key)
+    if len(view) < end:
         raise _corrupt(key, "it names more packs than it holds")
-    return _parse_packs(view[HEADER_BYTES:])
+    return _parse_packs(view[_HEADER_BYTES:end])
 
 
 def find_packs(head: Buffer, key: Key, rows: Mapping[bytes, Key]) -> tuple[set[Key], int]:
@@ -238,7 +236,7 @@ def find_packs(head: Buffer, key: Key, rows: Mapping[bytes, Key]) -> tuple[set[K
     """
     view = memoryview(head)
     count, _ = _parse_header(view, key)
-    named = bytes(view[HEADER_BYTES : HEADER_BYTES + count * _PACK.size])
+    named = bytes(view[_HEADER_BYTES : _HEADER_BYTES + count * _PACK.size])
     split = (named[at : at + _PACK.size] for at in range(0, len(named), _PACK.size))
     return {rows[row] for row in split if row in rows}, count
 
@@ -251,7 +249,7 @@ def pack_row(pack: PackRef) -> bytes:
 
 def _parse_header(view: memoryview, key: Key) -> tuple[int, int]:
     """Return the numbers of packs and sections."""
-    if len(view) < HEADER_BYTES:
+    if len(view) < _HEADER_BYTES:
         raise _corrupt(key, "it is too short")
     magic, version, pack_count, section_count = _HEADER.unpack_from(view)
     if magic != _MAGIC:

@@ -17,7 +17,7 @@ from vstore.remote.layout import find_session, index_key, new_session
 from vstore.remote.ledger import Ledger, Site
 from vstore.remote.levels import Scale, choose_groups
 from vstore.remote.retire import join_roots, replace_commits
-from vstore.remote.survey import Held, PushedRoot
+from vstore.remote.survey import Held, list_pushed
 from vstore.remote.transport import Key, Listed
 
 COMMITS_SCALE = Scale(most=32, unit_bytes=1024, full_bytes=64 * 1024 * 1024)
@@ -72,15 +72,6 @@ class OwnCommits:
     def is_whole(self, root: CommittedRoot) -> bool:
         """Tell whether all that a root is pinned to is there."""
         return all(pack.key not in self.lost and self.packs.get(pack.key) == pack for pack in root.pins)
-
-
-def list_pushed(commits: Iterable[Held]) -> list[PushedRoot]:
-    """Return what commits name, with the dates of the pushes; a root once for each commit."""
-    return [
-        PushedRoot(root, held.listed.modified_s if root.pushed_s is None else float(root.pushed_s), held)
-        for held in commits
-        for root in held.commit.roots
-    ]
 
 
 def merge_commits(own: OwnCommits, scale: Scale) -> int:

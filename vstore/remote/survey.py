@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
@@ -69,6 +69,15 @@ class PushedRoot(NamedTuple):
     root: CommittedRoot
     pushed_s: float
     held: Held
+
+
+def list_pushed(commits: Iterable[Held]) -> list[PushedRoot]:
+    """Return what commits name, with the dates of the pushes; a root once for each commit."""
+    return [
+        PushedRoot(root, held.listed.modified_s if root.pushed_s is None else float(root.pushed_s), held)
+        for held in commits
+        for root in held.commit.roots
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +142,7 @@ class Survey:
 
     def list_roots(self) -> list[PushedRoot]:
         """Return what each of our project's commits names, newest commits first; a root once for each commit."""
-        return [
-            PushedRoot(root, float(root.pushed_s) if root.pushed_s is not None else held.listed.modified_s, held)
-            for held in self.own_commits()
-            for root in held.commit.roots
-        ]
+        return list_pushed(self.own_commits())
 
 
 @contextlib.contextmanager

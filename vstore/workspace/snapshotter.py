@@ -28,6 +28,8 @@ from vstore.workspace.reading import Reading
 from vstore.workspace.scan import Scan, scan
 from vstore.workspace.snapshot import UNKNOWN, Snapshot, match, save, state_path
 
+_MANY_PROCESSORS = 3
+"""On two, processes gain nothing (docs/benchmarks.md): to begin them takes what they save."""
 _MANY_FILES = 20_000
 """So many small files are worth processes of their own: reading one takes some 20 µs, beginning one some 0.2 s."""
 _LOCK_WAIT_S = 60.0
@@ -132,7 +134,7 @@ class Snapshotter:
         self, found: Scan, digests: list[list[Digest]], writer: CacheWriter, engine: Engine | None
     ) -> None:
         """Let the workers of an engine read files or, where there are very many small ones, processes of our own."""
-        if engine is None and (min(self._jobs, count_processors()) < 2 or found.files < _MANY_FILES):
+        if engine is None and (min(self._jobs, count_processors()) < _MANY_PROCESSORS or found.files < _MANY_FILES):
             return
         unread = list_unread(found, digests)
         if engine is not None:

@@ -14,16 +14,7 @@ from vstore.cli import options, outcome, remote_words, render
 from vstore.cli.session import Session, pass_session
 
 _UNITS_S = {"h": 3600, "d": 24 * 3600, "w": 7 * 24 * 3600, "y": 365 * 24 * 3600}
-_KEPT = {
-    "work-tree": "files here and indexes",
-    "branch": "branches",
-    "tag": "tags",
-    "remote-branch": "remote-tracking branches",
-    "stash": "stashes",
-    "ref": "other refs",
-    "operation": "operations under way",
-    "reflog": "reflogs",
-    "keep-rev": "revisions asked for",
+_KEPT = remote_words.KEPT_BY_GIT | {
     "linked": "links to it",
     "unpushed": "in no remote",
     "young": "younger than a day",

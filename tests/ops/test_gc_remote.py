@@ -680,3 +680,17 @@ def make_intent(project: Project, session: str) -> bytes:
     """The intent of a session that relies upon nothing."""
     owner = next(iter(documents(project).values()))["project"]
     return intent_to_bytes(session, owner, "eve@host", "2026-11-28T00:00:00+00:00", ())
+
+
+def test_commits_that_were_deleted(shared: Project) -> None:
+    """Packs that no commit names any more are doomed, but not without a word where git keeps what they may hold."""
+    shutil.rmtree(shared.store / "commits")
+    add_version(shared, 1)
+    shared.commit("one more")
+    shared.ok("push", "-q")
+    told = shared.ok("gc", "--remote", "--dry-run").stdout
+    assert "remark  versions that git keeps and no commit at the remote names: 1; packs that are doomed may" in told
+    result = collect(shared)
+    assert result["doomed_packs"] == 1 and "no commit at the remote names" in result["remarks"][0]
+    shared.ok("push", "-q", "--all-commits")
+    assert not collect(shared)["remarks"]

@@ -103,10 +103,20 @@ def gc_remote(
         written_packs=compacted.new_packs,
         written_bytes=compacted.new_bytes,
         git_remotes=project.git_remotes,
-        remarks=list(survey.remarks),
+        remarks=[*survey.remarks, *_remark_on_nameless(verdict, project, plan)],
         next_due=_find_next(survey, plan),
         dry_run=dry_run,
     )
+
+
+def _remark_on_nameless(verdict: _Verdict, project: Project, plan: CollectPlan) -> Iterator[str]:
+    """Say where packs are doomed that may hold what git needs: whoever may write there may have deleted commits."""
+    lacking = project.reasons.keys() - verdict.entries.keys()
+    if plan.doomed and lacking:
+        yield (
+            f"versions that git keeps and no commit at the remote names: {len(lacking):,};"
+            " packs that are doomed may hold what was pushed of them"
+        )
 
 
 # What stays, and why.

@@ -6,15 +6,11 @@ import itertools
 from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
-from vstore.objects.digest import ALGORITHMS, Digest, algorithm_of, split_raw
+from vstore.objects.digest import ALGORITHMS, Digest, algorithm_of
 from vstore.objects.table import Location, Section
-from vstore.remote.index import Index
+from vstore.remote.index import ROWS_A_LOOKUP_IS_WORTH, Index, iter_ids
 from vstore.remote.layout import PackRef
 from vstore.remote.transport import Key
-
-_BLOCK_ROWS = 65536
-_ROWS_A_LOOKUP_IS_WORTH = 30
-"""Bisecting for one id costs about as much as scanning this many."""
 
 
 class Place(NamedTuple):
@@ -54,7 +50,7 @@ class Catalog:
     def lengths(self, kind: int) -> dict[Digest, int]:
         """Return the lengths of the contents of all records of a kind."""
         parts = (part.section for index in self._indexes for part in index.sections if part.section.kind == kind)
-        return {digest: section.raw[row] for section in parts for row, digest in _iter_ids(section)}
+        return {digest: section.raw[row] for section in parts for row, digest in iter_ids(section)}
 
     def usable(self) -> dict[Key, PackRef]:
         """Return the packs that may be relied upon."""
@@ -107,7 +103,7 @@ class Catalog:
         """Yield records and where they lie; of one that is found twice, the last is the one to use."""
         wanted = digests if isinstance(digests, set | frozenset | dict) else set(digests)
         rows = sum(len(index) for index in self._indexes)
-        if len(wanted) * _ROWS_A_LOOKUP_IS_WORTH < rows:
+        if len(wanted) * ROWS_A_LOOKUP_IS_WORTH < rows:
             for digest in wanted:
                 yield from itertools.islice(self._iter_usable(kind, digest), 1)
             return
@@ -117,7 +113,7 @@ class Catalog:
                 if part.section.kind != kind:
                     continue
                 packs = usable[part.section.algorithm.proves_identity]
-                for row, digest in _iter_ids(part.section):
+                for row, digest in iter_ids(part.section):
                     if digest in wanted and (pack := packs[part.packs[row]]):
                         yield digest, pack, part.section, row
 
@@ -128,15 +124,6 @@ class Catalog:
         """Tell whether all of some packs may be relied upon for a content."""
         known = self.usable() if algorithm_of(digest).proves_identity else self.packs
         return all(key in known and key not in self._dropped for key in packs)
-
-
-def _iter_ids(section: Section) -> Iterator[tuple[int, Digest]]:
-    """Yield rows and digests, without ever holding the text of all of them."""
-    step = _BLOCK_ROWS * section.algorithm.size_bytes
-    for start in range(0, len(section.ids), step):
-        yield from enumerate(
-            split_raw(section.ids[start : start + step], section.algorithm), start // section.algorithm.size_bytes
-        )
 
 
 def has_proof(digests: Iterable[Digest]) -> bool:

@@ -23,7 +23,7 @@ from typing import BinaryIO, Literal, NamedTuple
 import xxhash
 
 from vstore.errors import CorruptError, NewerFormatError
-from vstore.objects.digest import ALGORITHMS_BY_CODE, Algorithm, Buffer, Digest, to_raw
+from vstore.objects.digest import ALGORITHMS_BY_CODE, Algorithm, Buffer, Digest, split_raw, to_raw
 from vstore.objects.table import RECIPE, Location, Section, Table, table_from_bytes
 from vstore.remote.layout import PackRef, number_of, pack_key
 from vstore.remote.layout import find_session as session_of
@@ -32,6 +32,8 @@ from vstore.remote.transport import Key
 INDEX_VERSION = 1
 MOST_RECORDS = 1024 * 1024
 """No index object that we write tells of many more records than this."""
+ROWS_A_LOOKUP_IS_WORTH = 30
+"""Bisecting for one id costs about as much as scanning this many."""
 HEAD_BYTES = 64 * 1024
 """This much of an index object names its packs, unless they are more than 1,364."""
 
@@ -40,6 +42,7 @@ _HEADER = struct.Struct("<12sIII")  # magic, version, packs, sections
 _PACK = struct.Struct("<16sIxxxxQ16s")  # session, number, size, checksum
 _DIRECTORY = struct.Struct("<BBHI")  # kind, algorithm, zero, records: also how a section of a table begins
 _HEADER_BYTES = _HEADER.size
+_BLOCK_ROWS = 65536
 _FAN_OUT_BYTES = 256 * 4
 _CHECKSUM_BYTES = 16
 _LEFT_OUT = -1
@@ -298,3 +301,12 @@ def _integers_from_bytes(typecode: Literal["Q", "I"], column: memoryview) -> Seq
     values.frombytes(column)
     values.byteswap()
     return values
+
+
+def iter_ids(section: Section) -> Iterator[tuple[int, Digest]]:
+    """Yield rows and digests, without ever holding the text of all of them."""
+    step = _BLOCK_ROWS * section.algorithm.size_bytes
+    for start in range(0, len(section.ids), step):
+        yield from enumerate(
+            split_raw(section.ids[start : start + step], section.algorithm), start // section.algorithm.size_bytes
+        )

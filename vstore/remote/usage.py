@@ -20,7 +20,7 @@ from vstore.objects.tree import Tree, iter_differing, parse_lines
 from vstore.progress import Reporter
 from vstore.remote.commits import CommittedRoot
 from vstore.remote.content import Source
-from vstore.remote.index import Index, index_from_bytes, join_indexes
+from vstore.remote.index import ROWS_A_LOOKUP_IS_WORTH, Index, IndexSection, index_from_bytes, iter_ids, join_indexes
 from vstore.remote.layout import PackRef
 from vstore.remote.ledger import Site
 from vstore.remote.reader import Reader
@@ -28,6 +28,7 @@ from vstore.remote.recipes import find_chunks, take_content
 from vstore.remote.transport import Key
 
 _RECIPES_AT_ONCE = 256
+_SMALL_AT_ONCE = 65536
 _NO_TREE = Tree([]).to_bytes()
 
 
@@ -48,12 +49,35 @@ class Usage:
         """Take a record for needed."""
         for part, marks in zip(self._index.sections, self._marks, strict=True):
             if part.section.kind == kind and digest.startswith(part.section.algorithm.name):
-                rows = [(self._rank(self._index.packs[part.packs[row]]), row) for row in part.rows(digest)]
-                if rows:
-                    marks[max(rows)[1]] = 1
+                rows = list(part.rows(digest))
+                if len(rows) > 1:
+                    rows = [max(rows, key=functools.partial(self._rank, part))]
+                for row in rows:
+                    marks[row] = 1
 
-    def _rank(self, pack: PackRef) -> tuple[bool, int, Key]:
-        return pack.key not in self._lost, pack.size_bytes, pack.key
+    def mark_all(self, kind: int, digests: Collection[Digest]) -> None:
+        """Take records for needed: many are looked for in one go, 0.3 us for each that there is."""
+        if len(digests) * ROWS_A_LOOKUP_IS_WORTH < len(self._index):
+            for digest in digests:
+                self.mark(kind, digest)
+            return
+        for part, marks in zip(self._index.sections, self._marks, strict=True):
+            if part.section.kind != kind:
+                continue
+            last, home = "", 0
+            for row, digest in iter_ids(part.section):
+                if digest not in digests:
+                    continue
+                if digest != last:
+                    home = row
+                elif self._rank(part, row) > self._rank(part, home):
+                    marks[home], home = 0, row
+                last = digest
+                marks[home] = 1
+
+    def _rank(self, part: IndexSection, row: int) -> tuple[bool, int, Key, int]:
+        pack = self._index.packs[part.packs[row]]
+        return pack.key not in self._lost, pack.size_bytes, pack.key, row
 
     def find_home(self, pack: PackRef, location: Location) -> PackRef | None:
         """Return in which pack a record of a pack lives; None if no root needs it."""
@@ -93,12 +117,16 @@ def find_usage(usage: Usage, site: Site, roots: Collection[CommittedRoot], sourc
     """
     reader = Reader(site, {root.digest for root in roots}, reporter)
     large: set[Digest] = set()
+    small: set[Digest] = set()
 
     def need(digest: Digest, size_bytes: int) -> None:
-        if size_bytes <= SMALL_BYTES:
-            usage.mark(BLOB, digest)
-        else:
+        if size_bytes > SMALL_BYTES:
             large.add(digest)
+            return
+        small.add(digest)
+        if len(small) == _SMALL_AT_ONCE:
+            usage.mark_all(BLOB, small)
+            small.clear()
 
     files = {root.digest: root.size_bytes for root in roots if root.kind == "file"}
     trees = {root.digest for root in roots if root.kind == "tree"}
@@ -117,6 +145,7 @@ def find_usage(usage: Usage, site: Site, roots: Collection[CommittedRoot], sourc
             reporter.advance()
         if seen < len(trees):
             raise _unknown(f"{len(trees) - seen} directories")
+        usage.mark_all(BLOB, small)
         _mark_large(usage, large, reader)
     except CorruptError as error:
         raise _unknown(error.message) from error

@@ -77,6 +77,20 @@ def test_ignored_files_survive_checkout(filled: Project) -> None:
     assert filled.read("data/b.log") == b"data/b.log" and not filled.has("data/a.csv")
 
 
+def test_directories_of_ignored_files(filled: Project) -> None:
+    """A directory that holds nothing but what is ignored is ignored, too; one that is tracked as empty stays so."""
+    filled.ok("add", "data")
+    filled.write("data/new/below/i.log", b"mine\n")
+    assert changes(filled) == ([], [], [])
+    (filled.path / "data/new/empty").mkdir()
+    (filled.path / "data/bare").mkdir()
+    assert changes(filled) == (["bare", "new/empty"], [], [])
+    filled.ok("add", "data")
+    filled.write("data/bare/below/j.log", b"mine\n")
+    filled.write("data/new/empty/k.log", b"mine\n")
+    assert changes(filled) == ([], [], [])
+
+
 def test_rules_do_not_stop_tracking(project: Project) -> None:
     """As in git, what is tracked stays tracked when a rule comes to match it, until it is removed."""
     project.add_data()
@@ -90,7 +104,7 @@ def test_rules_do_not_stop_tracking(project: Project) -> None:
     assert listed(project) == ["a.txt", "large.bin", "sub/b.txt"]
     project.commit("second")
     (project.path / "data/sub/b.txt").unlink()
-    assert changes(project) == (["sub"], [], ["sub/b.txt"])  # as ever when a directory has nothing in it
+    assert changes(project) == ([], [], ["sub/b.txt"])
     project.ok("checkout")
     assert project.read("data/sub/b.txt") == b"bb\n" and project.read("data/sub/new.bin") == b"new\n"
     project.ok("rm", "data/a.txt")

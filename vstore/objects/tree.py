@@ -237,9 +237,9 @@ def find_digests(tree: Buffer) -> list[Digest]:
     return [Digest(text) for text in b"\n".join(found).decode().split("\n")] if found else []
 
 
-def count_files_and_links(tree: bytes) -> int:
-    """Return how many entries of an encoded tree are not empty directories."""
-    return sum(tree.count(f"\n{kind}\t".encode()) for kind in (FILE, EXECUTABLE, SYMLINK))
+def count_entries(tree: bytes) -> int:
+    """Return how many entries an encoded tree has."""
+    return sum(tree.count(f"\n{kind}\t".encode()) for kind in (FILE, EXECUTABLE, SYMLINK, EMPTY_DIRECTORY))
 
 
 @contextlib.contextmanager

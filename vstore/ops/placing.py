@@ -12,7 +12,7 @@ from typing import NamedTuple
 from vstore.durable import file_system_time_ns, os_errors
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
-from vstore.objects.tree import Entry, count_files_and_links
+from vstore.objects.tree import Entry, count_entries
 from vstore.repo import Repo
 from vstore.workspace.materialize import Materialized, Materializer
 from vstore.workspace.scan import ScannedDirectory, Stat, rescan
@@ -66,7 +66,8 @@ def place(repo: Repo, path: RelPath, edits: Edits, *, before: Snapshot, after: S
                     before_row = _find_row(former, directory.names[row])
                     complete = former is not None and before_row is not None and former.stat(before_row) == numbers
         digests.append(column)
-    complete = complete and after.tree is not None and scan.files == count_files_and_links(after.tree)
+    there = scan.files + len(scan.find_empty())
+    complete = complete and after.tree is not None and there == count_entries(after.tree)
     snapshot = dataclasses.replace(after, scan=scan, digests=digests, tree=after.tree if complete else None)
     save(repo.state, path, snapshot, records, before_ns=_settled_ns(repo.private, scan.newest_ns))
     return result

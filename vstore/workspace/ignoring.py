@@ -16,7 +16,7 @@ from vstore.errors import VstoreError
 from vstore.git.ignore_match import IgnoreRules
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import Pointer
-from vstore.objects.tree import Tree
+from vstore.objects.tree import EMPTY_DIRECTORY, Tree
 from vstore.state import State
 from vstore.workspace.pointers import find_owner
 
@@ -55,6 +55,10 @@ class Ignoring:
         """Tell whether something in this directory is ignored and not tracked."""
         path = f"{self._path}/{name}" if self._path else name
         return (self._is_inside or self._is_matched(path, directory)) and path not in self._find_tracked()
+
+    def is_tracked_empty(self, path: RelPath) -> bool:
+        """Tell whether a directory somewhere below this one is tracked as an empty one."""
+        return f"{self._path}/{path}/" in self._find_tracked()
 
     def _is_matched(self, path: RelPath, directory: bool) -> bool:
         for above, rules in reversed(self._rules):
@@ -129,7 +133,10 @@ def _once(find: Callable[[], Set[RelPath]]) -> Callable[[], Set[RelPath]]:
 
 
 def _find_tracked(work_tree: Path, path: RelPath, cache: Cache, state: State) -> Set[RelPath]:
-    """Return what the pointer's tree has and what vstore put there, with all directories above."""
+    """Return what the pointer's tree has and what vstore put there, with all directories above.
+
+    An empty directory is there with a slash at its end, too.
+    """
     tracked: set[RelPath] = set()
     try:
         owner = find_owner(work_tree, path)
@@ -148,6 +155,8 @@ def _find_tracked(work_tree: Path, path: RelPath, cache: Cache, state: State) ->
             continue
         for entry in entries:
             name = f"{owner.path}/{entry.path}"
+            if entry.kind == EMPTY_DIRECTORY:
+                tracked.add(f"{name}/")
             while name and name not in tracked:
                 tracked.add(name)
                 name = name.rpartition("/")[0]

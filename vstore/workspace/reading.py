@@ -275,7 +275,7 @@ class Reading:
 
     def _iter_entries(self) -> Iterator[Entry]:
         skipped = {path for path, _ in self.failed}
-        parents = {directory.path.rpartition("/")[0] for directory in self._scan.directories if directory.path}
+        empty = self._scan.find_empty() - skipped
         for number, (directory, column) in enumerate(zip(self._scan.directories, self._digests, strict=True)):
             prefix = directory.path + "/" if directory.path else ""
             kinds, sizes = directory.stats[0::STAT_NUMBERS], directory.stats[1::STAT_NUMBERS]
@@ -296,5 +296,5 @@ class Reading:
                         yield Entry(prefix + name, SYMLINK, 0, target=self._targets[number, row])
                     else:
                         yield Entry(prefix + name, KINDS[kind], size, digest)
-            if not directory.names and directory.path not in parents and directory.path not in {"", *skipped}:
+            if directory.path in empty:
                 yield Entry(directory.path, EMPTY_DIRECTORY, 0)

@@ -34,8 +34,8 @@ class ScannedDirectory(NamedTuple):
     names: list[str]
     stats: array[int]
     """STAT_NUMBERS for each name."""
-    is_leaf: bool
-    """Whether there are no directories in it."""
+    hides: bool = False
+    """Whether ignore rules keep something in it out."""
 
     def stat(self, row: int) -> Stat:
         """Return the numbers of one file."""
@@ -51,7 +51,8 @@ class Scan(NamedTuple):
     """What lies at an artifact's path.
 
     ``refused`` are the paths that cannot be tracked, with the reason; ``skipped`` those that are passed over on
-    purpose, but for what ``ignoring`` keeps out; ``newest_ns`` is the latest time on any file.
+    purpose, but for what ``ignoring`` keeps out; ``newest_ns`` is the latest time on any file.  Directories in which
+    there is nothing but what is kept out are kept out as well, unless they are tracked as empty ones.
     """
 
     root: Path
@@ -65,6 +66,11 @@ class Scan(NamedTuple):
     def files(self) -> int:
         """How many files and links there are."""
         return sum([len(directory.names) for directory in self.directories])
+
+    def find_empty(self) -> set[RelPath]:
+        """Return the directories below the artifact's own in which there is nothing, as entries of a tree."""
+        bare = {directory.path for directory in self.directories if directory.path and not directory.names}
+        return bare - {directory.path.rpartition("/")[0] for directory in self.directories} if bare else bare
 
     @property
     def newest_ns(self) -> int:
@@ -108,13 +114,13 @@ def scan(root: Path, *, ignoring: Ignoring = NOTHING_IGNORED, reporter: Reporter
         try:
             result = os.lstat(root)
         except (FileNotFoundError, NotADirectoryError):
-            return Scan(root, False, [ScannedDirectory("", [], array("q"), True)], [], [])
+            return Scan(root, False, [ScannedDirectory("", [], array("q"))], [], [])
         if stat.S_ISDIR(result.st_mode):
             return _scan_tree(root, ignoring, reporter)
     numbers = take_stat(result)
     if numbers is None:
-        return Scan(root, False, [ScannedDirectory("", [], array("q"), True)], [("", _special(result.st_mode))], [])
-    return Scan(root, False, [ScannedDirectory("", [root.name], array("q", numbers), True)], [], [])
+        return Scan(root, False, [ScannedDirectory("", [], array("q"))], [("", _special(result.st_mode))], [])
+    return Scan(root, False, [ScannedDirectory("", [root.name], array("q", numbers))], [], [])
 
 
 def _scan_tree(root: Path, ignoring: Ignoring, reporter: Reporter) -> Scan:
@@ -130,7 +136,23 @@ def _scan_tree(root: Path, ignoring: Ignoring, reporter: Reporter) -> Scan:
         if below is not None:
             pending += reversed(below)
             reporter.advance(len(found.directories[-1].names))
-    return found
+    return _without_hollow(found)
+
+
+def _without_hollow(found: Scan) -> Scan:
+    """Leave out the directories that hold nothing but what is kept out, and are not tracked as empty."""
+    if not any(directory.hides for directory in found.directories):
+        return found
+    kept: list[ScannedDirectory] = []
+    hollow, occupied = set[RelPath](), set[RelPath]()
+    for directory in reversed(found.directories):  # what lies in a directory comes behind it
+        path = directory.path
+        is_bare = bool(path) and not directory.names and path not in occupied
+        is_hollow = is_bare and (directory.hides or path in hollow) and not found.ignoring.is_tracked_empty(path)
+        (hollow if is_hollow else occupied).add(path.rpartition("/")[0])
+        if not is_hollow:
+            kept.append(directory)
+    return found._replace(directories=kept[::-1])
 
 
 def _scan_directory(
@@ -143,6 +165,7 @@ def _scan_directory(
     prefix = path + "/" if path else ""
     names: list[str] = []
     numbers: list[int] = []
+    hides = False
     below: list[tuple[RelPath, Ignoring]] = []
     try:
         place = f"{found.root}/{path}" if path else found.root
@@ -167,6 +190,7 @@ def _scan_directory(
             except FileNotFoundError:
                 continue
             if has_rules and ignoring.is_ignored(name, directory=stat.S_ISDIR(result.st_mode)):
+                hides = True
                 continue
             taken = take_stat(result)
             if taken is not None:
@@ -183,7 +207,7 @@ def _scan_directory(
                 below.append((prefix + name, ignoring.enter(name)))
     finally:
         os.close(descriptor)
-    found.directories.append(ScannedDirectory(path, names, array("q", numbers), not below))
+    found.directories.append(ScannedDirectory(path, names, array("q", numbers), hides))
     return below
 
 
@@ -238,7 +262,7 @@ def rescan(before: Scan, root: Path, touched: Set[RelPath]) -> Scan:
                 pending += [(below, ignoring.enter(below.rpartition("/")[2])) for below in directories]
                 continue
             pending += reversed(_scan_directory(found, path, ignoring, _untouched(directory, touched)) or ())
-    return found
+    return _without_hollow(found)
 
 
 def _untouched(directory: ScannedDirectory | None, touched: Set[RelPath]) -> Mapping[str, Sequence[int]]:

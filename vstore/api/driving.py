@@ -49,11 +49,15 @@ def run_hook(
     *,
     directory: Directory = None,
     reporter: Reporter = SILENT,
+    index: Path | None = None,
 ) -> HookResult:
-    """Do what is to be done in one of git's hooks; ``updates`` is what git tells a ``pre-push``."""
+    """Do what is to be done in one of git's hooks.
+
+    ``updates`` is what git tells a ``pre-push``, ``index`` the one that it is about to commit, if that is another.
+    """
     try:
         with opened(directory, reporter) as repo:
-            return _hooks.run_hook(repo, name, arguments, updates)
+            return _hooks.run_hook(repo, name, arguments, updates, index=index)
     except RepositoryNotFoundError:
         if name == "pre-push":
             _hooks.check_push_without_repository(standing(directory), updates)

@@ -43,12 +43,12 @@ class IndexEntry(NamedTuple):
 
 
 class Index:
-    """The index of one work tree."""
+    """The index of one work tree; or one at another ``path``, which git is about to put in its place."""
 
-    def __init__(self, work_tree: Path, store: Store) -> None:
+    def __init__(self, work_tree: Path, store: Store, path: Path | None = None) -> None:
         self._work_tree = work_tree
         self._store = store
-        self._path = store.git_dir / "index"
+        self._path = path or store.git_dir / "index"
         self._stamp: tuple[int, ...] | None = None
         self._entries: list[IndexEntry] = []
 
@@ -120,6 +120,6 @@ class Index:
         if not has_git() and isinstance(self._store, Libgit2Store):
             yield from map(IndexEntry._make, self._store.iter_index())
             return
-        for match in _LISTED.finditer(run_git(self._work_tree, "ls-files", "--stage", "-z")):
+        for match in _LISTED.finditer(run_git(self._work_tree, "ls-files", "--stage", "-z", index=self._path)):
             mode, oid, stage, path = match.groups()
             yield IndexEntry(os.fsdecode(path), int(stage), mode.decode(), oid.decode())

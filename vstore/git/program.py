@@ -48,11 +48,13 @@ def has_git() -> bool:
     return shutil.which("git") is not None
 
 
-def run_git(directory: Path, *arguments: str, stdin: bytes = b"", lazily: bool = True) -> bytes:
+def run_git(
+    directory: Path, *arguments: str, stdin: bytes = b"", lazily: bool = True, index: Path | None = None
+) -> bytes:
     """Run git in a directory and return what it printed.
 
     The environment passes through, except what would point git at another repository.  ``lazily``: of a partial clone,
-    what is missing is fetched.
+    what is missing is fetched.  ``index``: another one than that of the work tree.
     Raises GitFailedError with git's own words; its field ``said`` has all of them.
     """
     with _starting(directory):
@@ -60,7 +62,7 @@ def run_git(directory: Path, *arguments: str, stdin: bytes = b"", lazily: bool =
             ["git", "-C", directory, *arguments],
             input=stdin,
             capture_output=True,
-            env=git_environment() | ({} if lazily else _NOT_LAZILY),
+            env=git_environment() | ({} if lazily else _NOT_LAZILY) | ({"GIT_INDEX_FILE": str(index)} if index else {}),
             check=False,
         )
     if done.returncode:

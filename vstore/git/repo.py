@@ -5,6 +5,7 @@ Reading takes no lock and writes nothing, except that git fetches what a partial
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -64,6 +65,12 @@ class GitRepo:
     def is_shallow(self) -> bool:
         """Whether the history is cut off somewhere."""
         return self._store.is_shallow
+
+    def with_index(self, path: Path) -> GitRepo:
+        """Return the same repository with another index, such as the one that git is about to commit."""
+        other = copy.copy(self)
+        other._index = Index(self.work_tree, self._store, path)
+        return other
 
     # The index and the work tree.
 

@@ -45,8 +45,12 @@ class HookResult:
     """Whether data would have been pushed, had a remote been configured."""
 
 
-def run_hook(repo: Repo, name: str, arguments: Sequence[str] = (), updates: str = "") -> HookResult:
+def run_hook(
+    repo: Repo, name: str, arguments: Sequence[str] = (), updates: str = "", *, index: Path | None = None
+) -> HookResult:
     """Do what is to be done in one of git's hooks, given its arguments and what git tells it on standard input.
+
+    ``index`` is the one that git is about to commit, where that is not the one of the work tree.
 
     Raises what a checkout or a push raises, PointerInvalidError for a conflict and AddRefusedError for data that would
     be committed.
@@ -55,7 +59,7 @@ def run_hook(repo: Repo, name: str, arguments: Sequence[str] = (), updates: str 
     if git is None:
         return HookResult()
     if name == "pre-commit":
-        return _pre_commit(repo, git)
+        return _pre_commit(repo, git if index is None else git.with_index(index))
     if name == "pre-push":
         return _pre_push(repo, git, updates, arguments[0] if arguments else "")
     if name == "post-checkout":

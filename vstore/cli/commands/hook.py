@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import click
 
@@ -26,8 +28,17 @@ def command(session: Session, name: str, arguments: tuple[str, ...]) -> int:
     """
     # All that is said is a remark on what git does, whose standard output may be read by a program.
     updates = sys.stdin.buffer.read().decode(errors="surrogateescape") if name == "pre-push" else ""
+    # `git commit -a` and `git commit PATH` make an index of their own, from where git runs hooks: the top.
+    own = os.environ.get("GIT_INDEX_FILE")
     try:
-        result = api.run_hook(name, arguments, updates, directory=session.directory, reporter=session.reporter)
+        result = api.run_hook(
+            name,
+            arguments,
+            updates,
+            directory=session.directory,
+            reporter=session.reporter,
+            index=Path(own).absolute() if own else None,
+        )
         session.reporter.end()
         sys.stderr.writelines(line + "\n" for line in _words(session, result))
         if result.checkout is not None:

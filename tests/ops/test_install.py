@@ -241,6 +241,49 @@ def test_tools_that_set_hooks_aside(spied: Project, order: str) -> None:
     assert sorted(noted) == sorted(["tool", "vstore hook pre-commit --", *(["mine"] if order == "they first" else [])])
 
 
+@pytest.mark.parametrize("copied", ["pre-push.legacy", "pre-push.old"])
+def test_copies_that_tools_set_aside_are_uninstalled(project: Project, copied: str) -> None:
+    """What pre-commit and lefthook renamed, to bring it back when they go, holds nothing of ours by then."""
+    mine = "#!/bin/sh\necho mine\n"
+    for name in ("pre-push", "post-merge"):
+        write_hook(project, name, mine)
+    project.ok("install")
+    hook = project.path / ".git/hooks/pre-push"
+    hook.rename(hook.with_name(copied))
+    write_hook(project, "pre-push", "#!/bin/sh\necho tool\n")
+    gone = project.path / ".git/hooks/pre-commit"
+    gone.rename(gone.with_name("pre-commit.old"))
+    names = {hook["name"] for hook in project.ok("install", "--uninstall", "--json").json()["hooks"]}
+    assert {copied, "pre-commit.old"} <= names
+    assert project.read(f".git/hooks/{copied}") == mine.encode() and not project.has(".git/hooks/pre-commit.old")
+    assert project.read(".git/hooks/pre-push") == b"#!/bin/sh\necho tool\n"
+
+
+def test_no_hook_is_overwritten(project: Project) -> None:
+    """What was set aside, and what somebody wrote into our hook meanwhile, stay when the place is wanted again."""
+    scripts = [f"#!/usr/bin/perl\nprint {number};\n" for number in range(2)]
+    write_hook(project, "pre-push", scripts[0])
+    project.ok("install")
+    write_hook(project, "pre-push", scripts[1])
+    project.ok("install")
+    hook = project.path / ".git/hooks/pre-push"
+    hook.write_bytes(hook.read_bytes() + b"echo added\n")
+    project.ok("install", "--uninstall")
+    kept = {file.name: file.read_text() for file in (project.path / ".git/hooks-before-vstore").iterdir()}
+    assert hook.read_text() == scripts[1]
+    assert kept == {"pre-push.1": scripts[0], "pre-push.2": "#!/bin/sh\necho added\n"}
+
+
+@pytest.mark.parametrize("nowhere", ["/dev/null", ""])
+def test_where_git_runs_no_hooks(project: Project, nowhere: str) -> None:
+    """Where somebody told git to run no hooks, the drivers are installed, and a warning says that hooks are not."""
+    project.git("config", "core.hooksPath", nowhere)
+    done = project.ok("install")
+    assert "merge and diff driver" in done.stdout and "git runs no hooks here" in done.stderr
+    assert not project.has("pre-push") and project.git("status", "--porcelain").count("\n") == 1
+    project.ok("install", "--uninstall")
+
+
 def test_husky(spied: Project) -> None:
     """With husky, which makes its own directory anew at each installation, the hooks of the project get our lines."""
     spied.ok("install", "--uninstall")

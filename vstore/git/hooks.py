@@ -11,6 +11,7 @@ directory, which is of this machine; where there is none they do nothing.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from dataclasses import dataclass
@@ -60,17 +61,26 @@ class Hook:
     is_run_by_husky: bool = False
 
 
-def find_hooks(git: GitRepo) -> list[Hook]:
-    """Return the hooks that vstore has to do with, as they are.  Raises GitFailedError."""
-    found = run_git(git.work_tree, "rev-parse", "--git-path", "hooks")
-    directory = Path(os.path.abspath(git.work_tree / os.fsdecode(found.removesuffix(b"\n"))))
+def find_hooks(git: GitRepo, *, with_copies: bool = False) -> list[Hook]:
+    """Return the hooks that vstore has to do with, as they are; none where git is told to run none.
+
+    ``with_copies``: also those of ours that another tool set aside, under a longer name.  Raises GitFailedError.
+    """
+    found = run_git(git.work_tree, "rev-parse", "--git-path", "hooks").removesuffix(b"\n")
+    directory = Path(os.path.abspath(git.work_tree / os.fsdecode(found)))
+    # What people set core.hooksPath to so that no hook runs: /dev/null, or nothing at all.
+    if found == b"./" or (directory.exists() and not directory.is_dir()):
+        return []
     # What husky makes anew each time it is installed only runs what stands in the directory above.
     is_husky = directory.name == "_" and directory.parent.name == ".husky"
     directory = directory.parent if is_husky else directory
+    copies = sorted(path.name for name in HOOKS for path in directory.glob(f"{name}.*")) if with_copies else []
     hooks = []
-    for name in HOOKS:
-        path, aside = directory / name, directory.with_name(directory.name + _ASIDE) / name
-        hooks.append(Hook(name, path, aside, _find_state(path), is_husky))
+    for name in (*HOOKS, *copies):
+        path, aside = directory / name, directory.with_name(directory.name + _ASIDE) / name.partition(".")[0]
+        state = _find_state(path)
+        if name in HOOKS or state in _HOW:
+            hooks.append(Hook(name, path, aside, state, is_husky))
     return hooks
 
 
@@ -91,17 +101,28 @@ def install_hook(hook: Hook) -> str:
             _replace(hook.path, shebang + _block(hook, state) + content[len(shebang) :])
         else:
             if hook.state == FOREIGN:
-                hook.aside.parent.mkdir(exist_ok=True)
-                os.rename(hook.path, hook.aside)
-                flush_directory(hook.aside.parent)
+                _set_aside(hook)
             # It may also be there because we died between the two.
             state = APART if os.path.lexists(hook.aside) else ALONE
             write_atomic(hook.path, _SHEBANG + _block(hook, state), mode=0o777)  # for the umask to narrow
     return state
 
 
+def _set_aside(hook: Hook) -> None:
+    hook.aside.parent.mkdir(exist_ok=True)
+    if os.path.lexists(hook.aside):  # what an earlier installation found, and another tool left out since then
+        os.rename(hook.aside, _free_name(hook.aside))
+    os.rename(hook.path, hook.aside)
+    flush_directory(hook.aside.parent)
+
+
+def _free_name(path: Path) -> Path:
+    numbered = (path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
+    return next(name for name in numbered if not os.path.lexists(name))
+
+
 def uninstall_hook(hook: Hook) -> None:
-    """Leave a hook as it was before, byte for byte; what somebody added to it since stays."""
+    """Leave a hook as it was before, byte for byte; what somebody added to it since stays, at ``aside`` if need be."""
     content = _read(hook.path)
     if hook.state == MISSING and os.path.lexists(hook.aside):  # who installed it died in between
         with os_errors(hook.path, "write"):
@@ -111,6 +132,8 @@ def uninstall_hook(hook: Hook) -> None:
     rest = _BLOCK.sub(b"", content, count=1)
     with os_errors(hook.path, "write"):
         if hook.state == APART and os.path.lexists(hook.aside):
+            if rest != _SHEBANG:
+                write_atomic(_free_name(hook.aside), rest)
             os.rename(hook.aside, hook.path)
             if not any(hook.aside.parent.iterdir()):
                 hook.aside.parent.rmdir()

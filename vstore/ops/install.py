@@ -64,7 +64,10 @@ def install(repo: Repo, *, uninstall: bool = False, dry_run: bool = False) -> In
     with repo.writing():
         installation = _Installation(repo, git, uninstall=uninstall)
         installation.run()
-    return installation.result(dry_run=False)
+    done = installation.result(dry_run=False)
+    if not (done.hooks or uninstall):
+        repo.reporter.warn("git runs no hooks here, since core.hooksPath is no directory; the rest is installed")
+    return done
 
 
 def find_installed(repo: Repo) -> dict[str, bool]:
@@ -84,7 +87,7 @@ class _Installation:
         self._git = git
         self._uninstall = uninstall
         self.launcher = repo.shared / Path(LAUNCHER).name
-        self._hooks = find_hooks(git)
+        self._hooks = find_hooks(git, with_copies=uninstall)
         self._settings = find_settings_to_change(git, {} if uninstall else SETTINGS)
         self._attributes = attributes_to_change(git, wanted=not uninstall)
 

@@ -199,6 +199,20 @@ def test_merging_a_file_by_hand(installed: Project) -> None:
     installed.ok("status", "--check")
 
 
+def test_git_remembers_decisions(installed: Project) -> None:
+    """With rerere the same conflict is decided as it was the last time."""
+    installed.git("config", "rerere.enabled", "true")
+    conflicted(installed)
+    installed.ok("checkout", "--theirs", "data/a.txt")
+    installed.ok("checkout", "--ours", "data/sub")
+    installed.git("commit", "--quiet", "--no-edit")
+    decided = installed.read("data.vstore")
+    installed.git("reset", "--quiet", "--hard", "HEAD~")
+    done = run_git(installed, "merge", "other")
+    assert "Resolved 'data.vstore' using previous resolution" in done.stdout + done.stderr
+    assert installed.read("data.vstore") == decided
+
+
 def test_unsaved_files_survive_a_decision(installed: Project) -> None:
     """What was changed and saved nowhere is not overwritten; the pointer is decided, and the files follow later."""
     conflicted(installed)

@@ -71,6 +71,10 @@ def merge_driver(
 
 
 def _try_to_merge(start: Path, versions: Sides[bytes], path: RelPath) -> MergedPointer:
+    # So git rerere brings back how a conflict was decided: the conflict, the same one again, and the decision.
+    settled: Sides[bytes] = settle(*versions)
+    if settled.is_settled:
+        return MergedPointer(settled, [], None)
     try:
         # Git waits for us, and whoever waits for git may wait for progress: nobody is asked or told.
         with open_repo(start, reporter=SILENT) as repo, repo.using_cache():

@@ -8,6 +8,7 @@ import resource
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -306,10 +307,15 @@ def test_git_index_that_is_locked(filled: Project) -> None:
     """Where git holds its index for too long the add says so; repeated, it stages."""
     filled.ok("config", "set", "core.lock_wait", "0.1")
     filled.write("data/a.txt", b"second\n")
-    filled.write(".git/index.lock", b"")
+    lock = filled.write(".git/index.lock", b"")
+    os.utime(lock, (time.time() - 7260,) * 2)
     refused = filled.run("add", "data")
-    assert refused.exit_code == LOCKED and "waiting for another git command to finish" in refused.stderr
-    (filled.path / ".git/index.lock").unlink()
+    assert (
+        refused.exit_code == LOCKED and f"waiting for another git command, which has held {lock} for" in refused.stderr
+    )
+    assert f"another git command has held the lock {lock} for 2 h 01 min" in refused.stderr
+    assert f"after `rm {lock}`, if no git is running" in refused.stderr
+    lock.unlink()
     filled.ok("add", "data")
     assert "data.vstore" in filled.git("diff", "--cached", "--name-only")
 

@@ -209,6 +209,7 @@ def test_rm(small: Project) -> None:
         assert "data/a" not in small.git("status", "--porcelain", "--untracked-files=all") or not done
         if done:
             assert not small.has("data") and not small.has("data.vstore")
+            assert small.git("diff", "--name-only") == "" and "data.vstore" not in small.git("ls-files")
             small.git("reset", "--quiet", "--hard")
             small.ok("checkout")
             assert shape(small.path / "data") == SECOND
@@ -228,8 +229,30 @@ def test_mv(small: Project) -> None:
         if done:
             assert there == ["moved"] and not small.has("data.vstore")
             small.ok("status", "--check")
+            assert small.git("diff", "--name-only") == "" and "data.vstore" not in small.git("ls-files").splitlines()
 
     assert die_everywhere(small, ["mv", "data", "moved"], check, is_over=lambda: not small.has("data.vstore")) > 10
+
+
+@pytest.mark.parametrize("command", ["mv", "rm"])
+def test_inside_a_directory(small: Project, command: str) -> None:
+    """Moving and removing a file of a directory: whatever was done, the same command goes on to the end."""
+    small.ok("add", "data")
+    small.commit("second")
+    moved = {"z": SECOND["a"]} if command == "mv" else {}
+    args = [command, "data/a", *(["data/z"] if command == "mv" else [])]
+
+    def check(done: bool) -> None:
+        pointers_are_good(small)
+        if done:
+            assert shape(small.path / "data") == {name: SECOND[name] for name in ("s", "large")} | moved
+            small.ok("status", "--check")
+            assert small.git("diff", "--name-only") == "" != small.git("diff", "--cached", "--name-only")
+
+    def is_staged() -> bool:
+        return small.git("diff", "--cached", "--name-only") != "" and not small.has("data/a")
+
+    assert die_everywhere(small, args, check, is_over=is_staged) > 5
 
 
 def test_fetch(small: Project) -> None:

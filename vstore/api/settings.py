@@ -8,6 +8,7 @@ from vstore.api.opening import Directory, standing
 from vstore.config import Layer
 from vstore.ops import config as _config
 from vstore.ops.config import ConfigResult
+from vstore.progress import SILENT, Reporter
 
 
 def config_get(name: str, *, directory: Directory = None) -> ConfigResult:
@@ -20,11 +21,20 @@ def config_list(*, directory: Directory = None, layer: Layer | None = None) -> C
     return _config.list_settings(standing(directory), os.environ, layer)
 
 
-def config_set(name: str, value: str, *, directory: Directory = None, layer: Layer | None = None) -> ConfigResult:
+def config_set(
+    name: str,
+    value: str,
+    *,
+    directory: Directory = None,
+    layer: Layer | None = None,
+    reporter: Reporter = SILENT,
+) -> ConfigResult:
     """Set a value in the project's layer, or another one; secrets stay local.  Raises ConfigInvalidError."""
-    return _config.set_setting(standing(directory), os.environ, name, value, layer=layer)
+    return _config.set_setting(standing(directory), os.environ, name, value, layer=layer, reporter=reporter)
 
 
-def config_unset(name: str, *, directory: Directory = None, layer: Layer | None = None) -> ConfigResult:
+def config_unset(
+    name: str, *, directory: Directory = None, layer: Layer | None = None, reporter: Reporter = SILENT
+) -> ConfigResult:
     """Remove a value.  Raises SettingNotFoundError."""
-    return _config.unset_setting(standing(directory), os.environ, name, layer=layer)
+    return _config.unset_setting(standing(directory), os.environ, name, layer=layer, reporter=reporter)

@@ -161,8 +161,7 @@ def _hint_pointer(fields: dict[str, Any]) -> str | None:
 
 
 def _hint_extra(fields: dict[str, Any]) -> str | None:
-    extra = fields.get("extra")
-    return f"install it with `pip install 'vstore[{extra}]'`" if extra else None
+    return f"install it with `pip install 'vstore[{fields['extra']}]'`" if fields.get("extra") else None
 
 
 def _hint_space(fields: dict[str, Any]) -> str | None:
@@ -201,8 +200,9 @@ def _hint_corrupt(fields: dict[str, Any]) -> str | None:
     return "get an undamaged copy with `vstore fetch`" if "digest" in fields else None
 
 
-def _hint_git(fields: dict[str, Any]) -> str | None:
-    return "install git (see https://git-scm.com), then run this again" if "program" in fields else None
+def _hint_locked(fields: dict[str, Any]) -> str:
+    when = f"after `rm{_arguments(fields)}`, if no git is running" if "age_s" in fields else "when the other is done"
+    return f"run the same command again {when}"
 
 
 def _hint_invalid(fields: dict[str, Any]) -> str | None:
@@ -258,7 +258,7 @@ _HINTS: dict[type[VstoreError], Hint] = {
     errors.SettingNotFoundError: lambda fields: "see all settings with `vstore config list`",
     errors.ObjectMissingError: _hint_missing,
     errors.UnsavedError: _hint_unsaved,
-    errors.LockedError: lambda fields: "run the same command again when the other one has finished",
+    errors.LockedError: _hint_locked,
     errors.ConflictError: _hint_conflict,
     errors.ChangedWhileReadError: _hint_changed,
     errors.SourceChangedError: lambda fields: f"take over what is there now with `vstore update{_arguments(fields)}`",
@@ -276,7 +276,7 @@ _HINTS: dict[type[VstoreError], Hint] = {
     errors.RemoteHostKeyError: hint_for_host_key,
     errors.RemoteExtraMissingError: _hint_extra,
     errors.EngineUnavailableError: hint_for_engine,
-    errors.GitFailedError: _hint_git,
+    errors.GitFailedError: lambda fields: "install git, see https://git-scm.com" if "program" in fields else None,
     errors.SourceUnavailableError: _hint_source,
     errors.PartialError: _hint_partial,
     errors.NoSpaceError: _hint_space,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vstore.durable import flush_directory, os_errors, write_atomic
 from vstore.git.hooks import LAUNCHER_IN_SHELL
+from vstore.git.locks import OnWait, change_with_git
 from vstore.git.program import run_git
 from vstore.git.repo import GitRepo
 
@@ -51,11 +52,12 @@ def find_settings_to_change(git: GitRepo, wanted: dict[str, str]) -> dict[str, s
     return changes
 
 
-def change_settings(git: GitRepo, changes: dict[str, str | None]) -> None:
-    """Give settings of this repository other values.  Raises GitFailedError."""
+def change_settings(git: GitRepo, changes: dict[str, str | None], wait_s: float, on_wait: OnWait) -> None:
+    """Give settings of this repository other values.  Raises what ``change_with_git`` raises."""
     for name, value in changes.items():
         how = ["--unset-all", name] if value is None else ["--replace-all", name, value]
-        run_git(git.work_tree, "config", "--local", *how)
+        arguments = ["config", "--local", *how]
+        change_with_git(git.work_tree, arguments, git.common_dir / "config.lock", wait_s, on_wait)
 
 
 def attributes_path(git: GitRepo) -> Path:

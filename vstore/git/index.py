@@ -9,22 +9,20 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
 from vstore.durable import os_errors
-from vstore.errors import GitFailedError, LockedError
 from vstore.git.contents import RelPath
 from vstore.git.libgit2_store import Libgit2Store
+from vstore.git.locks import OnWait, change_with_git
 from vstore.git.program import has_git, run_git
 from vstore.git.store import Store
 
 _LISTED = re.compile(rb"([0-7]+) ([0-9a-f]+) ([0-3])\t([^\0]+)\0")
-_LOCK_POLL_S = 0.05
 _WITHOUT_LFS = tuple(
     word
     for setting in ("filter.lfs.process=", "filter.lfs.clean=", "filter.lfs.required=false")
@@ -61,42 +59,26 @@ class Index:
         yield from takewhile(lambda entry: entry.path == path, self._iter_from(path))
         yield from takewhile(lambda entry: entry.path.startswith(path + "/"), self._iter_from(path + "/"))
 
-    def stage(self, paths: Sequence[RelPath], wait_s: float, on_wait: Callable[[], None] = lambda: None) -> None:
+    def stage(self, paths: Sequence[RelPath], wait_s: float, on_wait: OnWait) -> None:
         """Put each path into the index as it is in the work tree, or take it out where it is gone there.
 
-        All or nothing, in one write; other entries stay.  Waits up to ``wait_s`` seconds for git's own lock, calling
-        ``on_wait`` once if so, then raises LockedError; raises GitFailedError where git refuses, or is not installed.
+        All or nothing, in one write; other entries stay.  Waits for git's own lock as ``change_with_git`` does, and
+        raises what that raises.
         """
         self._update(("--add", "--remove"), paths, wait_s, on_wait)
 
-    def remove(self, paths: Sequence[RelPath], wait_s: float) -> None:
+    def remove(self, paths: Sequence[RelPath], wait_s: float, on_wait: OnWait) -> None:
         """Take each path out of the index; the files stay.  Otherwise as ``stage``."""
-        self._update(("--force-remove",), paths, wait_s, lambda: None)
+        self._update(("--force-remove",), paths, wait_s, on_wait)
 
-    def _update(
-        self, options: Sequence[str], paths: Sequence[RelPath], wait_s: float, on_wait: Callable[[], None]
-    ) -> None:
+    def _update(self, options: Sequence[str], paths: Sequence[RelPath], wait_s: float, on_wait: OnWait) -> None:
         if not paths:
             return
         names = b"".join(os.fsencode(path) + b"\0" for path in paths)
         # Whoever writes an index compares files that may have changed just after the last time: a filter may run.
         settings = () if shutil.which("git-lfs") else _WITHOUT_LFS
-        deadline = time.monotonic() + wait_s
-        announced = False
-        while True:
-            try:
-                run_git(self._work_tree, *settings, "update-index", *options, "-z", "--stdin", stdin=names)
-                return
-            except GitFailedError as error:
-                if "index.lock': File exists" not in error.message:
-                    raise
-                if time.monotonic() >= deadline:
-                    lock = f"{self._path}.lock"
-                    raise LockedError(f"another git command holds the lock {lock}", path=lock) from error
-            if not announced:
-                announced = True
-                on_wait()
-            time.sleep(_LOCK_POLL_S)
+        arguments = [*settings, "update-index", *options, "-z", "--stdin"]
+        change_with_git(self._work_tree, arguments, Path(f"{self._path}.lock"), wait_s, on_wait, stdin=names)
 
     def _iter_from(self, path: RelPath) -> Iterator[IndexEntry]:
         entries = self._read()

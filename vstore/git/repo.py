@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from vstore.durable import os_errors
@@ -18,6 +18,7 @@ from vstore.git.contents import Contents, RelPath, is_file
 from vstore.git.ignore_match import IgnoreMatcher
 from vstore.git.index import Index
 from vstore.git.libgit2_store import Libgit2Store, has_repository, user_directories
+from vstore.git.locks import OnWait
 from vstore.git.program import has_git
 from vstore.git.program_store import ProgramStore
 from vstore.git.store import Store
@@ -91,17 +92,17 @@ class GitRepo:
         """
         return self._ignore.is_ignored(os.fsencode(path), directory=directory)
 
-    def stage(self, paths: Sequence[RelPath], wait_s: float, on_wait: Callable[[], None] = lambda: None) -> None:
+    def stage(self, paths: Sequence[RelPath], wait_s: float, on_wait: OnWait = lambda _: None) -> None:
         """Put each path into the index as it is in the work tree, or take it out where it is gone there.
 
-        All or nothing, in one write; other entries stay.  Waits up to ``wait_s`` seconds for git's own lock, calling
-        ``on_wait`` once if so, then raises LockedError; raises GitFailedError where git refuses, or is not installed.
+        All or nothing, in one write; other entries stay.  Waits up to ``wait_s`` seconds for git's own lock, of which
+        ``on_wait`` hears, then raises LockedError; raises GitFailedError where git refuses, or is not installed.
         """
         self._index.stage(paths, wait_s, on_wait)
 
-    def unstage(self, paths: Sequence[RelPath], wait_s: float) -> None:
+    def unstage(self, paths: Sequence[RelPath], wait_s: float, on_wait: OnWait = lambda _: None) -> None:
         """Take each path out of the index; the files stay.  Otherwise as ``stage``."""
-        self._index.remove(paths, wait_s)
+        self._index.remove(paths, wait_s, on_wait)
 
     # History.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import glob
 import os
 from collections.abc import Callable, Mapping, Sequence, Set
@@ -13,7 +12,7 @@ from typing import NamedTuple
 
 from vstore.cache.writer import CacheWriter, open_writer
 from vstore.errors import NotDownloadedError, NotTrackedError, ObjectMissingError, PathNotFoundError, VstoreError
-from vstore.git.ignore_rules import add_rule, has_rule, read_rules
+from vstore.git.ignore_rules import add_rule
 from vstore.objects.digest import Digest, hash_bytes
 from vstore.objects.names import RelPath, find_portability_warnings
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
@@ -21,6 +20,7 @@ from vstore.objects.tree import EXECUTABLE, FILE, Entry, Tree, diff_trees
 from vstore.ops.admission import check_admission
 from vstore.ops.relink import relink
 from vstore.ops.resolve import find_selection, find_targets, is_inside
+from vstore.ops.staging import find_rules_to_stage, stage
 from vstore.ops.trees import find_tree, find_unplaced, load_tree
 from vstore.repo import Repo
 from vstore.state import Placed
@@ -362,20 +362,7 @@ def publish_pointer(repo: Repo, root: RelPath, pointer: Pointer) -> list[RelPath
         return staged
     if not repo.git.is_ignored(root, directory=pointer.is_tree):
         add_rule(repo.work_tree / directory, name)
-    rules = f"{directory}/.gitignore".lstrip("/")
-    # Not only a rule that was added now: whoever added it may have died before it was staged.
-    if has_rule(read_rules(repo.work_tree / directory), name) and not has_rule(
-        repo.git.find_staged(rules) or b"", name
-    ):
-        staged.append(rules)
-    return staged
-
-
-def stage(repo: Repo, paths: Sequence[RelPath]) -> None:
-    """Stage files that were written or removed, unless the configuration says not to or nothing would change."""
-    if repo.git is not None and repo.config.autostage:
-        on_wait = functools.partial(repo.reporter.note, "waiting for another git command to finish")
-        repo.git.stage(paths, repo.config.lock_wait_s, on_wait)
+    return [*staged, *find_rules_to_stage(repo, root, wanted=True)]
 
 
 def _count(old: Pointer | None, before: bytes | None, pointer: Pointer, tree: bytes | None) -> tuple[int, int, int]:

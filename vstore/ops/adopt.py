@@ -23,10 +23,11 @@ from vstore.objects.digest import algorithm_of
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import Pointer
 from vstore.objects.tree import Tree
-from vstore.ops.add import publish_pointer, stage
+from vstore.ops.add import publish_pointer
 from vstore.ops.admission import check_admission
 from vstore.ops.config import find_file, stage_config
 from vstore.ops.resolve import is_inside, list_artifacts
+from vstore.ops.staging import stage
 from vstore.remote.mirror import Mirror
 from vstore.remote.projects import FoundProject, PushedVersion
 from vstore.remote.recovery import Recovered, recover
@@ -193,7 +194,7 @@ def _set_project(
             set_value(file, "core.hash", algorithms.pop())
         if project != repo.config.project:
             set_value(file, "core.project", project)
-        stage_config(repo.work_tree, environ)
+        stage_config(repo.work_tree, environ, repo.reporter)
 
 
 # which paths

@@ -14,6 +14,7 @@ from vstore import config
 from vstore.config import Config, Layer, Setting, is_secret, load_config, masked_url
 from vstore.errors import ConfigInvalidError, RepositoryNotFoundError, SettingNotFoundError
 from vstore.git import find_git_repo
+from vstore.progress import SILENT, Reporter
 from vstore.repo import VSTORE_DIRECTORY, find_root
 
 _CHOSEN_ONCE = {"core.hash", "core.project"}
@@ -49,7 +50,13 @@ def list_settings(start: Path, environ: Mapping[str, str], layer: Layer | None =
 
 
 def set_setting(
-    start: Path, environ: Mapping[str, str], name: str, value: str, *, layer: Layer | None = None
+    start: Path,
+    environ: Mapping[str, str],
+    name: str,
+    value: str,
+    *,
+    layer: Layer | None = None,
+    reporter: Reporter = SILENT,
 ) -> ConfigResult:
     """Set a value, in the project's layer unless another one is named or it is a secret, which stays local.
 
@@ -62,12 +69,19 @@ def set_setting(
     _check_changeable(start, environ, name, chosen)
     config.set_value(path, name, value)
     if chosen is Layer.PROJECT:
-        stage_config(start, environ)
+        stage_config(start, environ, reporter)
     shown = "***" if is_secret(name) else masked_url(value)
     return ConfigResult([SettingShown(name, shown, chosen, str(path), None)])
 
 
-def unset_setting(start: Path, environ: Mapping[str, str], name: str, *, layer: Layer | None = None) -> ConfigResult:
+def unset_setting(
+    start: Path,
+    environ: Mapping[str, str],
+    name: str,
+    *,
+    layer: Layer | None = None,
+    reporter: Reporter = SILENT,
+) -> ConfigResult:
     """Remove a value from a layer: from that which is in force, unless one is named.
 
     Raises SettingNotFoundError, RepositoryNotFoundError, ConfigInvalidError for what only ``init`` chooses.
@@ -78,7 +92,7 @@ def unset_setting(start: Path, environ: Mapping[str, str], name: str, *, layer: 
     _check_changeable(start, environ, name, chosen)
     config.unset_value(find_file(start, environ, chosen), name)
     if chosen is Layer.PROJECT:
-        stage_config(start, environ)
+        stage_config(start, environ, reporter)
     return ConfigResult([])
 
 
@@ -96,7 +110,7 @@ def find_file(start: Path, environ: Mapping[str, str], layer: Layer) -> Path:
     return paths[layer]
 
 
-def stage_config(start: Path, environ: Mapping[str, str]) -> None:
+def stage_config(start: Path, environ: Mapping[str, str], reporter: Reporter) -> None:
     """Stage the project's configuration in git, unless the configuration says not to."""
     root = find_root(start)
     if root is None:
@@ -107,7 +121,7 @@ def stage_config(start: Path, environ: Mapping[str, str]) -> None:
         return  # half mended: there is more to do first
     git = None if settings.no_git or not settings.autostage else find_git_repo(root)
     if git is not None and Path(os.path.realpath(git.work_tree)) == root:
-        git.stage([f"{VSTORE_DIRECTORY}/config"], settings.lock_wait_s)
+        git.stage([f"{VSTORE_DIRECTORY}/config"], settings.lock_wait_s, reporter.note)
 
 
 def _check_changeable(start: Path, environ: Mapping[str, str], name: str, layer: Layer) -> None:

@@ -20,11 +20,12 @@ from vstore.objects.digest import Digest, algorithm_of
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import Pointer
 from vstore.objects.tree import EXECUTABLE, Tree
-from vstore.ops.add import NEW, UPDATED, Labels, publish_pointer, stage, tree_pointer
+from vstore.ops.add import NEW, UPDATED, Labels, publish_pointer, tree_pointer
 from vstore.ops.checkout import CheckoutResult, checkout
 from vstore.ops.gathering import Gathered, Manner, gather
 from vstore.ops.import_url import check_free, find_old
 from vstore.ops.picking import Wanted, name_of
+from vstore.ops.staging import stage
 from vstore.repo import Repo
 from vstore.workspace.pointers import find_owner
 

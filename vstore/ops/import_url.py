@@ -15,13 +15,14 @@ from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import AWAITED, POINTER_SUFFIX, Pointer
 from vstore.objects.tree import Tree
-from vstore.ops.add import NEW, UPDATED, Labels, publish_pointer, stage, tree_pointer
+from vstore.ops.add import NEW, UPDATED, Labels, publish_pointer, tree_pointer
 from vstore.ops.admission import check_admission
 from vstore.ops.checkout import CheckoutResult, checkout
 from vstore.ops.cluster.streaming import Convoy, Job
 from vstore.ops.download import Arrived, download
 from vstore.ops.listings import load_listing, save_listing
 from vstore.ops.origins import Survey, check_url, make_entry, name_of, open_source, source_terms, survey
+from vstore.ops.staging import stage
 from vstore.ops.streaming import Delivery, Stream, add_sizes
 from vstore.ops.transfer import list_contents, refresh_listing
 from vstore.remote.content import Content, Root

@@ -68,7 +68,7 @@ def init(
         repo.cache.create()
         git = None if no_git else find_git_repo(root)
         if created and git is not None and repo.config.autostage:
-            git.stage([f"{VSTORE_DIRECTORY}/config", f"{VSTORE_DIRECTORY}/.gitignore"], _STAGE_WAIT_S)
+            git.stage([f"{VSTORE_DIRECTORY}/config", f"{VSTORE_DIRECTORY}/.gitignore"], _STAGE_WAIT_S, reporter.note)
         if not created and repo.algorithm != hash and hash != "xxh128":
             reporter.warn(f"this repository already exists and uses {repo.algorithm}")
         return InitResult(str(root), str(repo.cache.path), repo.algorithm, repo.git is not None, created)

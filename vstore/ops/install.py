@@ -85,6 +85,7 @@ class _Installation:
 
     def __init__(self, repo: Repo, git: GitRepo, *, uninstall: bool) -> None:
         self._git = git
+        self._wait_s, self._on_wait = repo.config.lock_wait_s, repo.reporter.note
         self._uninstall = uninstall
         self.launcher = repo.shared / Path(LAUNCHER).name
         self._hooks = find_hooks(git, with_copies=uninstall)
@@ -121,7 +122,7 @@ class _Installation:
                 directory.rmdir()
 
     def _change_drivers(self) -> None:
-        change_settings(self._git, self._settings)
+        change_settings(self._git, self._settings, self._wait_s, self._on_wait)
         if self._attributes is not None:
             change_attributes(self._git, self._attributes)
 

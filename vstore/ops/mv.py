@@ -14,9 +14,10 @@ from vstore.errors import ConflictError, InvalidError, NameRefusedError, PathNot
 from vstore.git.ignore_rules import add_rule, remove_rule
 from vstore.objects.names import RelPath, find_refusal
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
-from vstore.objects.tree import Tree
-from vstore.ops.add import replace_entries, stage, tree_pointer
+from vstore.objects.tree import Entry, Tree
+from vstore.ops.add import replace_entries, tree_pointer
 from vstore.ops.resolve import Target, find_targets, list_artifacts
+from vstore.ops.staging import find_rules_to_stage, list_staged_entries, stage
 from vstore.ops.trees import load_tree
 from vstore.repo import Repo
 from vstore.state import Placed
@@ -98,7 +99,7 @@ def _check(repo: Repo, target: Target, path: RelPath) -> None:
     elif owner is not None and not _is_resumable(repo, target, path):
         raise ConflictError(f"{path} is tracked already", path=path)
     has_source = os.path.lexists(repo.work_tree / target.path)
-    if os.path.lexists(repo.work_tree / path) and (has_source or owner is None or target.inner):
+    if os.path.lexists(repo.work_tree / path) and (has_source or owner is None):
         raise ConflictError(f"{path} exists already", path=path)
     if not target.inner and list_artifacts(repo, below=path):
         raise ConflictError(f"{path} holds something that is tracked", path=path)
@@ -111,28 +112,28 @@ def _is_resumable(repo: Repo, target: Target, path: RelPath) -> bool:
 
 
 def _move_artifact(repo: Repo, target: Target, path: RelPath) -> None:
-    """Pointer first, then data, then the old pointer goes: whatever stops this, a pointer stands for the data."""
+    """Pointer first, then data, the old pointer last: whatever stops this, a pointer stands for the data."""
     source = target.artifact.path
     old_file, new_file = repo.work_tree / (source + POINTER_SUFFIX), repo.work_tree / (path + POINTER_SUFFIX)
-    staged = [source + POINTER_SUFFIX, path + POINTER_SUFFIX]
     with os_errors(new_file, "move to"):
         new_file.parent.mkdir(parents=True, exist_ok=True)
-        if repo.git is not None and add_rule(new_file.parent, path.rpartition("/")[2]):
-            staged.append(_ignore_file(path))
+        if repo.git is not None:
+            add_rule(new_file.parent, path.rpartition("/")[2])
         if not new_file.exists():
             write_atomic(new_file, old_file.read_bytes())
         if os.path.lexists(repo.work_tree / source):
             os.rename(repo.work_tree / source, repo.work_tree / path)
             flush_directory(new_file.parent)
+        if repo.git is not None:
+            remove_rule(old_file.parent, source.rpartition("/")[2])
+        rules = find_rules_to_stage(repo, path, wanted=True) + find_rules_to_stage(repo, source, wanted=False)
+        stage(repo, [path + POINTER_SUFFIX, *dict.fromkeys(rules)], leaving=[source + POINTER_SUFFIX])
+        placed = repo.state.find_placed(source)
+        if placed is not None:
+            repo.state.save_placed(path, placed)
+        repo.state.forget(source)
         old_file.unlink()
         flush_directory(old_file.parent)
-    if repo.git is not None and remove_rule(old_file.parent, source.rpartition("/")[2]):
-        staged.append(_ignore_file(source))
-    stage(repo, list(dict.fromkeys(staged)))
-    placed = repo.state.find_placed(source)
-    repo.state.forget(source)
-    if placed is not None:
-        repo.state.save_placed(path, placed)
 
 
 def _move_inside(repo: Repo, target: Target, path: RelPath) -> None:
@@ -140,12 +141,15 @@ def _move_inside(repo: Repo, target: Target, path: RelPath) -> None:
     pointer: Pointer = target.pointer
     before = load_tree(repo, pointer, root)
     entries = list(Tree.from_bytes(before).iter_below(inner))
+    there = list(Tree.from_bytes(before).iter_below(moved))
+    if not entries and there and there == _renamed(list_staged_entries(repo, root, inner), inner, moved):
+        stage(repo, [root + POINTER_SUFFIX])  # whoever moved them died before it was staged
+        return
     if not entries:
         raise PathNotFoundError(f"there is no {inner} in {root}", path=target.path)
-    if any(True for _ in Tree.from_bytes(before).iter_below(moved)):
+    if there:
         raise ConflictError(f"{root} has a {moved} already", path=path)
-    fewer = replace_entries(before, inner, [])
-    tree = Tree([*fewer.entries, *(entry._replace(path=moved + entry.path[len(inner) :]) for entry in entries)])
+    tree = Tree([*replace_entries(before, inner, []).entries, *_renamed(entries, inner, moved)])
     data = tree.to_bytes()
     with open_writer(repo.cache) as writer:
         writer.add_bytes(data, repo.algorithm)
@@ -163,5 +167,5 @@ def _move_inside(repo: Repo, target: Target, path: RelPath) -> None:
         repo.state.save_placed(root, Placed(changed.kind, changed.digest))
 
 
-def _ignore_file(path: RelPath) -> RelPath:
-    return f"{path.rpartition('/')[0]}/.gitignore".lstrip("/")
+def _renamed(entries: Sequence[Entry], inner: RelPath, moved: RelPath) -> list[Entry]:
+    return [entry._replace(path=moved + entry.path[len(inner) :]) for entry in entries]

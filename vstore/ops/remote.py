@@ -22,9 +22,9 @@ from vstore.config import (
 )
 from vstore.errors import ConflictError, InvalidError, RemoteDeniedError, RemoteUnavailableError, SettingNotFoundError
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
-from vstore.ops.add import stage
 from vstore.ops.config import choose_layer, find_file, stage_config
 from vstore.ops.resolve import list_artifacts
+from vstore.ops.staging import stage
 from vstore.remote.opening import check_url
 from vstore.remote.probe import Probe, ProbeStep
 from vstore.repo import Repo
@@ -158,7 +158,7 @@ def rename_remote(repo: Repo, environ: Mapping[str, str], old: str, new: str) ->
             set_value(find_file(repo.start, environ, _layer_of_default(repo)), "core.remote", new)
         for path in layers:
             rename_section(path, f"remote.{old}", f"remote.{new}")
-        stage_config(repo.start, environ)
+        stage_config(repo.start, environ, repo.reporter)
 
 
 def remove_remote(repo: Repo, environ: Mapping[str, str], name: str) -> None:
@@ -172,7 +172,7 @@ def remove_remote(repo: Repo, environ: Mapping[str, str], name: str) -> None:
         unset_value(find_file(repo.start, environ, _layer_of_default(repo)), "core.remote")
     for path in layers:
         remove_section(path, f"remote.{name}")
-    stage_config(repo.start, environ)
+    stage_config(repo.start, environ, repo.reporter)
 
 
 def check_remote(repo: Repo, name: str | None = None) -> CheckResult:
@@ -233,7 +233,7 @@ def _set(repo: Repo, environ: Mapping[str, str], name: str, value: str, layer: L
     chosen = layer or choose_layer(name, value)
     set_value(find_file(repo.start, environ, chosen), name, value)
     if chosen is Layer.PROJECT:
-        stage_config(repo.start, environ)
+        stage_config(repo.start, environ, repo.reporter)
 
 
 def _routed(repo: Repo, name: str) -> list[tuple[Artifact, Pointer]]:

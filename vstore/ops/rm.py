@@ -15,9 +15,10 @@ from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX
 from vstore.objects.tree import EXECUTABLE, FILE, Entry, Tree
-from vstore.ops.add import replace_entries, stage, tree_pointer
+from vstore.ops.add import replace_entries, tree_pointer
 from vstore.ops.placing import Edits, place
 from vstore.ops.resolve import Target, find_targets
+from vstore.ops.staging import find_rules_to_stage, list_staged_entries, stage
 from vstore.ops.trees import load_tree
 from vstore.ops.unlock import unlock_files
 from vstore.repo import Repo
@@ -52,11 +53,13 @@ def rm(
     data: bool = False,
     force: bool = False,
     dry_run: bool = False,
+    staging: bool = True,
 ) -> RmResult:
     """Remove pointers and their ignore rules; the data stays, links to the cache become files, unless ``data``.
 
     A path inside a tree leaves the tree, and its files go.  What is deleted is saved: in the cache, unless ``force``.
-    Nothing is changed if anything would be lost.  Raises NotTrackedError, UnsavedError, PathNotFoundError.
+    Nothing is changed if anything would be lost.  Without ``staging`` the caller tells git.
+    After a crash the same call goes on.  Raises NotTrackedError, UnsavedError, PathNotFoundError.
     """
     targets = find_targets(repo, paths)
     if dry_run:
@@ -65,7 +68,7 @@ def rm(
         # All are looked at before the first is touched.
         removals = [_Removal(repo, target, data, force) for target in targets]
         for removal in removals:
-            removal.run()
+            removal.run(staging=staging)
     return RmResult([removal.result for removal in removals], dry_run=False)
 
 
@@ -103,13 +106,13 @@ class _Removal:
             number = f"{len(unsaved)} files that are" if len(unsaved) > 1 else "a file that is"
             raise UnsavedError(f"{number} saved nowhere would be deleted", paths=unsaved)
 
-    def run(self) -> None:
+    def run(self, *, staging: bool) -> None:
         if self._target.inner:
             self._leave_tree()
         else:
-            self._drop_pointer()
+            self._drop_pointer(staging)
 
-    def _drop_pointer(self) -> None:
+    def _drop_pointer(self, staging: bool) -> None:
         repo, root = self._repo, self._target.artifact.path
         if not self._with_data and self._before.kind != "absent":
             unlock_files(repo, root)
@@ -118,22 +121,23 @@ class _Removal:
         # last, so that after a crash the same call goes on.
         if self._with_data:
             self._delete_files(Snapshot(self._before.scan, "absent", Digest(""), 0, 0))
-        staged = [root + POINTER_SUFFIX]
-        if repo.git is not None and remove_rule(repo.work_tree / directory, name):
-            staged.append(f"{directory}/.gitignore".lstrip("/"))
+        if repo.git is not None:
+            remove_rule(repo.work_tree / directory, name)
+        if staging:
+            stage(repo, find_rules_to_stage(repo, root, wanted=False), leaving=[root + POINTER_SUFFIX])
+        repo.state.forget(root)
         pointer_file = repo.work_tree / (root + POINTER_SUFFIX)
         with os_errors(pointer_file, "delete"):
             pointer_file.unlink(missing_ok=True)
             flush_directory(pointer_file.parent)
-        stage(repo, staged)
-        repo.state.forget(root)
 
     def _leave_tree(self) -> None:
         repo, root, inner = self._repo, self._target.artifact.path, self._target.inner
         pointer = self._target.pointer
         before = load_tree(repo, pointer, root)
         tree = replace_entries(before, inner, [])
-        if len(tree.entries) == len(Tree.from_bytes(before).entries) and not self._delete:
+        is_absent = len(tree.entries) == len(Tree.from_bytes(before).entries) and not self._delete
+        if is_absent and not list_staged_entries(repo, root, inner):
             raise PathNotFoundError(f"there is no {inner} in {root}", path=self._target.path)
         data = tree.to_bytes()
         with open_writer(repo.cache) as writer:

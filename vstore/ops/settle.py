@@ -16,10 +16,10 @@ from vstore.objects.merge import Sides, find_conflict_paths, take_entries
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer, pointer_from_bytes
 from vstore.objects.pointer_merge import conflict_to_bytes, is_merged, split_conflict, with_contents
-from vstore.ops.add import stage
 from vstore.ops.checkout import CheckoutResult, checkout
 from vstore.ops.merge_driver import merge_versions, save_tree
 from vstore.ops.rm import rm
+from vstore.ops.staging import find_rules_to_stage, stage
 from vstore.ops.trees import load_tree
 from vstore.repo import Repo
 from vstore.workspace.pointers import find_owner
@@ -49,8 +49,9 @@ def settle(
     """Decide the conflicts at ``paths`` for a side ("ours" or "theirs", as git means it); stage pointers, write files.
 
     Only what is in conflict is decided: what merged stays merged.  A path inside a tree decides that file, or those
-    below it.  A pointer is staged, and its files are written, when nothing of it is in conflict any more; the result
-    lists the others.  Raises InvalidError for a path where nothing is in conflict, and what a checkout raises.
+    below it.  When nothing of an artifact is in conflict any more its files are written, and its pointer is staged; the
+    result lists the others.  After a crash the same call goes on: what git has of the conflict goes last.
+    Raises InvalidError for a path where nothing is in conflict, and what a checkout raises.
     """
     wanted = _choose(repo, paths)
     if dry_run:
@@ -59,15 +60,17 @@ def settle(
         return _with_decisions(CheckoutResult([], [], [], [], True), decisions)
     with repo.writing():
         decisions = [_decide(repo, conflict, inner, side) for conflict, inner in wanted]
-        staged = [path for decision in decisions for path in _publish(repo, decision)]
-        stage(repo, staged)
+        for decision in decisions:
+            _publish(repo, decision)
     gone = [each.conflict.path for each in decisions if each.data is None and each.conflict.file is not None]
     if gone:
-        rm(repo, [repo.work_tree / path for path in gone], data=True, force=force)
+        rm(repo, [repo.work_tree / path for path in gone], data=True, force=force, staging=False)
     settled = [each.conflict.path for each in decisions if each.is_settled and each.data is not None]
     done = CheckoutResult([], [], [], [], False)
     if settled:
         done = checkout(repo, [repo.work_tree / path for path in settled], force=force)
+    with repo.writing():
+        stage(repo, [path for decision in decisions if decision.is_settled for path in _list_changed(repo, decision)])
     return _with_decisions(done, decisions)
 
 
@@ -141,9 +144,12 @@ def _decide(repo: Repo, conflict: _Conflict, inner: Sequence[RelPath], side: str
         named = f"{conflict.path}/{inner[0]}"
         raise InvalidError(f"nothing is in conflict at {named}", path=named)
     fresh, other = (2, 1) if side == OURS else (1, 2)  # the side that changes
-    tree = take_entries(trees[fresh - 1], trees[other - 1], chosen)
+    decided = _find_decided(repo, conflict)
+    tree = take_entries(trees[fresh - 1] if decided is None else decided, trees[other - 1], chosen)
     with open_writer(repo.cache, repo.warn_of_damage) as writer:
         contents = save_tree(writer, tree, algorithm_of(pointers[0].digest).name)
+    if decided is not None and conflict.file is not None:
+        return _Decision(conflict, with_contents(conflict.file, contents), True)
     changed = list(sides)
     changed[fresh] = with_contents(sides[fresh], contents)
     if changed[1] == changed[2]:
@@ -154,6 +160,17 @@ def _decide(repo: Repo, conflict: _Conflict, inner: Sequence[RelPath], side: str
 
 def _touches(path: RelPath, inner: RelPath) -> bool:
     return path == inner or path.startswith(inner + "/") or inner.startswith(path + "/")
+
+
+def _find_decided(repo: Repo, conflict: _Conflict) -> bytes | None:
+    """Return the tree of a pointer of which all was decided, and nobody staged it: we died, or it was git rerere."""
+    if conflict.file is None or conflict.file in conflict.staged:
+        return None  # git, or somebody through it, took one whole side
+    try:
+        pointer = pointer_from_bytes(conflict.file, conflict.path + POINTER_SUFFIX)
+    except (PointerInvalidError, NewerFormatError):
+        return None
+    return load_tree(repo, pointer, conflict.path) if pointer.is_tree else None
 
 
 def _find_sides(repo: Repo, conflict: _Conflict) -> Sides[bytes]:
@@ -183,20 +200,20 @@ def _are_here(repo: Repo, sides: Sides[bytes]) -> bool:
     return all(not pointer.is_tree or repo.cache.has(pointer.digest) for pointer in pointers)
 
 
-def _publish(repo: Repo, decision: _Decision) -> list[RelPath]:
-    """Write a pointer and its ignore rule, which the side that was without may have removed; returns what to stage."""
+def _publish(repo: Repo, decision: _Decision) -> None:
+    """Write a pointer and its ignore rule, which the side that was without may have removed."""
     path = decision.conflict.path
     if decision.data is None:
-        return [path + POINTER_SUFFIX] if decision.conflict.file is None else []
+        return
     file = repo.work_tree / (path + POINTER_SUFFIX)
     with os_errors(file, "write"):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, decision.data)
-    if not decision.is_settled:
-        return []
-    staged = [path + POINTER_SUFFIX]
-    if repo.git is not None and not repo.git.is_ignored(path):
+    if decision.is_settled and repo.git is not None and not repo.git.is_ignored(path):
         directory, _, name = path.rpartition("/")
         add_rule(repo.work_tree / directory, name)
-        staged.append(f"{directory}/.gitignore".lstrip("/"))
-    return staged
+
+
+def _list_changed(repo: Repo, decision: _Decision) -> list[RelPath]:
+    path = decision.conflict.path
+    return [path + POINTER_SUFFIX, *find_rules_to_stage(repo, path, wanted=decision.data is not None)]

@@ -12,13 +12,14 @@ from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.objects.tree import diff_trees
-from vstore.ops.add import publish_pointer, stage
+from vstore.ops.add import publish_pointer
 from vstore.ops.checkout import checkout
 from vstore.ops.import_ import refresh
 from vstore.ops.import_url import TO_REMOTE, Bringing, Way, make_pointer
 from vstore.ops.listings import load_listing
 from vstore.ops.origins import Survey, open_source, survey
 from vstore.ops.resolve import find_selection, find_targets
+from vstore.ops.staging import stage
 from vstore.ops.trees import find_tree
 from vstore.ops.updated import FAILED, SAME_DATA, UP_TO_DATE, UPDATED, FileChange, Updated, UpdateResult
 from vstore.remote.origin import Item

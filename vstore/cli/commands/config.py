@@ -37,7 +37,9 @@ def get(session: Session, name: str) -> None:
 @pass_session
 def set_(session: Session, name: str, value: str, layer: str | None) -> None:
     """Set a value; secrets go to .vstore/config.local."""
-    session.show(api.config_set(name, value, directory=session.directory, layer=options.to_layer(layer)), _set)
+    where = options.to_layer(layer)
+    done = api.config_set(name, value, directory=session.directory, layer=where, reporter=session.reporter)
+    session.show(done, _set)
 
 
 @command.command("unset")
@@ -47,7 +49,8 @@ def set_(session: Session, name: str, value: str, layer: str | None) -> None:
 @pass_session
 def unset(session: Session, name: str, layer: str | None) -> None:
     """Remove a value."""
-    session.show(api.config_unset(name, directory=session.directory, layer=options.to_layer(layer)), _set)
+    where = options.to_layer(layer)
+    session.show(api.config_unset(name, directory=session.directory, layer=where, reporter=session.reporter), _set)
 
 
 @command.command("list")

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vstore.durable import flush_directory, os_errors
-from vstore.ops.add import stage
 from vstore.ops.migrate.dvc_contents import Lister, find_places, find_remotes
 from vstore.ops.migrate.dvc_history import DvcHistory
 from vstore.ops.migrate.dvc_survey import DvcStores, Survey, split_overlapping, survey_work_tree
@@ -19,6 +18,7 @@ from vstore.ops.migrate.places import Place
 from vstore.ops.migrate.result import How, MigrateResult
 from vstore.ops.migrate.takeover import find_obstacle
 from vstore.ops.resolve import get_git
+from vstore.ops.staging import stage
 from vstore.ops.transfer import Scope
 from vstore.repo import Repo
 
@@ -127,7 +127,7 @@ class _Migration:
             return
         if repo.git is not None and repo.config.autostage:
             # They leave the index first: as long as one is in the work tree, the same call finds it again.
-            repo.git.unstage(done, repo.config.lock_wait_s)
+            repo.git.unstage(done, repo.config.lock_wait_s, repo.reporter.note)
         for path in done:
             file = repo.work_tree / path
             with os_errors(file, "delete"):

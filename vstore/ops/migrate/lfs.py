@@ -154,8 +154,9 @@ class _Migration:
             staged += self._clean_attributes()
         else:
             staged += self._except_ours(staged)
-        self._git.stage(list(dict.fromkeys(staged)), self._repo.config.lock_wait_s)
-        self._git.unstage(leaving, self._repo.config.lock_wait_s)
+        wait_s, on_wait = self._repo.config.lock_wait_s, self._repo.reporter.note
+        self._git.stage(list(dict.fromkeys(staged)), wait_s, on_wait)
+        self._git.unstage(leaving, wait_s, on_wait)
 
     def _clean_attributes(self) -> list[RelPath]:
         """Take out of all ``.gitattributes`` what hands files to git-lfs; returns those that changed."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from vstore.cache.link import COPY, HARDLINK, REFLINK, SYMLINK
 from vstore.config import load_config, set_value
 from vstore.git import get_git_repo
-from vstore.ops.add import stage
 from vstore.ops.init import init
 from vstore.ops.migrate.dvc_settings import load_settings
+from vstore.ops.staging import stage
 from vstore.progress import Reporter
 from vstore.repo import VSTORE_DIRECTORY, Repo, find_root, open_repo
 

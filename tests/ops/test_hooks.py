@@ -286,6 +286,10 @@ def test_commits_tell_what_was_not_added(two_branches: Project) -> None:
     two_branches.write("data/a.txt", b"changed\n")
     done = run_git(two_branches, "commit", "--allow-empty", "-m", "more")
     assert done.returncode == 0 and "changed and not added" in done.stderr and "data  ~1" in done.stderr
+    two_branches.ok("checkout", "--force")
+    two_branches.git("checkout", "other", "--", "data.vstore")  # as a merge does that ends in conflict elsewhere
+    done = run_git(two_branches, "commit", "-m", "pointers")
+    assert done.stderr.splitlines()[1:] == ["    data"] and "`vstore checkout` brings them there" in done.stderr
 
 
 def test_conflicts_are_not_committed(two_branches: Project) -> None:

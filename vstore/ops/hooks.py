@@ -22,11 +22,12 @@ from vstore.errors import (
 from vstore.git import GitRepo, find_git_repo
 from vstore.git.new_commits import find_new_commits, has_changed, iter_introduced
 from vstore.objects.digest import Digest
+from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.ops.checkout import CheckoutResult, checkout
 from vstore.ops.push import PushResult, push_versions
 from vstore.ops.resolve import Target
-from vstore.ops.status import MODIFIED, ArtifactStatus, status
+from vstore.ops.status import MODIFIED, OUTDATED, ArtifactStatus, status
 from vstore.ops.transfer import Version, list_contents
 from vstore.ops.trees import find_tree
 from vstore.repo import VSTORE_DIRECTORY, Repo
@@ -41,6 +42,8 @@ class HookResult:
     push: PushResult | None = None
     modified: list[ArtifactStatus] = field(default_factory=list)
     """Artifacts whose files somebody changed and did not add."""
+    outdated: list[RelPath] = field(default_factory=list)
+    """Artifacts whose pointers moved on, as in a merge that was in conflict elsewhere, and whose files did not."""
     no_remote: bool = False
     """Whether data would have been pushed, had a remote been configured."""
 
@@ -111,7 +114,11 @@ def _pre_commit(repo: Repo, git: GitRepo) -> HookResult:
             head = git.head()
             if head is None or git.find_file(head, path) != data:
                 raise pointer
-    return HookResult(modified=[artifact for artifact in status(repo).artifacts if artifact.data == MODIFIED])
+    found = status(repo).artifacts
+    return HookResult(
+        modified=[artifact for artifact in found if artifact.data == MODIFIED],
+        outdated=[artifact.path for artifact in found if artifact.data == OUTDATED],
+    )
 
 
 def _pre_push(repo: Repo, git: GitRepo, updates: str, git_remote: str) -> HookResult:

@@ -73,6 +73,9 @@ def _words(session: Session, result: api.HookResult) -> Iterator[str]:
     if result.modified:
         yield "vstore: changed and not added, so not in this commit:"
         yield from _list([_describe(session, artifact) for artifact in result.modified])
+    if result.outdated:
+        yield "vstore: not yet where their pointers are; `vstore checkout` brings them there:"
+        yield from _list([session.path(path) for path in result.outdated])
 
 
 def _describe(session: Session, artifact: api.ArtifactStatus) -> str:

@@ -45,7 +45,8 @@ class NotFoundError(VstoreError, LookupError):
 
 
 class RepositoryNotFoundError(NotFoundError):
-    """No vstore repository here or above.  Fields: ``path``; ``commit`` that brings pointers, where it is pushed."""
+    """No vstore repository here or above.  Fields: ``path``; ``commit`` that brings pointers, where it is pushed;
+    ``sparse``, where git knows one and it is not there: whether a sparse checkout leaves it out."""
 
     code = "no-repository"
 
@@ -123,7 +124,7 @@ class UnsavedError(ConflictError):
 
 
 class LockedError(ConflictError):
-    """Another command holds a lock for longer than the allowed wait.  Field: ``path``."""
+    """Another command holds a lock for longer than the allowed wait.  Fields: ``path``; ``age_s``, of git's lock."""
 
     code = "locked"
 

@@ -16,6 +16,7 @@ from vstore.config import Config, RemoteSettings, is_secret, load_config, masked
 from vstore.durable import FileLock, from_os_error, os_errors
 from vstore.engine.engine import Engine
 from vstore.errors import (
+    GitFailedError,
     InvalidError,
     RemoteDeniedError,
     RemoteNotFoundError,
@@ -315,9 +316,23 @@ def open_repo(start: Path, *, environ: Mapping[str, str] | None = None, reporter
     """Open the repository at or above ``start``.  Raises RepositoryNotFoundError."""
     root = find_root(start)
     if root is None:
-        raise RepositoryNotFoundError(f"there is no vstore repository at or above {start}", path=str(start))
+        raise no_repository(start)
     config = load_config(root / VSTORE_DIRECTORY, os.environ if environ is None else environ)
     git = find_git_repo(root) if not config.no_git else None
     if git is not None and Path(os.path.realpath(git.work_tree)) != root:
         git = None
     return Repo(root, git, config, start=Path(os.path.realpath(start)), reporter=reporter)
+
+
+def no_repository(start: Path) -> RepositoryNotFoundError:
+    """Return what there is to say where ``find_root`` finds nothing."""
+    with contextlib.suppress(GitFailedError):
+        git = find_git_repo(start)
+        config = f"{VSTORE_DIRECTORY}/config"
+        if git is not None and git.has_tracked(config):
+            # A sparse checkout brings only the directories that somebody named.
+            is_sparse = git.is_left_out(config)
+            why = "this sparse checkout leaves it out" if is_sparse else "it is not there"
+            fact = f"git keeps {git.work_tree / config}, and {why}"
+            return RepositoryNotFoundError(fact, path=str(git.work_tree), sparse=is_sparse)
+    return RepositoryNotFoundError(f"there is no vstore repository at or above {start}", path=str(start))

@@ -308,6 +308,23 @@ def test_conflicts_are_not_committed(two_branches: Project) -> None:
     two_branches.git("commit", "--quiet", "--allow-empty", "-m", "on")
 
 
+def test_a_sparse_checkout(two_branches: Project) -> None:
+    """Where a sparse checkout leaves the configuration out, hooks and commands name the command that brings it."""
+    two_branches.write("code/a.py", b"1")
+    two_branches.git("add", "code")
+    two_branches.commit("code")
+    two_branches.git("sparse-checkout", "set", "code")
+    hint = f"`git -C {two_branches.path} sparse-checkout add .vstore`"
+    done = run_git(two_branches, "checkout", "other")
+    assert done.returncode == 0 and hint in done.stderr
+    for command in ("status", "init"):
+        outcome = two_branches.run(command)
+        assert outcome.exit_code == 10 and hint in outcome.stderr
+    two_branches.git("sparse-checkout", "add", ".vstore")
+    two_branches.ok("checkout")
+    assert two_branches.read("data/a.txt") == b"other\n"
+
+
 def test_hooks_in_a_submodule(two_branches: Project) -> None:
     """A submodule's hooks see the submodule, whatever the variables of the git above it say."""
     outer = two_branches.path.parent / "outer"

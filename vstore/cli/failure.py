@@ -26,6 +26,7 @@ from vstore.cli.remote_hints import (
     hint_for_needs,
     hint_for_remote,
     hint_for_retired,
+    hint_for_source,
 )
 from vstore.errors import VstoreError
 
@@ -60,14 +61,13 @@ def exit_code(error_class: type[VstoreError]) -> int:
 
 def _hint_repository(fields: dict[str, Any]) -> str | None:
     if "url" in fields:
-        return _hint_source(fields)
+        return hint_for_source(fields)
+    if "sparse" in fields:
+        how = "sparse-checkout add" if fields["sparse"] else "checkout --"
+        return f"bring it back with `git -C {quote(fields['path'])} {how} .vstore`"
     if "commit" in fields:
         return "push from a work tree that has it, or push the commits alone with `git push --no-verify`"
     return None if "elsewhere" in fields else "make one here with `vstore init`"
-
-
-def _hint_source(fields: dict[str, Any]) -> str | None:
-    return f"see what git itself says with `git ls-remote {quote(fields.get('url') or 'URL')}`"
 
 
 def _hint_revision(fields: dict[str, Any]) -> str | None:
@@ -277,7 +277,7 @@ _HINTS: dict[type[VstoreError], Hint] = {
     errors.RemoteExtraMissingError: _hint_extra,
     errors.EngineUnavailableError: hint_for_engine,
     errors.GitFailedError: lambda fields: "install git, see https://git-scm.com" if "program" in fields else None,
-    errors.SourceUnavailableError: _hint_source,
+    errors.SourceUnavailableError: hint_for_source,
     errors.PartialError: _hint_partial,
     errors.NoSpaceError: _hint_space,
     errors.PermissionDeniedError: lambda fields: f"see who may use it with `ls -ld{_arguments(fields)}`",

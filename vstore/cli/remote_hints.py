@@ -274,6 +274,11 @@ ENGINE_HINTS = {
 }
 
 
+def hint_for_source(fields: Mapping[str, Any]) -> str:
+    """Return the command in which git itself says what is wrong with the URL of a repository."""
+    return f"see what git itself says with `git ls-remote {quote(fields.get('url') or 'URL')}`"
+
+
 def hint_for_engine(fields: dict[str, Any]) -> str | None:
     """Return what to do about a cluster."""
     hint = ENGINE_HINTS.get(str(fields.get("reason")))

@@ -19,7 +19,7 @@ from vstore.git.ignore_match import IgnoreMatcher
 from vstore.git.index import Index
 from vstore.git.libgit2_store import Libgit2Store, has_repository, user_directories
 from vstore.git.locks import OnWait
-from vstore.git.program import has_git
+from vstore.git.program import has_git, run_git
 from vstore.git.program_store import ProgramStore
 from vstore.git.store import Store
 
@@ -78,6 +78,10 @@ class GitRepo:
     def has_tracked(self, path: RelPath) -> bool:
         """Tell whether the index holds ``path`` or anything below it."""
         return next(self._index.iter_below(path), None) is not None
+
+    def is_left_out(self, path: RelPath) -> bool:
+        """Tell whether the index holds a file that a sparse checkout does not bring to the work tree."""
+        return run_git(self.work_tree, "ls-files", "-t", "--", f":(top,literal){path}").startswith(b"S ")
 
     def iter_tracked(self, prefix: RelPath = "", suffix: str = "") -> Iterator[RelPath]:
         """Yield each path in the index that is ``prefix`` or below it and ends with ``suffix``, once, sorted."""

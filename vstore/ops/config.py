@@ -12,10 +12,10 @@ from pathlib import Path
 
 from vstore import config
 from vstore.config import Config, Layer, Setting, is_secret, load_config, masked_url
-from vstore.errors import ConfigInvalidError, RepositoryNotFoundError, SettingNotFoundError
+from vstore.errors import ConfigInvalidError, SettingNotFoundError
 from vstore.git import find_git_repo
 from vstore.progress import SILENT, Reporter
-from vstore.repo import VSTORE_DIRECTORY, find_root
+from vstore.repo import VSTORE_DIRECTORY, find_root, no_repository
 
 _CHOSEN_ONCE = {"core.hash", "core.project"}
 
@@ -106,7 +106,7 @@ def find_file(start: Path, environ: Mapping[str, str], layer: Layer) -> Path:
     root = find_root(start)
     paths = config.config_paths(root and root / VSTORE_DIRECTORY, environ)
     if layer not in paths:
-        raise RepositoryNotFoundError(f"there is no vstore repository at or above {start}", path=str(start))
+        raise no_repository(start)
     return paths[layer]
 
 

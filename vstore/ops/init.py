@@ -12,7 +12,7 @@ from vstore.durable import os_errors, write_atomic
 from vstore.git import find_git_repo, get_git_repo
 from vstore.objects.digest import get_algorithm
 from vstore.progress import SILENT, Reporter
-from vstore.repo import VSTORE_DIRECTORY, open_repo
+from vstore.repo import VSTORE_DIRECTORY, no_repository, open_repo
 
 _IGNORED = "/config.local\n/cache\n/private\n/.vstore-tmp-*\n"
 _STAGE_WAIT_S = 10.0
@@ -39,7 +39,8 @@ def init(
 ) -> InitResult:
     """Make a repository of the git work tree that holds ``start`` (of ``start`` itself without git).
 
-    Again: harmless, and nothing is changed.  Raises GitRepositoryNotFoundError, InvalidError.
+    Again: harmless, and nothing is changed.  Raises GitRepositoryNotFoundError, InvalidError, RepositoryNotFoundError
+    where git has one that is not in the work tree.
     """
     get_algorithm(hash)
     root = Path(os.path.realpath(start))
@@ -50,6 +51,8 @@ def init(
     directory = root / VSTORE_DIRECTORY
     config = directory / "config"
     created = not config.exists()
+    if created and not no_git and "sparse" in (kept := no_repository(root)).fields:
+        raise kept  # a new one would be another project
     if created:
         with os_errors(directory, "create"):
             directory.mkdir(exist_ok=True)

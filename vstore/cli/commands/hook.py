@@ -46,7 +46,9 @@ def command(session: Session, name: str, arguments: tuple[str, ...]) -> int:
     except errors.RepositoryNotFoundError as failed:
         if "commit" in failed.fields:
             raise
-        return 0  # this version of the project is from before vstore
+        if "sparse" in failed.fields:
+            failure.report(failed, sys.stderr, as_json=False, verbose=session.verbose, verb=f"hook {name}")
+        return 0  # else this version of the project is from before vstore
     except Exception as failed:
         session.reporter.end()
         stops = (errors.PointerInvalidError, errors.AddRefusedError)

@@ -331,6 +331,8 @@ def test_update_to_a_revision(theirs: Project, ours: Project) -> None:
     assert source(ours, "data")["rev"] == "main" and ours.read("data/a.txt") == b"new\n"
     assert update(ours, "--rev", "v1")[0]["change"] == "updated"
     assert ours.read("data/a.txt") == b"a\n" and not ours.has("data/more.txt")
+    assert update(ours, "--rev", "HEAD")[0]["change"] == "updated"
+    assert "rev" not in source(ours, "data") and ours.read("data/a.txt") == b"new\n"
 
 
 def test_update_that_cannot_be(theirs: Project, ours: Project) -> None:

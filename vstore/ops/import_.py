@@ -93,7 +93,8 @@ def import_(
     with repo.using_cache(), open_locked(place, wanted.rev, repo, start=repo.start) as source:
         name = source.relative(wanted.path).rpartition("/")[2] or name_of(source)
         path = _find_path(repo, out, name)
-        origin = {"repo": _recorded(repo, source, place), "path": source.relative(wanted.path), "rev": wanted.rev}
+        rev = _recorded_rev(wanted.rev)
+        origin = {"repo": _recorded(repo, source, place), "path": source.relative(wanted.path), "rev": rev}
         check_free(repo, path, origin, force=how.force)
         brought = _bring(repo, source, wanted.path, download=how.download and not dry_run)
         old = find_old(repo, path)
@@ -108,7 +109,7 @@ def import_(
             path=path,
             repo=source.location,
             source_path=brought.found.path,
-            rev=wanted.rev,
+            rev=rev,
             commit=source.rev,
             change=NEW if old is None else UPDATED,
             kind=pointer.kind,
@@ -146,7 +147,7 @@ def refresh(repo: Repo, pointer: Pointer, *, rev: str | None, download: bool) ->
     value, where nothing is new: for data that we have, another commit is nothing new.  Raises as ``import_``.
     """
     source = pointer.source
-    asked = rev if rev is not None else source.get("rev")
+    asked = _recorded_rev(rev) if rev is not None else source.get("rev")
     location = resolve_location(repo, str(source["repo"]))
     with open_locked(location, asked, repo, start=repo.work_tree) as other:
         if other.rev is not None and other.rev == source.get("commit") and (not download or _is_here(repo, pointer)):
@@ -159,6 +160,11 @@ def refresh(repo: Repo, pointer: Pointer, *, rev: str | None, download: bool) ->
         if renewed.digest == pointer.digest and not pointer.stays_elsewhere:
             renewed = _with_rev(dataclasses.replace(renewed, source=pointer.source), asked)
         return renewed, brought.found.read_bytes
+
+
+def _recorded_rev(rev: str | None) -> str | None:
+    """Return how a pointer says what an import follows: nothing is the branch that a clone would check out."""
+    return None if rev == "HEAD" else rev
 
 
 def _with_rev(pointer: Pointer, asked: str | None) -> Pointer:

@@ -40,7 +40,8 @@ def command(
     """Let imports move on to what their sources are now.
 
     All imports, or those in PATH...; an import that was not downloaded yet is, if it is named.
-    Of a folder only the files that changed are read.  --rev is for imports from repositories.
+    Of a folder only the files that changed are read.  --rev is for imports from repositories: what they follow from
+    then on, as a branch; HEAD is the one that a clone would check out.
     """
     result = api.update(
         paths,
@@ -67,7 +68,8 @@ def _words(session: Session, result: api.UpdateResult) -> Iterator[str]:
         colour = {"updated": "yellow", "failed": "red"}.get(found.change, "white")
         grown = "" if found.change != "updated" else f"({render.growth(found.size_bytes - found.old_bytes)})"
         size = render.size(found.size_bytes) if found.change != "failed" else ""
-        rows.append((render.paint(word, colour), session.path(found.path), size, grown, found.error or ""))
+        note = found.error or ("changed here" if found.changed_here else "")
+        rows.append((render.paint(word, colour), session.path(found.path), size, grown, note))
     for found, line in zip(result.imports, render.columns(rows, right=(2,)), strict=True):
         yield line
         yield from _files(found)

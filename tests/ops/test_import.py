@@ -360,11 +360,18 @@ def test_commits_that_change_nothing(theirs: Project, ours: Project) -> None:
 
 
 def test_update_never_overwrites_changes(theirs: Project, ours: Project) -> None:
-    """Files that somebody changed here stop an update, unless --force."""
+    """Files that somebody changed here stop an update of them, unless --force; if nothing is new they are no matter."""
     ours.ok("import", "../repo", "data")
     ours.write("data/a.txt", b"mine")
-    change(theirs)
     before = (ours.path / "data.vstore").read_bytes()
+    assert update(ours)[0]["change"] == "up-to-date" and ours.read("data/a.txt") == b"mine"
+    theirs.git("commit", "-q", "--allow-empty", "-m", "of something else")
+    assert update(ours)[0]["changed_here"] and ours.read("data/a.txt") == b"mine"
+    assert update(ours, "--force")[0]["change"] == "up-to-date" and ours.read("data/a.txt") == b"a\n"
+    ours.write("data/a.txt", b"mine")
+    change(theirs)
+    found = update(ours, "--dry-run")[0]
+    assert found["changed_here"] and found["change"] == "updated"
     assert ours.run("update", "data").exit_code == 11
     assert ours.read("data/a.txt") == b"mine" and (ours.path / "data.vstore").read_bytes() == before
     assert update(ours, "--force")[0]["change"] == "updated"

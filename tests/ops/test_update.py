@@ -120,15 +120,21 @@ def test_damaged_memory_is_no_matter(project: Project, place: Place, proxy: Http
 
 def test_changed_files_are_kept(project: Project, place: Place) -> None:
     """Files that somebody changed stop an update, before anything is read; --force gives them up."""
-    place.plant("folder/new.txt", b"new")
-    project.write("data/a b.txt", b"mine")
     before = project.read("data.vstore")
+    project.write("data/a b.txt", b"mine")
+    assert "up to date  data" in (told := project.ok("update").stdout) and "changed here" in told
+    assert project.read("data/a b.txt") == b"mine"
+    place.plant("folder/new.txt", b"new")
+    assert "changed here" in project.ok("update", "--dry-run").stdout
     refused = project.run("update")
     assert refused.exit_code == 11
     assert "changed since it was imported" in refused.stderr
     assert project.read("data/a b.txt") == b"mine"
     assert project.read("data.vstore") == before
     project.ok("update", "--force")
+    assert has_files(project, "data", {**FOLDER, "new.txt": b"new"})
+    project.write("data/a b.txt", b"mine")
+    assert "up to date" in project.ok("update", "--force").stdout
     assert has_files(project, "data", {**FOLDER, "new.txt": b"new"})
 
 

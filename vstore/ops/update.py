@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from vstore.errors import ConflictError, InvalidError, NotDownloadedError, NotTrackedError, UnsavedError, VstoreError
-from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.objects.tree import diff_trees
 from vstore.ops.add import publish_pointer
-from vstore.ops.checkout import checkout
+from vstore.ops.checkout import CheckoutResult, checkout
 from vstore.ops.import_ import refresh
 from vstore.ops.import_url import TO_REMOTE, Bringing, Way, make_pointer
 from vstore.ops.listings import load_listing
@@ -37,9 +36,10 @@ def update(
 ) -> UpdateResult:
     """Compare imports (all, without ``paths``) with their sources, and take over what is new.
 
-    Of a folder only the files that changed are read.  One that was not downloaded yet is, if it is named.  An import
-    whose files somebody changed is left alone unless ``way.force``.  One that is named alone raises what stops it, of
-    several the rest goes on and its error stands in the result.
+    Of a folder only the files that changed are read.  One that was not downloaded yet is, if it is named.  Files that
+    somebody changed stop an update of them, unless ``way.force``; where nothing is new they are no matter.  One that is
+    named alone raises what stops it, of several the rest goes on and its error stands in the result.  ``rev`` is what
+    imports from repositories follow from now on, "HEAD" the branch that a clone would check out.
     """
     found, awaited = _find_imports(repo, paths)
     done = []
@@ -99,19 +99,22 @@ def _update_one(repo: Repo, path: RelPath, pointer: Pointer, rev: str | None, wa
         raise InvalidError(f"{path} was imported from a repository: its data has to come here first", path=path)
     if rev is not None and not is_from_repository:
         raise InvalidError(f"{path} was imported from a URL, which has no revisions", path=path)
-    if not dry_run and not way.force and way.kind != TO_REMOTE:
-        _check_untouched(repo, path, pointer)
     if is_from_repository:
         return _update_from_repository(repo, path, pointer, rev, way, dry_run=dry_run)
     return _update_url(repo, path, pointer, way, dry_run=dry_run)
 
 
-def _check_untouched(repo: Repo, path: RelPath, pointer: Pointer) -> None:
-    """Raise UnsavedError if somebody changed the files of an import, ConflictError if its place is taken."""
+def _find_changed(repo: Repo, path: RelPath, pointer: Pointer, way: Way, *, dry_run: bool) -> UnsavedError | None:
+    """Return the error of an import whose files somebody changed; None where they may be overwritten.
+
+    Raises ConflictError if the place of one that was not downloaded yet is taken.
+    """
+    if way.kind == TO_REMOTE or way.force:
+        return None
     if pointer.is_awaited:
-        if os.path.lexists(repo.work_tree / path):
+        if _is_there(repo, path):
             raise ConflictError(f"{path} is there already", path=path, tracked=False)
-        return
+        return None
     snapshot = repo.snapshotter().take(repo.work_tree / path, path)
     is_as_said = (snapshot.kind, snapshot.digest, snapshot.executable) == (
         pointer.kind,
@@ -119,16 +122,17 @@ def _check_untouched(repo: Repo, path: RelPath, pointer: Pointer) -> None:
         pointer.executable,
     )
     if snapshot.kind == "absent" or (is_as_said and not snapshot.scan.refused):
-        return
+        return None
     placed = repo.state.find_placed(path)
     # Of what is here only in part, the checkout looks at each file.
     if (placed is not None and (snapshot.kind, snapshot.digest) == placed) or find_selection(repo, path):
-        return
+        return None
     if placed not in (None, (pointer.kind, pointer.digest)):
         # Perhaps by an update that was stopped: what is written next tells, and ends it.
-        checkout(repo, _find_placed(repo, path))
-        return
-    raise UnsavedError(f"{path} was changed since it was imported", paths=[path], update=True)
+        if not dry_run:
+            checkout(repo, _find_placed(repo, path))
+        return None
+    return UnsavedError(f"{path} was changed since it was imported", paths=[path], update=True)
 
 
 def _update_url(repo: Repo, path: RelPath, pointer: Pointer, way: Way, *, dry_run: bool) -> Updated:
@@ -147,18 +151,17 @@ def _update_url(repo: Repo, path: RelPath, pointer: Pointer, way: Way, *, dry_ru
             pointer.size_bytes,
             len(found.items),
         )
+        changed = _find_changed(repo, path, pointer, way, dry_run=dry_run)
+        outline = dataclasses.replace(outline, changed_here=changed is not None)
         if lock and found.lock == lock and not pointer.is_awaited:
             outline = dataclasses.replace(outline, change=UP_TO_DATE, size_bytes=pointer.size_bytes)
-            if dry_run:
-                return outline
-            placed = _stage_again(repo, path, pointer)
-            if way.kind == TO_REMOTE or placed in (None, (pointer.kind, pointer.digest)):
-                return outline
-            return dataclasses.replace(outline, checkout=checkout(repo, _find_placed(repo, path), force=way.force))
+            return outline if dry_run else dataclasses.replace(outline, checkout=_settle(repo, path, pointer, way))
         if dry_run:
             items = {name: each.item for name, each in known.items()}
             changes = _compare_items(items, found) if items or not found.is_tree else []
             return dataclasses.replace(outline, digest=None, changes=changes)
+        if changed is not None:
+            raise changed
         wanted = make_pointer(found, url, pointer)
         bringing = Bringing(repo, path, origin, found, known)
         if way.kind == TO_REMOTE:
@@ -187,19 +190,28 @@ def _update_from_repository(
 ) -> Updated:
     # Who never wanted the data here gets only the pointer.
     is_placed = bool(repo.state.find_placed(path) or find_selection(repo, path)) or _is_there(repo, path)
+    placed = None
     with repo.using_cache():
-        done, _ = refresh(repo, pointer, rev=rev, download=is_placed and not dry_run)
-        if dry_run:
-            pass
-        elif done == pointer:
-            _stage_again(repo, path, pointer)
-        else:
-            with repo.writing():
-                if load_awaited(repo.work_tree, path) != pointer:
-                    raise ConflictError(f"the pointer of {path} was changed meanwhile", path=path)
-                stage(repo, publish_pointer(repo, path, done))
-    is_same = done.digest == pointer.digest and done.executable == pointer.executable
-    placed = checkout(repo, _find_placed(repo, path), force=way.force) if is_placed and not dry_run else None
+        changed = _find_changed(repo, path, pointer, way, dry_run=dry_run)
+        try:
+            done, _ = refresh(repo, pointer, rev=rev, download=is_placed and not dry_run and changed is None)
+        except InvalidError:
+            if changed is None:
+                raise
+            raise changed from None  # what is new would have to be downloaded to get a digest of ours
+        is_same = done.digest == pointer.digest and done.executable == pointer.executable
+        if not dry_run:
+            if not is_same and changed is not None:
+                raise changed
+            if done != pointer:
+                with repo.writing():
+                    if load_awaited(repo.work_tree, path) != pointer:
+                        raise ConflictError(f"the pointer of {path} was changed meanwhile", path=path)
+                    stage(repo, publish_pointer(repo, path, done))
+            if is_same:
+                placed = _settle(repo, path, pointer, way)
+            elif is_placed:
+                placed = checkout(repo, _find_placed(repo, path), force=way.force)
     return Updated(
         path,
         str(pointer.source["repo"]),
@@ -211,20 +223,24 @@ def _update_from_repository(
         old_bytes=pointer.size_bytes,
         files=done.files,
         changes=[] if is_same else _compare(repo, pointer, done),
+        changed_here=changed is not None,
         checkout=placed,
     )
 
 
-def _stage_again(repo: Repo, path: RelPath, pointer: Pointer) -> tuple[str, Digest] | None:
-    """Return what was last written of an import.
+def _settle(repo: Repo, path: RelPath, pointer: Pointer, way: Way) -> CheckoutResult | None:
+    """Leave the files of an import as they are, since nothing is new; but end an update that was stopped.
 
-    If that is not what the pointer says, an update was stopped in between, and the pointer may not be staged yet.
+    Then what was last written is not what the pointer says, and the pointer may not be staged yet.
     """
     placed = repo.state.find_placed(path)
     if placed != (pointer.kind, pointer.digest):
         with repo.writing():
             stage(repo, [path + POINTER_SUFFIX])
-    return placed
+    is_stopped = placed not in (None, (pointer.kind, pointer.digest))
+    if way.kind == TO_REMOTE or not (is_stopped or (way.force and _is_there(repo, path))):
+        return None
+    return checkout(repo, _find_placed(repo, path), force=way.force)
 
 
 def _is_there(repo: Repo, path: RelPath) -> bool:

@@ -49,6 +49,8 @@ class Updated:
     files: int = 0
     changes: list[FileChange] = field(default_factory=list)
     """In a dry run as far as this machine remembers what was there."""
+    changed_here: bool = False
+    """Whether somebody changed its files here: they stay where nothing is new; what is new would stop at them."""
     checkout: CheckoutResult | None = None
     error: str | None = None
 

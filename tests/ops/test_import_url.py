@@ -539,6 +539,46 @@ class TestNoDownload:
         assert project.read("data") == b"mine"
 
 
+@pytest.mark.parametrize("name", ["moto", "ceph", "gcs"])
+class TestKeptVersions:
+    """Buckets that keep what is replaced."""
+
+    @pytest.fixture
+    def place(self, name: str, project: Project, request: pytest.FixtureRequest) -> Place:
+        """A bucket with a large file that was replaced, imported before."""
+        server: S3Server | GcsServer = request.getfixturevalue(name)
+        place = server.new_place()
+        server.keep_versions(place.url.partition("://")[2])
+        know(project, place)
+        place.plant("x", LARGE)
+        return place
+
+    @pytest.mark.parametrize("verb", ["pull", "fetch"])
+    def test_older_version(self, project: Project, place: Place, verb: str) -> None:
+        """A pull brings the version of the pointer, also where there is another now; an update the other."""
+        project.ok("import-url", f"{SOURCE}/x", "--no-download")
+        before = project.read("x.vstore")
+        place.plant("x", b"new")
+        project.ok(verb, "x")
+        project.ok("checkout", "x")
+        assert project.read("x") == LARGE
+        source = before.decode().partition("[source]")[2]
+        assert project.read("x.vstore").decode().partition("[source]")[2] == source
+        assert "updated" in project.ok("update").stdout
+        assert project.read("x") == b"new" and source not in project.read("x.vstore").decode()
+
+    def test_deleted(self, project: Project, place: Place, name: str, request: pytest.FixtureRequest) -> None:
+        """What was deleted since is still kept."""
+        project.ok("import-url", f"{SOURCE}/x", "--no-download")
+        bucket = place.url.partition("://")[2]
+        if name == "gcs":
+            request.getfixturevalue(name).delete(bucket, "x")
+        else:
+            request.getfixturevalue(name).client().delete_object(Bucket=bucket, Key="x")
+        project.ok("pull", "x")
+        assert project.read("x") == LARGE
+
+
 def wait_until(holds: Callable[[], bool]) -> None:
     """Wait until a condition holds; 20 seconds at most."""
     for _ in range(2000):

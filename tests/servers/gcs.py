@@ -49,15 +49,21 @@ class _Object:
 class _Bucket:
     is_private: bool
     objects: dict[str, _Object] = field(default_factory=dict)
+    versions: dict[tuple[str, str], _Object] | None = None
+    """By name and generation, where the bucket keeps versions."""
 
-    def get(self, name: str) -> _Object:
-        if name not in self.objects:
+    def get(self, name: str, generation: str = "") -> _Object:
+        found = self.objects.get(name)
+        if generation and (found is None or found.facts["generation"] != generation):
+            found = (self.versions or {}).get((name, generation))
+        if found is None:
             raise _RefusedError(404, "notFound", f"No such object: {name}")
-        return self.objects[name]
+        return found
 
     def check(self, name: str, query: Mapping[str, str]) -> None:
         """Raise where an object is not of the generation that a request depends on; 0 means absent."""
-        found = self.objects.get(name)
+        wanted = query.get("generation", "")
+        found = self.get(name, wanted) if wanted else self.objects.get(name)
         generation = found.facts["generation"] if found else "0"
         if query.get("ifGenerationMatch", generation) != generation:
             raise _RefusedError(412, "conditionNotMet", "A precondition does not hold.")
@@ -110,6 +116,8 @@ class _Store:
             "updated": now,
         }
         objects.objects[name] = _Object(whole, data)
+        if objects.versions is not None:
+            objects.versions[name, generation] = objects.objects[name]
         return whole
 
 
@@ -147,6 +155,14 @@ class GcsServer:
     def make_bucket(self, name: str, *, is_private: bool = False) -> None:
         """Make an empty bucket of a certain name."""
         self._store.buckets[name] = _Bucket(is_private)
+
+    def keep_versions(self, bucket: str) -> None:
+        """Let a bucket keep what is replaced from now on."""
+        self._store.buckets[bucket].versions = {}
+
+    def delete(self, bucket: str, name: str) -> None:
+        """Delete an object."""
+        del self._store.buckets[bucket].objects[name]
 
     def service_account(self) -> dict[str, str]:
         """Make a service account, as its file holds it: it is given the token WRITER here."""
@@ -276,7 +292,7 @@ class _Answer:
         return self._json({"kind": "storage#rewriteResponse", "done": True, "resource": facts})
 
     def _object(self, bucket: _Bucket, name: str) -> Any:
-        found = bucket.get(name)
+        found = bucket.get(name, self._query.get("generation", ""))
         if self._request.method == "DELETE":
             bucket.check(name, self._query)
             del bucket.objects[name]

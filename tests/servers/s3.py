@@ -64,6 +64,10 @@ class S3Server:
             options["ca_bundle"] = self.ca_file
         return Place(f"s3://{bucket}", options, functools.partial(self._plant, bucket))
 
+    def keep_versions(self, bucket: str) -> None:
+        """Let a bucket keep what is replaced from now on."""
+        self.client().put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
     def client(self) -> Any:
         """Return a botocore client that reaches the server directly."""
         return _make_client("s3", self)

@@ -29,7 +29,7 @@ from vstore.ops.staging import stage
 from vstore.repo import Repo
 from vstore.workspace.pointers import find_owner
 
-_SOURCE_KEYS = {"url", "lock", "repo", "path", "rev", "commit", "copy"}
+_SOURCE_KEYS = {"url", "lock", "version", "repo", "path", "rev", "commit", "copy"}
 """What importing writes; all other keys belong to people."""
 # As hosts of git take them in place of a user; the name of a user is hardly as long.
 _TOKEN = re.compile(r"(?i)(https?://)(?=[^/@:]*[0-9])[\w.~-]{20,}@")

@@ -21,7 +21,7 @@ from vstore.ops.checkout import CheckoutResult, checkout
 from vstore.ops.cluster.streaming import Convoy, Job
 from vstore.ops.download import Arrived, download
 from vstore.ops.listings import load_listing, save_listing
-from vstore.ops.origins import Survey, check_url, make_entry, name_of, open_source, source_terms, survey
+from vstore.ops.origins import Survey, check_url, make_entry, name_of, open_source, source_terms, survey, survey_locked
 from vstore.ops.staging import stage
 from vstore.ops.streaming import Delivery, Stream, add_sizes
 from vstore.ops.transfer import list_contents, refresh_listing
@@ -31,7 +31,7 @@ from vstore.repo import Repo
 from vstore.workspace.pointers import find_owner, load_awaited
 
 DOWNLOAD, AWAIT, TO_REMOTE = "download", "await", "to-remote"
-_SOURCE_KEYS = {"url", "lock", "repo", "path", "rev", "commit", "copy"}
+_SOURCE_KEYS = {"url", "lock", "version", "repo", "path", "rev", "commit", "copy"}
 """What importing writes; all other keys belong to people."""
 _NOTHING: Mapping[str, Arrived] = {}
 
@@ -285,10 +285,10 @@ def bring_awaited(repo: Repo, path: RelPath) -> bool:
     pointer = load_awaited(repo.work_tree, path)
     if not pointer.is_awaited:
         return False
-    url, lock = str(pointer.source["url"]), pointer.source.get("lock", "")
+    url = str(pointer.source["url"])
     with repo.using_cache(), open_source(repo, url) as origin:
-        found = survey(repo, origin, url, was_tree=pointer.is_tree)
-        if lock and found.lock != lock:
+        found = survey_locked(repo, origin, pointer)
+        if found is None:
             message = f"{origin.url} is another version now than the one that {path}{POINTER_SUFFIX} names"
             raise SourceChangedError(message, path=path, url=origin.url)
         wanted = dataclasses.replace(make_pointer(found, url, pointer), source=pointer.source)

@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 from vstore.errors import InvalidError, KeyNotFoundError, RemoteDeniedError, RemoteUnavailableError
 from vstore.objects.digest import Digest
 from vstore.objects.names import find_refusal, is_reserved
+from vstore.objects.pointer import Pointer
 from vstore.objects.tree import EXECUTABLE, FILE, Entry, Tree
 from vstore.remote.opening import is_known_place, open_origin
 from vstore.remote.origin import Item, Origin, RetryingOrigin, listing_lock
@@ -37,13 +38,19 @@ class Survey:
     lock: str
 
     @property
+    def version(self) -> str:
+        """By what the source keeps a file also when it is replaced; "" where it does not, and of a folder."""
+        return "" if self.is_tree else self.items[0].version
+
+    @property
     def size_bytes(self) -> int:
         """The bytes of all files, as far as they are known."""
         return sum(item.size_bytes or 0 for item in self.items)
 
     def to_source(self, url: str) -> Mapping[str, Any]:
         """Return what a pointer says of it."""
-        return {"url": url, **({"lock": self.lock} if self.lock else {})}
+        told = {"lock": self.lock, "version": "" if self.version in self.lock else self.version}
+        return {"url": url, **{key: value for key, value in told.items() if value}}
 
 
 def check_url(repo: Repo, url: str) -> str:
@@ -149,6 +156,25 @@ def survey(repo: Repo, origin: Origin, url: str, *, was_tree: bool = False) -> S
     if found is None:
         raise KeyNotFoundError(f"there is nothing at {origin.url}", key=origin.url)
     return found
+
+
+def survey_locked(repo: Repo, origin: Origin, pointer: Pointer) -> Survey | None:
+    """Find the version of its source that the pointer of an import names: what is there, or what is kept of it.
+
+    Returns None where it is no more; raises as ``survey``.
+    """
+    url, lock = str(pointer.source["url"]), str(pointer.source.get("lock", ""))
+    gone: KeyNotFoundError | None = None
+    try:
+        found = survey(repo, origin, url, was_tree=pointer.is_tree)
+        if not lock or found.lock == lock:
+            return found
+    except KeyNotFoundError as error:
+        gone = error
+    kept = None if pointer.is_tree or not lock else origin.find_version(lock, str(pointer.source.get("version", "")))
+    if kept is None and gone is not None:
+        raise gone
+    return None if kept is None else Survey(False, [kept], lock)
 
 
 def _find_file(origin: Origin) -> Survey | None:

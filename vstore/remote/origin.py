@@ -25,6 +25,8 @@ class Item(NamedTuple):
     ``path`` is relative to the URL, "" for what the URL itself names.  ``size_bytes`` is None where it is not told.
     ``lock`` names the version: equal locks mean equal bytes, as far as the origin tells; "" where it tells nothing.
     ``md5`` is that of the content in base64, "" where it is not known; of a listing it may be a guess.
+    ``version`` is by what the origin gives the same bytes also when they were replaced, "" where it keeps none or a
+    listing does not tell.
     """
 
     path: str
@@ -32,6 +34,7 @@ class Item(NamedTuple):
     lock: str
     md5: str = ""
     executable: bool = False
+    version: str = ""
     has_ranges: bool = True
     """Whether parts can be asked for; where not, and where the size is not known, ``iter_whole`` reads."""
 
@@ -62,6 +65,10 @@ class Origin(ABC):
     @abstractmethod
     def look(self, path: str) -> Item | None:
         """Return the file at a path ("" is the URL itself), or None where there is none."""
+
+    def find_version(self, lock: str, version: str) -> Item | None:
+        """Return the file that the URL named when it had that lock and version, or None where it is not kept."""
+        return None
 
     @abstractmethod
     def list(self) -> Iterator[Item]:
@@ -104,6 +111,9 @@ class RetryingOrigin(Origin):
 
     def look(self, path: str) -> Item | None:
         return self._patience.call(lambda: self.inner.look(path))
+
+    def find_version(self, lock: str, version: str) -> Item | None:
+        return self._patience.call(lambda: self.inner.find_version(lock, version))
 
     def list(self) -> Iterator[Item]:
         return iter(self._patience.call(lambda: tuple(self.inner.list())))

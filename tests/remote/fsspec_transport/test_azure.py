@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 
 from tests.contracts.transport import keys
 from tests.remote.fsspec_transport.flat import FlatContract, open_place
+from tests.remote.fsspec_transport.scripted import Handler, running_script
 from tests.servers.azurite import AzureServer
 from tests.servers.http_proxy import HttpProxy, Rule
 from tests.servers.place import Place
 from vstore.errors import InvalidError, KeyNotFoundError, RemoteDeniedError, RemoteUnavailableError
-from vstore.remote.fsspec_transport import azure, open_fsspec
+from vstore.remote.fsspec_transport import azure, open_fsspec, open_fsspec_origin
 from vstore.remote.fsspec_transport.azure import AzureTransport
 from vstore.remote.fsspec_transport.flat import FlatTransport
 from vstore.remote.transport import Transport
@@ -291,3 +293,28 @@ class TestOptions:
             container = service.get_container_client(place.url.removeprefix("az://"))
             tiers = {blob.name: blob.blob_tier for blob in container.list_blobs()}
         assert tiers == {"packs/a": "Cool", "commits/p/a": "Hot"}
+
+
+def test_version_that_is_kept() -> None:
+    """A blob that was replaced is read by its version id, which Azurite does not know; so a script answers."""
+    kept = {"": (b"new", '"2"'), "2026-11-27T10:00:00.0000000Z": (b"old", '"1"')}
+
+    def answer(handler: Handler) -> None:
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(handler.path).query)
+        version = query.get("versionid", [""])[0]
+        data, tag = kept[version]
+        if handler.headers.get("If-Match", tag) != tag:
+            handler.reply(412)
+            return
+        date = "Fri, 27 Nov 2026 10:00:00 GMT"
+        handler.reply(200, data, ETag=tag, Last_Modified=date, x_ms_version_id=version or "now", x_ms_error_code="")
+
+    with running_script() as script:
+        script.answer = answer
+        options = {"endpoint_url": f"http://127.0.0.1:{script.port}/account", "account_name": "account", "anon": "true"}
+        with open_fsspec_origin("az://container/x", options, timeout_s=5) as origin:
+            now = origin.look("")
+            assert now is not None and (now.lock, now.version) == ('etag:"2"', "now")
+            old = origin.find_version('etag:"1"', "2026-11-27T10:00:00.0000000Z")
+            assert old is not None and origin.read(old, 0, 3) == b"old"
+            assert origin.find_version('etag:"2"', "2026-11-27T10:00:00.0000000Z") is None

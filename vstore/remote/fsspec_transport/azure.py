@@ -61,25 +61,24 @@ class AzureTransport(FlatTransport):
             told = ElementTree.fromstring(await read_all(answer.iter_raw(), _MOST_ANSWER_BYTES))
         return Page(list(_iter_blobs(told)), told.findtext("NextMarker") or None)
 
-    async def _look(self, name: str) -> Stored:
-        async with self._exchange("HEAD", name) as answer:
+    async def _look(self, name: str, version: str = "") -> Stored:
+        async with self._exchange("HEAD", name, query=_version(version)) as answer:
             _check_blob(answer)
             told = answer.headers
             modified_s = email.utils.parsedate_to_datetime(told["Last-Modified"]).timestamp()
-            return Stored(
-                name, int(told["Content-Length"]), modified_s, _lock(told["ETag"]), told.get("Content-MD5", "")
-            )
+            facts = (_lock(told["ETag"]), told.get("Content-MD5", ""), told.get("x-ms-version-id", ""))
+            return Stored(name, int(told["Content-Length"]), modified_s, *facts)
 
     @contextlib.asynccontextmanager
-    async def _open(self, name: str, wanted: str | None, lock: str = "") -> AsyncIterator[Content]:
+    async def _open(self, name: str, wanted: str | None, lock: str = "", version: str = "") -> AsyncIterator[Content]:
         headers = {"x-ms-range": wanted} if wanted else {}
         if lock:
             headers["If-Match"] = lock.removeprefix("etag:")
-        async with self._exchange("GET", name, headers=headers) as answer:
+        async with self._exchange("GET", name, query=_version(version), headers=headers) as answer:
             _check_blob(answer)
             told = answer.headers
-            version = _lock(told["ETag"]) if lock else ""
-            yield Content(int(told["Content-Length"]), answer.iter_raw(), told.get("Content-MD5", ""), version)
+            found = _lock(told["ETag"]) if lock else ""
+            yield Content(int(told["Content-Length"]), answer.iter_raw(), told.get("Content-MD5", ""), found)
 
     async def _put(self, key: Key, body: Body, checksum: str) -> str:
         headers = {
@@ -123,6 +122,10 @@ class AzureTransport(FlatTransport):
             yield answer
         finally:
             await answer.close()
+
+
+def _version(version: str) -> dict[str, str]:
+    return {"versionid": version} if version else {}
 
 
 def _lock(tag: str) -> str:

@@ -44,6 +44,7 @@ class Stored(NamedTuple):
     """An object by its name in the bucket.
 
     ``lock`` names its version, and ``md5`` is that of its content, in base64; "" where the server does not tell.
+    ``version`` is under what the bucket keeps it also when it is replaced, "" where it does not or that is not told.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Stored(NamedTuple):
     modified_s: float
     lock: str = ""
     md5: str = ""
+    version: str = ""
 
 
 class Page(NamedTuple):
@@ -90,11 +92,13 @@ class FlatTransport(FsspecTransport):
         """List what begins with a prefix, without regard to folders."""
 
     @abstractmethod
-    async def _look(self, name: str) -> Stored:
-        """Return what an object is."""
+    async def _look(self, name: str, version: str = "") -> Stored:
+        """Return what an object is, now or in a version that the bucket keeps."""
 
     @abstractmethod
-    def _open(self, name: str, wanted: str | None, lock: str = "") -> AbstractAsyncContextManager[Content]:
+    def _open(
+        self, name: str, wanted: str | None, lock: str = "", version: str = ""
+    ) -> AbstractAsyncContextManager[Content]:
         """Ask for an object, or for the ``wanted`` range of it, as HTTP words it; with ``lock`` only if it is that."""
 
     @abstractmethod
@@ -138,11 +142,11 @@ class FlatTransport(FsspecTransport):
                 raise RemoteUnavailableError(message, cause=Cause.STRANGE_ANSWER, url=self.url)
             page = following
 
-    def find_stored(self, name: str) -> Stored | None:
-        """Return an object by its name in the bucket, or None where it is absent."""
+    def find_stored(self, name: str, version: str = "") -> Stored | None:
+        """Return an object by its name in the bucket, or a version that it keeps of it; None where it is absent."""
         try:
             with self._foreign_errors(f"look for {name}", name):
-                return self._wait(self._look, name)
+                return self._wait(self._look, name, version)
         except KeyNotFoundError:
             return None
 
@@ -150,7 +154,7 @@ class FlatTransport(FsspecTransport):
         """Return a range of one version of an object.  Raises KeyNotFoundError, ChangedWhileReadError."""
         with self._foreign_errors(f"read {stored.name}", stored.name):
             try:
-                return self._wait(self._receive, stored.name, start, length, stored.lock)
+                return self._wait(self._receive, stored.name, start, length, stored.lock, stored.version)
             except Exception as error:
                 if find_answer(error).status == _PRECONDITION_FAILED:
                     raise _changed(self.url, stored.name) from error
@@ -186,7 +190,7 @@ class FlatTransport(FsspecTransport):
     def _read_range(self, key: Key, start: int, length: int) -> bytes:
         return self._wait(self._receive, self._folder + key, start, length)
 
-    async def _receive(self, name: str, start: int, length: int | None, lock: str = "") -> bytes:
+    async def _receive(self, name: str, start: int, length: int | None, lock: str = "", version: str = "") -> bytes:
         """Read a range, or all if ``length`` is None; what arrived before a connection broke is not asked for again."""
         key = name.removeprefix(self._folder)
         pieces: list[bytes] = []
@@ -196,7 +200,7 @@ class FlatTransport(FsspecTransport):
             before, began_s = got, time.monotonic()
             wanted = None if length is None else f"bytes={start + got}-{start + length - 1}"
             try:
-                async with self._open(name, wanted, lock) as content:
+                async with self._open(name, wanted, lock, version) as content:
                     if lock and content.lock not in ("", lock):
                         raise _changed(self.url, key)
                     if length is None:

@@ -68,14 +68,17 @@ class GcsTransport(FlatTransport):
             told = json.loads(await read_all(_pieces(answer), _MOST_ANSWER_BYTES))
         return Page([_stored(each) for each in told.get("items", ())], told.get("nextPageToken"))
 
-    async def _look(self, name: str) -> Stored:
-        async with self._request("GET", self._objects(name), query={"fields": _FACTS}) as answer:
+    async def _look(self, name: str, version: str = "") -> Stored:
+        query = {"fields": _FACTS, **_version(version)}
+        async with self._request("GET", self._objects(name), query=query) as answer:
             return _stored(json.loads(await read_all(_pieces(answer), _MOST_ANSWER_BYTES)))
 
     @contextlib.asynccontextmanager
-    async def _open(self, name: str, wanted: str | None, lock: str = "") -> AsyncIterator[Content]:
+    async def _open(self, name: str, wanted: str | None, lock: str = "", version: str = "") -> AsyncIterator[Content]:
         headers = {"Accept-Encoding": "identity", **({"Range": wanted} if wanted else {})}
-        query = {"alt": "media", **({"ifGenerationMatch": lock.removeprefix(_GENERATION)} if lock else {})}
+        query = {"alt": "media", **_version(version)}
+        if lock:
+            query["ifGenerationMatch"] = lock.removeprefix(_GENERATION)
         async with self._request("GET", self._objects(name), query=query, headers=headers) as answer:
             sums = dict(each.strip().split("=", 1) for each in answer.headers.get("X-Goog-Hash", "").split(",") if each)
             yield Content(int(answer.headers["Content-Length"]), _pieces(answer), sums.get("md5", ""))
@@ -141,10 +144,15 @@ class GcsTransport(FlatTransport):
         return signed
 
 
+def _version(version: str) -> dict[str, str]:
+    return {"generation": version} if version else {}
+
+
 def _stored(facts: dict[str, Any]) -> Stored:
     modified_s = datetime.datetime.fromisoformat(facts["updated"]).timestamp()
-    lock = f"{_GENERATION}{facts['generation']}" if "generation" in facts else ""
-    return Stored(facts["name"], int(facts["size"]), modified_s, lock, facts.get("md5Hash", ""))
+    version = str(facts.get("generation", ""))
+    lock = f"{_GENERATION}{version}" if version else ""
+    return Stored(facts["name"], int(facts["size"]), modified_s, lock, facts.get("md5Hash", ""), version)
 
 
 def _timeout(timeout_s: float, held_s: float) -> Any:

@@ -94,17 +94,19 @@ class S3Transport(FlatTransport):
         ]
         return Page(objects, answer.get("NextContinuationToken", "") if answer.get("IsTruncated") else None)
 
-    async def _look(self, name: str) -> Stored:
-        answer = await self._request("head_object", Key=name)
+    async def _look(self, name: str, version: str = "") -> Stored:
+        answer = await self._request("head_object", Key=name, **_version(version))
         found = _stored(name, int(answer["ContentLength"]), answer["LastModified"], answer.get("ETag", ""))
+        # "null" is what was written while the bucket kept no versions, and is replaced as ever.
+        found = found._replace(version=answer.get("VersionId", "").removeprefix("null"))
         encryption = str(answer.get("ServerSideEncryption", ""))
         # With keys that others manage the tag is that of what is stored.
         is_sum = "SSECustomerAlgorithm" not in answer and not encryption.startswith("aws:kms")
         return found if is_sum else found._replace(md5="")
 
     @contextlib.asynccontextmanager
-    async def _open(self, name: str, wanted: str | None, lock: str = "") -> AsyncIterator[Content]:
-        more = {"Range": wanted} if wanted else {}
+    async def _open(self, name: str, wanted: str | None, lock: str = "", version: str = "") -> AsyncIterator[Content]:
+        more = {**_version(version), **({"Range": wanted} if wanted else {})}
         if tag := lock.removeprefix("etag:"):
             more["IfMatch"] = tag
         answer = await self._request("get_object", Key=name, **more)
@@ -124,6 +126,10 @@ class S3Transport(FlatTransport):
 
     async def _remove(self, name: str) -> None:
         await self._request("delete_object", Key=name)
+
+
+def _version(version: str) -> Mapping[str, str]:
+    return {"VersionId": version} if version else {}
 
 
 def _stored(name: str, size_bytes: int, modified: datetime.datetime, tag: str) -> Stored:

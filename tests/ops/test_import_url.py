@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -85,6 +86,20 @@ class TestEveryStore:
         source.plant("c", b"2")
         project.ok("import-url", f"{SOURCE}/", "all")
         assert has_files(project, "all", {"a/b": b"1", "c": b"2"})
+
+
+@pytest.mark.parametrize("source", ["sftp"], indirect=True)
+def test_links_and_pipes_elsewhere(project: Project, source: Place) -> None:
+    """Over SSH links to files are the files, and what is no file is left out and named, as on this machine."""
+    source.plant("f/sub/a", b"a")
+    folder = Path(urlsplit(source.url).path, "f")
+    (folder / "link").symlink_to("sub/a")
+    (folder / "circle").symlink_to(".")
+    (folder / "lost").symlink_to("nothing")
+    os.mkfifo(folder / "fifo")
+    told = project.ok("import-url", f"{SOURCE}/f", "data").stderr
+    assert "circle is a link to a directory, fifo is a named pipe, lost is a link to nothing" in told
+    assert has_files(project, "data", {"sub/a": b"a", "link": b"a"})
 
 
 class TestBuckets:
@@ -349,11 +364,20 @@ class TestPaths:
         (source / "link").symlink_to("sub/a")
         (source / "circle").symlink_to(".")
         os.mkfifo(source / "fifo")
-        project.ok("import-url", "../source", "data")
+        (source / "lost").symlink_to("nothing")
+        told = project.ok("import-url", "../source", "data").stderr
+        assert "circle is a link to a directory, fifo is a named pipe, lost is a link to nothing" in told
         assert has_files(project, "data", {"run.sh": b"#!/bin/sh\n", "sub/a": b"a", "link": b"a"})
         assert (project.path / "data/run.sh").stat().st_mode & 0o100
         assert not (project.path / "data/link").is_symlink()
         assert f'url = "{source}"' in project.read("data.vstore").decode()
+
+    def test_what_is_no_file(self, project: Project, tmp_path: Path) -> None:
+        """A pipe by itself is named as what it is."""
+        os.mkfifo(tmp_path / "fifo")
+        refused = project.run("import-url", "../fifo", "data")
+        assert refused.exit_code == 1 and "fifo is a named pipe" in refused.stderr
+        assert not leftovers(project, "data")
 
     def test_any_driver_of_fsspec(self, project: Project) -> None:
         """What fsspec has a driver for is read as well, with a warning."""

@@ -26,6 +26,7 @@ _REMOTE = "remote://"
 _SECRET = re.compile(
     r"(?i)[?&](?:[\w-]*(?:signature|token|credential|secret|passw|api-?_?key|access-?_?key)[\w-]*|sig|key|auth)="
 )
+_MOST_NAMED = 5
 _NO_DIGEST = Digest("xxh128:" + 32 * "0")
 
 
@@ -183,20 +184,34 @@ def _find_file(origin: Origin) -> Survey | None:
 
 
 def _find_folder(repo: Repo, origin: Origin) -> Survey | None:
-    items = []
+    items, obstacles = [], []
     skipped = 0
     for item in origin.list():
-        if any(map(is_reserved, item.path.split("/"))):
+        if item.obstacle:
+            obstacles.append(item)
+        elif any(map(is_reserved, item.path.split("/"))):
             skipped += 1
         else:
             items.append(item)
     if skipped:
         repo.reporter.note(f"{skipped:,} files of {origin.url} were skipped: they belong to git or vstore")
+    _tell_obstacles(repo, origin, sorted(obstacles))
     if not items:
         return None
     items.sort(key=lambda item: item.path)
     Tree(make_entry(item, _NO_DIGEST, item.size_bytes or 0) for item in items)
     return Survey(True, items, listing_lock(items))
+
+
+def _tell_obstacles(repo: Repo, origin: Origin, obstacles: list[Item]) -> None:
+    """Say what of a folder is left out.  Raises InvalidError where all of it is that one thing."""
+    if not obstacles:
+        return
+    if not obstacles[0].path:
+        raise InvalidError(f"{origin.url} {obstacles[0].obstacle}", url=origin.url)
+    named = [f"{item.path} {item.obstacle}" for item in obstacles[:_MOST_NAMED]]
+    more = [f"and {len(obstacles) - _MOST_NAMED:,} more"] if len(obstacles) > _MOST_NAMED else []
+    repo.reporter.warn(f"what is no file of {origin.url} is left out: {', '.join([*named, *more])}")
 
 
 def make_entry(item: Item, digest: Digest, size_bytes: int) -> Entry:

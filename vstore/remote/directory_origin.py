@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from vstore.remote.origin import Item, Origin, dated_lock
+from vstore.remote.origin import Item, Origin, dated_lock, find_obstacle
 from vstore.remote.transport import from_os_error
 
 _ABSENT = (FileNotFoundError, NotADirectoryError)
@@ -19,7 +19,7 @@ _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 class DirectoryOrigin(Origin):
     """What a path names: a file, or the files of a directory.
 
-    A symlink to a file is that file; one to a directory is not followed, as it could lead round in circles.
+    A symlink to a file is that file; one to a directory is not followed, as it could lead anywhere, also in circles.
     """
 
     is_watchful = True
@@ -46,14 +46,27 @@ class DirectoryOrigin(Origin):
                     for entry in entries:
                         if entry.is_dir(follow_symlinks=False):
                             folders.append(f"{folder}{entry.name}/")
-                        elif (item := self.look(folder + entry.name)) is not None:
+                        elif (item := self._find(folder + entry.name, is_link=entry.is_symlink())) is not None:
                             yield item
             except _ABSENT as error:
                 if not folder:
+                    item = self._find("", is_link=os.path.islink(self._root))
+                    yield from () if item is None else (item,)
                     return
                 raise from_os_error(error, self.url, f"list {folder}") from error
             except OSError as error:
                 raise from_os_error(error, self.url, f"list {folder or 'everything'}") from error
+
+    def _find(self, path: str, *, is_link: bool) -> Item | None:
+        """Return what is no directory; None where it went away meanwhile."""
+        try:
+            found = os.stat(self._root / path)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                raise
+            return Item(path, None, "", obstacle=find_obstacle(None, is_link=True)) if is_link else None
+        obstacle = find_obstacle(found.st_mode, is_link=is_link)
+        return Item(path, None, "", obstacle=obstacle) if obstacle else _item(path, found)
 
     def read(self, item: Item, start: int, length: int) -> bytes:
         try:

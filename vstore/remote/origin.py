@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
@@ -27,6 +28,7 @@ class Item(NamedTuple):
     ``md5`` is that of the content in base64, "" where it is not known; of a listing it may be a guess.
     ``version`` is by what the origin gives the same bytes also when they were replaced, "" where it keeps none or a
     listing does not tell.
+    ``obstacle`` says why this is no file that can be imported, as "is a socket"; only a listing has such items.
     """
 
     path: str
@@ -35,6 +37,7 @@ class Item(NamedTuple):
     md5: str = ""
     executable: bool = False
     version: str = ""
+    obstacle: str = ""
     has_ranges: bool = True
     """Whether parts can be asked for; where not, and where the size is not known, ``iter_whole`` reads."""
 
@@ -72,7 +75,7 @@ class Origin(ABC):
 
     @abstractmethod
     def list(self) -> Iterator[Item]:
-        """Yield all files below the URL; in no certain order."""
+        """Yield all files below the URL, and what would be missed though it is none; in no certain order."""
 
     @abstractmethod
     def read(self, item: Item, start: int, length: int) -> bytes:
@@ -157,6 +160,16 @@ def _skip(pieces: Iterable[bytes], start: int) -> Iterator[bytes]:
 def join_url(url: str, path: str) -> str:
     """Return the URL of what lies at a path below a URL, for messages."""
     return f"{url.rstrip('/')}/{path}" if path else url
+
+
+def find_obstacle(mode: int | None, *, is_link: bool) -> str:
+    """Return why what has a mode, links followed, is no file; "" for a file.  None: what a link leads to is absent."""
+    if mode is None:
+        return "is a link to nothing"
+    if is_link and stat.S_ISDIR(mode):
+        return "is a link to a directory"
+    kinds = {stat.S_IFREG: "", stat.S_IFIFO: "is a named pipe", stat.S_IFSOCK: "is a socket"}
+    return kinds.get(stat.S_IFMT(mode), "is no file")
 
 
 def dated_lock(modified_s: float, size_bytes: int | None) -> str:

@@ -12,7 +12,7 @@ from vstore.remote.fsspec_transport.hadoop.transport import HadoopTransport
 from vstore.remote.fsspec_transport.sftp.packets import Attributes
 from vstore.remote.fsspec_transport.sftp.transport import SftpTransport
 from vstore.remote.fsspec_transport.transport import FsspecTransport, modified_s
-from vstore.remote.origin import Item, Origin, dated_lock
+from vstore.remote.origin import Item, Origin, dated_lock, find_obstacle
 
 _PIECE_BYTES = 1024 * 1024
 _TAGS = ("ETag", "etag", "generation", "sha", "checksum", "hash")
@@ -22,7 +22,7 @@ _TAGS = ("ETag", "etag", "generation", "sha", "checksum", "hash")
 class SftpOrigin(Origin):
     """What a path names on a host: a file, or the files of a directory.
 
-    A symlink to a file is that file; one to a directory is not followed, as it could lead round in circles.
+    A symlink to a file is that file; one to a directory is not followed, as it could lead anywhere, also in circles.
     """
 
     is_watchful = True
@@ -50,10 +50,16 @@ class SftpOrigin(Origin):
                 links = [name for name, listed in found if stat.S_ISLNK(listed.mode)]
                 targets = {name: session.find(self._path(folder + name)) for name in links}
             for name, listed in found:
-                what = targets.get(name, listed)
-                if name not in (".", "..") and stat.S_ISDIR(listed.mode):
+                if name in (".", ".."):
+                    continue
+                if stat.S_ISDIR(listed.mode):
                     folders.append(f"{folder}{name}/")
-                elif what is not None and stat.S_ISREG(what.mode):
+                    continue
+                what = targets.get(name, listed)
+                obstacle = find_obstacle(None if what is None else what.mode, is_link=name in targets)
+                if what is None or obstacle:
+                    yield Item(folder + name, None, "", obstacle=obstacle)
+                else:
                     yield _sftp_item(folder + name, what)
 
     def read(self, item: Item, start: int, length: int) -> bytes:
@@ -155,6 +161,8 @@ class FsspecOrigin(Origin):
                     folders.append(path + "/")
                 elif entry["type"] == "file":
                     yield _fsspec_item(path, entry)
+                else:
+                    yield Item(path, None, "", obstacle=f"is no file, but {entry['type']!r}")
 
     def read(self, item: Item, start: int, length: int) -> bytes:
         try:

@@ -344,9 +344,33 @@ class TestWeb:
         assert done["lock"].startswith(kind)
         assert project.read("x.bin") == FOLDER["large.bin"]
 
-    def test_folder_has_no_name(self, project: Project, site: Place) -> None:
-        """A URL that ends with a slash says not what its data is called."""
-        refused = project.run("import-url", f"{site.url}/")
+    @pytest.mark.parametrize("kind", ["page", "page/", "json"])
+    def test_folder_that_is_listed(self, project: Project, static_site: FileServer, site: Place, kind: str) -> None:
+        """What a server lists becomes a directory, with all that is below, and an update follows it."""
+        if kind == "json" and not static_site.label.startswith("nginx"):
+            pytest.skip("only nginx lists in JSON")
+        files = {"a b.txt": b"a\n", "Sub/ü%20#.bin": FOLDER["large.bin"], "empty": b""}
+        plant(site, "folder", files)
+        url = re.sub("(:[0-9]+/)", r"\1json/", site.url) if kind == "json" else site.url
+        project.ok("import-url", f"{url}/folder{'/' if kind == 'page/' else ''}")
+        assert has_files(project, "folder", files)
+        assert "up to date" in project.ok("update").stdout
+        site.plant("folder/a b.txt", b"new\n")
+        assert "    ~ a b.txt" in project.ok("update").stdout
+        assert has_files(project, "folder", {**files, "a b.txt": b"new\n"})
+
+    def test_folder_with_a_page_of_its_own(self, project: Project, site: Place) -> None:
+        """A page that only has links is a page; as a folder it has nothing, and that is said."""
+        page = b"<html><title>Welcome</title><a href='other.html'>more</a></html>"
+        site.plant("folder/index.html", page)
+        project.ok("import-url", f"{site.url}/folder/", "page.html")
+        assert project.read("page.html") == page
+        refused = project.run("import-url", f"{site.url}/folder")
+        assert refused.exit_code == 14 and "does not list what is in it" in refused.stderr
+
+    def test_host_has_no_name(self, project: Project, static_site: FileServer) -> None:
+        """The URL of a host says not what its data is called."""
+        refused = project.run("import-url", f"http://127.0.0.1:{static_site.port}/")
         assert refused.exit_code == 1
         assert "import-url URL OUT" in refused.stderr
 

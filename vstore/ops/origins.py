@@ -83,7 +83,7 @@ def name_of(url: str) -> str:
     is_web = url.lower().startswith(("http", "webdav"))
     name = unquote(name) if is_web else name
     bucket_only = mark and "/" not in rest.rstrip("/")
-    if not name or find_refusal(name) or (bucket_only and is_web) or (is_web and path.endswith("/")):
+    if not name or find_refusal(name) or (bucket_only and is_web):
         raise InvalidError(f"{public_url(url)} does not say what its data is called", url=public_url(url), out=True)
     return name
 

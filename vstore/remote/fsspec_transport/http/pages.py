@@ -10,7 +10,7 @@ import html
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -39,6 +39,17 @@ def parse_listing(data: bytes, url: str) -> list[Found] | None:
         if name:
             found.append(Found(unquote(name.rstrip("/")), name.endswith("/"), *_parse_row(row)))
     return found if is_listing else None
+
+
+def parse_folder(data: bytes, url: str) -> list[Found] | None:
+    """Return what a page lists, as ``parse_listing``, of a server that nobody said is there for this.
+
+    Pages of all kinds have links: it has to call itself a listing, or be nginx's in JSON.
+    """
+    text = data.decode("utf-8", "replace")
+    if text.lstrip()[:1] == "[":
+        return _parse_json(text, needed=("mtime",)) or None
+    return parse_listing(data, url) if _TITLE.search(text) else None
 
 
 def parse_date(text: object) -> float:
@@ -81,13 +92,16 @@ def _parse_row(row: re.Match[str] | None) -> tuple[int | None, float]:
     return int(size), date.timestamp()
 
 
-def _parse_json(text: str) -> list[Found] | None:
+def _parse_json(text: str, needed: Sequence[str] = ()) -> list[Found] | None:
     """Parse the list that nginx makes with ``autoindex_format json``."""
     try:
         entries = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not all(isinstance(entry, dict) and isinstance(entry.get("name"), str) for entry in entries):
+    names = ("name", *needed)
+    if not all(
+        isinstance(entry, dict) and all(isinstance(entry.get(name), str) for name in names) for entry in entries
+    ):
         return None
     return [_parse_entry(entry) for entry in entries if entry.get("type") in ("file", "directory")]
 

@@ -1,21 +1,22 @@
-"""A file of a web server as an origin: any URL that answers GET, with a query or without."""
+"""A file of a web server as an origin: any URL that answers GET, with a query or without; and folders that it lists."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
 import email.utils
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from vstore.errors import Cause, InvalidError, KeyNotFoundError, RemoteUnavailableError, VstoreError
+from vstore.parallel import map_ordered
 from vstore.remote.fsspec_transport.driver import Place, import_driver
 from vstore.remote.fsspec_transport.failures import from_foreign
 from vstore.remote.fsspec_transport.http.address import Address, find_address
-from vstore.remote.fsspec_transport.http.pages import parse_date
+from vstore.remote.fsspec_transport.http.pages import parse_date, parse_folder, parse_listing
 from vstore.remote.fsspec_transport.http.static import CONNECTIONS
-from vstore.remote.fsspec_transport.http.transport import parse_range
+from vstore.remote.fsspec_transport.http.transport import Found, parse_range
 from vstore.remote.fsspec_transport.http.webdav import WebdavTransport, open_webdav
 from vstore.remote.origin import Item, Origin, dated_lock, join_url
 
@@ -24,21 +25,25 @@ if TYPE_CHECKING:
 
 _FIRST_BYTE = {"Range": "bytes=0-0"}
 _WORTH_GOING_ON_BYTES = 64 * 1024
+_MOST_PAGE_BYTES = 64 * 1024 * 1024
+_MOST_FOLDERS = 100_000
+"""A link of the server's that leads upwards would make more and more of them."""
+_PAGES = ("text/html", "application/xhtml", "application/json")
 _MOST_AT_ONCE = 4
 """Web servers are often simple ones, or count who comes how often."""
 
 
-class _FileAddress(Address):
-    """The address of one file: nothing lies below it."""
+class _WebAddress(Address):
+    """The address of a file, with its query, or of a folder, by whatever it ends with."""
 
     __slots__ = ()
 
     def url_of(self, path: str) -> str:
-        return self.url
+        return f"{self.url.rstrip('/')}/{quote(path.lstrip('/'))}" if path else self.url
 
 
 class WebOrigin(Origin):
-    """One file.  A web server has no folders that all would list in the same way.
+    """One file; or the files below a folder, where the server answers with a page that calls itself a listing.
 
     A part is asked for with ``If-Range``, which a server answers with the whole where the file changed.
     """
@@ -51,8 +56,10 @@ class WebOrigin(Origin):
         self._connections = connections
 
     def look(self, path: str) -> Item | None:
+        if not path and self._connections.address.url.endswith("/") and self._find_page("/") is not None:
+            return None
         try:
-            with self._ask(_FIRST_BYTE, expected=(416,)) as answer:
+            with self._ask(path, _FIRST_BYTE, expected=(416,)) as answer:
                 if answer.status == 206 or answer.status == 416:
                     size_bytes = parse_range(answer.headers.get("Content-Range", ""))[2]
                 else:
@@ -60,12 +67,59 @@ class WebOrigin(Origin):
                 lock = _find_lock(answer.headers, size_bytes)
                 has_ranges = answer.status == 206 and size_bytes is not None
                 md5 = answer.headers.get("Content-MD5", "") if answer.status == 200 else ""
-                return Item("", size_bytes, lock, md5, has_ranges=has_ranges)
+                return Item(path, size_bytes, lock, md5, has_ranges=has_ranges)
         except KeyNotFoundError:
             return None
 
     def list(self) -> Iterator[Item]:
-        yield from ()
+        """Yield what pages list: each file is asked about, since few pages tell sizes to the byte, and none a tag."""
+        if "?" in self._connections.address.url:
+            return iter(())
+        return map_ordered(self._look_at, self._iter_paths(), workers=_MOST_AT_ONCE)
+
+    def _iter_paths(self) -> Iterator[str]:
+        folders, asked = ["/"], 0
+        while folders:
+            folder = folders.pop()
+            asked += 1
+            if asked > _MOST_FOLDERS:
+                message = f"{self.url} has more than {_MOST_FOLDERS:,} folders: perhaps one leads round in circles"
+                raise InvalidError(message, url=self.url)
+            found = self._find_page(folder)
+            if found is None:
+                if asked == 1 and not self._answers(folder):
+                    return
+                name = join_url(self.url, folder.strip("/"))
+                message = f"{name} is a folder, and its server does not list what is in it"
+                raise RemoteUnavailableError(message, cause=Cause.STRANGE_ANSWER, url=self.url)
+            for each in found:
+                path = folder.lstrip("/") + each.name
+                if each.is_folder:
+                    folders.append(path + "/")
+                else:
+                    yield path
+
+    def _look_at(self, path: str) -> Item:
+        return self.look(path) or Item(path, None, "", obstacle="is listed, but not there")
+
+    def _find_page(self, folder: str) -> Sequence[Found] | None:
+        """Return what the page of a folder lists; None where it is none."""
+        try:
+            with self._ask(folder, {}) as answer:
+                is_page = answer.headers.get("Content-Type", "").lower().startswith(_PAGES)
+                page = answer.read_all(_MOST_PAGE_BYTES) if is_page else None
+                # Of what is below a listing it is known that it is a folder.
+                parse = parse_folder if folder == "/" else parse_listing
+                return None if page is None else parse(page, answer.url)
+        except KeyNotFoundError:
+            return None
+
+    def _answers(self, path: str) -> bool:
+        try:
+            with self._ask(path, _FIRST_BYTE, expected=(416,)):
+                return True
+        except KeyNotFoundError:
+            return False
 
     def read(self, item: Item, start: int, length: int) -> bytes:
         data = bytearray()
@@ -81,7 +135,7 @@ class WebOrigin(Origin):
     def _read_into(self, data: bytearray, item: Item, start: int, length: int) -> None:
         first = start + len(data)
         headers = {"Range": f"bytes={first}-{start + length - 1}", **_if_range(item)}
-        with self._ask(headers, expected=(416,)) as answer:
+        with self._ask(item.path, headers, expected=(416,)) as answer:
             found, _, total = parse_range(answer.headers.get("Content-Range", ""))
             if answer.status != 206 or not _may_be_of(item, answer.headers, total):
                 raise self.changed(item)
@@ -96,7 +150,7 @@ class WebOrigin(Origin):
 
     def iter_whole(self, item: Item) -> Iterator[bytes]:
         got = 0
-        with self._ask({}) as answer:
+        with self._ask(item.path, {}) as answer:
             size_bytes = answer.size_bytes
             if _find_lock(answer.headers, size_bytes) != item.lock:
                 raise self.changed(item)
@@ -114,14 +168,14 @@ class WebOrigin(Origin):
         return RemoteUnavailableError(message, cause=Cause.BROKEN, url=self.url)
 
     @contextlib.contextmanager
-    def _ask(self, headers: Mapping[str, str], *, expected: tuple[int, ...] = ()) -> Iterator[Answer]:
+    def _ask(self, path: str, headers: Mapping[str, str], *, expected: tuple[int, ...] = ()) -> Iterator[Answer]:
         try:
-            with self._connections.ask("GET", "", headers, expected=expected) as answer:
+            with self._connections.ask("GET", path, headers, expected=expected) as answer:
                 yield answer
         except VstoreError:
             raise
         except Exception as error:
-            raise from_foreign(error, self.url, "read the file", "such file") from error
+            raise from_foreign(error, self.url, f"read {path.strip('/') or 'the file'}", "such file") from error
 
 
 def _find_lock(headers: Mapping[str, str], size_bytes: int | None) -> str:
@@ -153,7 +207,7 @@ def _if_range(item: Item) -> Mapping[str, str]:
 
 
 def open_web(place: Place) -> WebOrigin:
-    """Open a file of a web server.  Raises RemoteExtraMissingError, InvalidError."""
+    """Open a file or folder of a web server.  Raises RemoteExtraMissingError, InvalidError."""
     url, _, fragment = place.url.partition("#")
     bare, mark, query = url.partition("?")
     if fragment:
@@ -162,8 +216,8 @@ def open_web(place: Place) -> WebOrigin:
     address = find_address(place._replace(url=bare), place.scheme)
     end = "/" if bare.endswith("/") else ""
     # What is quoted already stays as it is.
-    exact = _FileAddress(
-        address.url + end + mark + quote(query, safe="/%:@!$&'()*+,;=~?"), address.shown + end, address.authorization
+    exact = _WebAddress(
+        address.url + end + mark + quote(query, safe="/%:@!$&'()*+,;=~?"), address.shown, address.authorization
     )
     return WebOrigin(kind(exact, ca_bundle=place.options.get("ca_bundle", ""), timeout_s=place.timeout_s))
 

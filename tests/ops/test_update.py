@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -262,3 +263,15 @@ def test_refusals(project: Project, place: Place) -> None:
 def test_nothing_is_imported(project: Project) -> None:
     """Without imports there is nothing to do, and that is no failure."""
     assert "Nothing here was imported" in project.ok("update").stdout
+
+
+def test_secrets_that_somebody_wrote(project: Project, tmp_path: Path) -> None:
+    """A secret that was written into a pointer by hand is not told, also where nothing else is known."""
+    (tmp_path / "origin").write_bytes(b"1")
+    for name in ("a", "b"):
+        project.ok("import-url", tmp_path / "origin", name)
+        pointer = project.read(f"{name}.vstore").decode()
+        project.write(f"{name}.vstore", re.sub("url = .*", 'url = "http://ada:secret@127.0.0.1:1/x"', pointer).encode())
+    done = project.run("update", "a", "b", "--json")
+    assert done.exit_code == 3 and "127.0.0.1:1/x" in done.stdout
+    assert "secret" not in done.stdout + done.stderr

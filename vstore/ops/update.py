@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from vstore.config import masked_url
 from vstore.errors import ConflictError, InvalidError, NotDownloadedError, NotTrackedError, UnsavedError, VstoreError
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
@@ -49,7 +50,7 @@ def update(
         except VstoreError as error:
             if len(found) == 1:
                 raise
-            done.append(Updated(path, _source_of(pointer), FAILED, error=error.message))
+            done.append(Updated(path, masked_url(_source_of(pointer)), FAILED, error=error.message))
     for path in awaited:
         repo.reporter.note(f"{path} was passed over: it was not downloaded yet, and not named")
     return UpdateResult(done, awaited, dry_run)
@@ -142,7 +143,7 @@ def _update_url(repo: Repo, path: RelPath, pointer: Pointer, way: Way, *, dry_ru
         known = load_listing(repo, lock)
         outline = Updated(
             path,
-            url,
+            masked_url(url),
             UPDATED,
             lock,
             found.lock,
@@ -214,7 +215,7 @@ def _update_from_repository(
                 placed = checkout(repo, _find_placed(repo, path), force=way.force)
     return Updated(
         path,
-        str(pointer.source["repo"]),
+        masked_url(str(pointer.source["repo"])),
         UP_TO_DATE if done == pointer else SAME_DATA if is_same else UPDATED,
         str(pointer.source.get("commit", "")),
         str(done.source.get("commit", "")),

@@ -36,7 +36,7 @@ class Updated:
 
     path: RelPath
     source: str
-    """The URL or repository."""
+    """The URL or repository; never with a secret, whatever a pointer that somebody wrote by hand says."""
     change: str
     old: str = ""
     """Which version the pointer named: its lock or commit."""

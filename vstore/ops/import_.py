@@ -22,15 +22,12 @@ from vstore.objects.pointer import Pointer
 from vstore.objects.tree import EXECUTABLE, Tree
 from vstore.ops.add import NEW, UPDATED, Labels, publish_pointer, tree_pointer
 from vstore.ops.checkout import CheckoutResult, checkout
+from vstore.ops.destination import check_free, find_old, find_path, inherit
 from vstore.ops.gathering import Gathered, Manner, gather
-from vstore.ops.import_url import check_free, find_old
 from vstore.ops.picking import Wanted, name_of
 from vstore.ops.staging import stage
 from vstore.repo import Repo
-from vstore.workspace.pointers import find_owner
 
-_SOURCE_KEYS = {"url", "lock", "version", "repo", "path", "rev", "commit", "copy"}
-"""What importing writes; all other keys belong to people."""
 # As hosts of git take them in place of a user; the name of a user is hardly as long.
 _TOKEN = re.compile(r"(?i)(https?://)(?=[^/@:]*[0-9])[\w.~-]{20,}@")
 
@@ -92,7 +89,7 @@ def import_(
         raise InvalidError(fact, url=hidden, password=True)
     with repo.using_cache(), open_locked(place, wanted.rev, repo, start=repo.start) as source:
         name = source.relative(wanted.path).rpartition("/")[2] or name_of(source)
-        path = _find_path(repo, out, name)
+        path = find_path(repo, out, lambda: name)
         rev = _recorded_rev(wanted.rev)
         origin = {"repo": _recorded(repo, source, place), "path": source.relative(wanted.path), "rev": rev}
         check_free(repo, path, origin, force=how.force)
@@ -209,18 +206,7 @@ def _bring(repo: Repo, source: Repo, path: str | Path, *, download: bool) -> _Br
 def _renew(fresh: Pointer, old: Pointer | None, values: dict[str, Any]) -> Pointer:
     """Return the pointer of an import; what a person said of an old one stays."""
     source = {key: value for key, value in values.items() if value is not None and (key, value) != ("copy", True)}
-    if old is None:
-        return dataclasses.replace(fresh, source=source)
-    own = {key: value for key, value in old.source.items() if key not in _SOURCE_KEYS}
-    return dataclasses.replace(
-        old,
-        kind=fresh.kind,
-        digest=fresh.digest,
-        size_bytes=fresh.size_bytes,
-        files=fresh.files,
-        executable=fresh.executable,
-        source={**source, **own},
-    )
+    return inherit(dataclasses.replace(fresh, source=source), old)
 
 
 def _recorded(repo: Repo, source: Repo, place: str) -> str:
@@ -229,13 +215,3 @@ def _recorded(repo: Repo, source: Repo, place: str) -> str:
         return place
     root = str(source.work_tree) if source.url is None else os.path.abspath(repo.start / place)
     return root if os.path.isabs(place) else os.path.relpath(root, repo.work_tree).replace(os.sep, "/")
-
-
-def _find_path(repo: Repo, out: str | Path | None, name: str) -> RelPath:
-    """Return where the data goes: into a directory that is there and not tracked, or else exactly there."""
-    path = repo.relative(os.curdir if out is None else out)
-    is_tracked = find_owner(repo.work_tree, path) is not None if path else False
-    is_folder = str(out).endswith("/") or (repo.work_tree / path).is_dir()
-    if out is None or (is_folder and not is_tracked):
-        return f"{path}/{name}" if path else name
-    return path

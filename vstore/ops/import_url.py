@@ -7,18 +7,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from vstore.cache.writer import open_writer
-from vstore.errors import AddRefusedError, ConflictError, InvalidError, SourceChangedError
+from vstore.errors import InvalidError, SourceChangedError
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import AWAITED, POINTER_SUFFIX, Pointer
 from vstore.objects.tree import Tree
 from vstore.ops.add import NEW, UPDATED, Labels, publish_pointer, tree_pointer
-from vstore.ops.admission import check_admission
 from vstore.ops.checkout import CheckoutResult, checkout
 from vstore.ops.cluster.streaming import Convoy, Job
+from vstore.ops.destination import check_free, find_old, find_path, inherit
 from vstore.ops.download import Arrived, download
 from vstore.ops.listings import load_listing, save_listing
 from vstore.ops.origins import Survey, check_url, make_entry, name_of, open_source, source_terms, survey, survey_locked
@@ -28,11 +28,9 @@ from vstore.ops.transfer import list_contents, refresh_listing
 from vstore.remote.content import Content, Root
 from vstore.remote.origin import Item, Origin
 from vstore.repo import Repo
-from vstore.workspace.pointers import find_owner, load_awaited
+from vstore.workspace.pointers import load_awaited
 
 DOWNLOAD, AWAIT, TO_REMOTE = "download", "await", "to-remote"
-_SOURCE_KEYS = {"url", "lock", "version", "repo", "path", "rev", "commit", "copy"}
-"""What importing writes; all other keys belong to people."""
 _NOTHING: Mapping[str, Arrived] = {}
 
 
@@ -86,7 +84,7 @@ def import_url(
     InvalidError for a URL with a secret, KeyNotFoundError where nothing is there, ChangedWhileReadError.
     """
     url = check_url(repo, url)
-    path = _find_path(repo, url, out)
+    path = find_path(repo, out, lambda: name_of(url))
     _check_apart(repo, url, path)
     check_free(repo, path, {"url": url}, force=way.force)
     remote = repo.remote_name(way.remote or labels.remote) if way.kind == TO_REMOTE else None
@@ -123,54 +121,11 @@ def import_url(
     )
 
 
-def _find_path(repo: Repo, url: str, out: str | Path | None) -> RelPath:
-    """Return where the data goes: into a directory that is there and not tracked, or else exactly there."""
-    path = repo.relative(os.curdir if out is None else out)
-    is_tracked = find_owner(repo.work_tree, path) is not None if path else False
-    is_folder = str(out).endswith("/") or (repo.work_tree / path).is_dir()
-    if out is None or (is_folder and not is_tracked):
-        name = name_of(url)
-        return f"{path}/{name}" if path else name
-    return path
-
-
 def _check_apart(repo: Repo, url: str, path: RelPath) -> None:
     """Raise InvalidError for a directory that holds the place to which it is to be imported: it would grow for ever."""
     source = os.path.realpath(url.removeprefix("file://"))
     if url.startswith(("/", "file://")) and Path(repo.work_tree, path).is_relative_to(source):
         raise InvalidError(f"{path}, to which {url} is to be imported, is a part of it", url=url)
-
-
-def check_free(repo: Repo, path: RelPath, pointer: Pointer | Mapping[str, Any], *, force: bool) -> None:
-    """Raise ConflictError if something is at a path, AddRefusedError if nothing may be.
-
-    ``pointer`` is what shall be there, or what it will say of its source: an import that was stopped when there was a
-    pointer, and not yet the files, may go on.
-    """
-    owner = find_owner(repo.work_tree, path)
-    if owner is not None and owner.path != path:
-        raise AddRefusedError(f"{path} is in {owner.path}, which is tracked as a whole", path=path, reason="inside")
-    if not force and owner is not None:
-        if not _is_stopped(repo, path, pointer):
-            raise ConflictError(f"{path} is tracked already", path=path, tracked=True)
-    elif not force and os.path.lexists(repo.work_tree / path):
-        raise ConflictError(f"{path} is there already", path=path, tracked=False)
-    check_admission(repo, path, force=force)
-
-
-def _is_stopped(repo: Repo, path: RelPath, pointer: Pointer | Mapping[str, Any]) -> bool:
-    if repo.state.find_placed(path) is not None:
-        return False
-    found = load_awaited(repo.work_tree, path)
-    if isinstance(pointer, Pointer):
-        return found == pointer
-    return all(found.source.get(key) == value for key, value in pointer.items())
-
-
-def find_old(repo: Repo, path: RelPath) -> Pointer | None:
-    """Return what the pointer at a path says now, also of an import that was not downloaded yet."""
-    owner = find_owner(repo.work_tree, path)
-    return None if owner is None else load_awaited(repo.work_tree, path)
 
 
 def make_pointer(found: Survey, url: str, old: Pointer | None) -> Pointer:
@@ -184,19 +139,9 @@ def make_pointer(found: Survey, url: str, old: Pointer | None) -> Pointer:
         executable=not found.is_tree and found.items[0].executable,
         source=source,
     )
-    if old is None:
-        return pointer
-    own = {key: value for key, value in old.source.items() if key not in _SOURCE_KEYS}
-    return dataclasses.replace(
-        old,
-        kind=pointer.kind,
-        digest=pointer.digest,
-        size_bytes=pointer.size_bytes,
-        files=pointer.files,
-        # Most sources know no such thing.
-        executable=not found.is_tree and (pointer.executable or old.executable),
-        source={**source, **own},
-    )
+    # Most sources know nothing of executable files.
+    is_executable = not found.is_tree and (pointer.executable or (old is not None and old.executable))
+    return inherit(dataclasses.replace(pointer, executable=is_executable), old)
 
 
 class Bringing:

@@ -103,7 +103,10 @@ class ObjectMissingError(NotFoundError):
 
 
 class NotDownloadedError(NotFoundError):
-    """An import whose data nobody has asked for yet: its pointer has a source and no digest.  Field: ``path``."""
+    """An import whose data nobody has asked for yet: its pointer has a source and no digest.
+
+    Fields: ``path`` (of the pointer), ``url`` (where the data is), ``repo`` (that of the pointer, if it is another).
+    """
 
     code = "not-downloaded"
 

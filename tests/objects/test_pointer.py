@@ -260,7 +260,7 @@ def test_import_that_was_not_downloaded_yet() -> None:
     """Without a digest an import is none that can be used, but what its pointer says can be read."""
     with pytest.raises(NotDownloadedError) as error:
         pointer_from_bytes(AWAITED, "x.vstore")
-    assert error.value.fields == {"path": "x.vstore"}
+    assert error.value.fields == {"path": "x.vstore", "url": "s3://bucket/x"}
     pointer = awaited_from_bytes(AWAITED, "x.vstore")
     assert pointer.is_awaited
     assert (pointer.kind, pointer.size_bytes, pointer.files) == ("tree", 10, 2)

@@ -320,6 +320,18 @@ def test_update(place: str, theirs: Project, ours: Project) -> None:
     assert source(ours, "data")["commit"] == new
 
 
+def test_import_of_what_nobody_downloaded(theirs: Project, ours: Project, tmp_path: Path) -> None:
+    """What the other repository only refers to is said to be elsewhere, with the way to get it."""
+    origin = tmp_path / "origin"
+    origin.write_bytes(b"1")
+    theirs.ok("import-url", origin, "later", "--no-download")
+    theirs.commit()
+    for verb in ("get", "import"):
+        outcome = ours.run(verb, "../repo", "later")
+        assert outcome.exit_code == 1 and f"`vstore import-url {origin}`" in outcome.stderr
+    assert "`vstore update later`" in theirs.run("cat", "later").stderr
+
+
 def test_update_to_a_revision(theirs: Project, ours: Project) -> None:
     """--rev lets an import follow another branch or tag from then on."""
     theirs.git("tag", "v1")

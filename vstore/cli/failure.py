@@ -21,6 +21,7 @@ from vstore import __version__, errors
 from vstore.cli import render
 from vstore.cli.plain import one_line, quote, redact
 from vstore.cli.remote_hints import (
+    hint_for_awaited,
     hint_for_engine,
     hint_for_host_key,
     hint_for_needs,
@@ -118,10 +119,6 @@ def _hint_refused(fields: dict[str, Any]) -> str | None:
     path = fields.get("path") or ""
     hint = _REFUSALS.get(str(fields.get("reason")))
     return hint and hint.format(path=f" {quote(path)}", pointer=f" {quote(path + '.vstore')}")
-
-
-def _hint_unsaved(fields: dict[str, Any]) -> str | None:
-    return f"save them with `vstore add{_arguments(fields)}`, or give them up with --force"
 
 
 def _hint_conflict(fields: dict[str, Any]) -> str | None:
@@ -252,12 +249,14 @@ _HINTS: dict[type[VstoreError], Hint] = {
     errors.NotFoundError: hint_for_retired,
     errors.PathNotFoundError: _hint_path,
     errors.NotTrackedError: _hint_untracked,
-    errors.NotDownloadedError: lambda fields: "download it with `vstore update PATH`",
+    errors.NotDownloadedError: hint_for_awaited,
     errors.RevisionNotFoundError: _hint_revision,
     errors.RemoteNotFoundError: _hint_remote_name,
     errors.SettingNotFoundError: lambda fields: "see all settings with `vstore config list`",
     errors.ObjectMissingError: _hint_missing,
-    errors.UnsavedError: _hint_unsaved,
+    errors.UnsavedError: lambda fields: (
+        f"save them with `vstore add{_arguments(fields)}`, or give them up with --force"
+    ),
     errors.LockedError: _hint_locked,
     errors.ConflictError: _hint_conflict,
     errors.ChangedWhileReadError: _hint_changed,

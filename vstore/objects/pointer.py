@@ -110,7 +110,8 @@ def pointer_from_bytes(data: bytes, path: str) -> Pointer:
     """
     pointer = awaited_from_bytes(data, path)
     if pointer.is_awaited:
-        raise NotDownloadedError(f"{path} is of an import that was not downloaded yet", path=path)
+        fact = f"{path} is of an import that was not downloaded yet"
+        raise NotDownloadedError(fact, path=path, url=str(pointer.source["url"]))
     return pointer
 
 

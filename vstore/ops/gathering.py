@@ -15,10 +15,12 @@ from typing import NamedTuple
 
 from vstore.cache.cache import Cache
 from vstore.cache.writer import CacheWriter, open_writer
+from vstore.config import masked_url
 from vstore.elsewhere import open_elsewhere, resolve_location
 from vstore.errors import (
     CorruptError,
     InvalidError,
+    NotDownloadedError,
     ObjectMissingError,
     PathNotFoundError,
     RemoteNotFoundError,
@@ -144,6 +146,10 @@ class _Gathering:
 
     def _is_readable(self, target: Target, found: Pick) -> bool:
         broken = target.artifact.pointer
+        if isinstance(broken, NotDownloadedError) and target == found.artifact:
+            url, where = masked_url(broken.fields["url"]), self._source.location
+            fact = f"{target.artifact.path} of {where} is an import from {url} that was not downloaded there yet"
+            raise NotDownloadedError(fact, path=broken.fields["path"], url=url, repo=where)
         if isinstance(broken, Pointer) or target == found.artifact:
             return True
         self._source.reporter.warn(f"{target.path} was left out: {broken.message}")

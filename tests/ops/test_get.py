@@ -70,6 +70,8 @@ def test_directory(place: str, filled: Project, outside: Path) -> None:
     assert (outside / "data/run.sh").stat().st_mode & stat.S_IXUSR
     assert (outside / "data/large.bin").stat().st_mode & stat.S_IWUSR
     assert os.listdir(outside) == ["data"]
+    get(outside, place, "data/empty").ok()
+    assert os.listdir(outside / "empty") == []
 
 
 @pytest.mark.parametrize(

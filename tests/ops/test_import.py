@@ -332,6 +332,19 @@ def test_import_of_what_nobody_downloaded(theirs: Project, ours: Project, tmp_pa
     assert "`vstore update later`" in theirs.run("cat", "later").stderr
 
 
+def test_import_of_an_empty_directory(theirs: Project, ours: Project) -> None:
+    """A directory inside of a tracked one may be empty, for now."""
+    (theirs.path / "data/empty").mkdir()
+    theirs.ok("add", "data")
+    theirs.commit()
+    ours.ok("import", "../repo", "data/empty")
+    assert (ours.path / "empty").is_dir() and "up to date" in ours.ok("update").stdout
+    theirs.write("data/empty/x", b"x")
+    theirs.ok("add", "data")
+    theirs.commit()
+    assert "+ x" in ours.ok("update").stdout and ours.read("empty/x") == b"x"
+
+
 def test_update_to_a_revision(theirs: Project, ours: Project) -> None:
     """--rev lets an import follow another branch or tag from then on."""
     theirs.git("tag", "v1")

@@ -108,10 +108,11 @@ def gather(source: Repo, path: str | os.PathLike[str], cache: Cache, *, manner: 
 
 
 class _Part(NamedTuple):
-    """An artifact, or a part of one, with its entries by their paths in what is gathered."""
+    """An artifact, or a part of one, with its entries by their paths in what is gathered; an empty directory has none."""
 
     target: Target
     entries: list[Entry]
+    is_there: bool = True
 
 
 class _Gathering:
@@ -130,7 +131,7 @@ class _Gathering:
             self._bring(parts, wanted)
             wanted = self._find_wanted(parts)
         entries = [entry for part in parts for entry in part.entries] + kept
-        self._check(found, entries)
+        self._check(found, parts, entries)
         if self._manner.download and not wanted:
             entries = self._renamed(entries)
         missing = [(entry.path, entry.digest) for entry in entries if entry.digest in wanted]
@@ -155,11 +156,11 @@ class _Gathering:
         self._source.reporter.warn(f"{target.path} was left out: {broken.message}")
         return False
 
-    def _check(self, found: Pick, entries: Sequence[Entry]) -> None:
+    def _check(self, found: Pick, parts: Sequence[_Part], entries: Sequence[Entry]) -> None:
         whole = [entry for entry in entries if not entry.path]
         if whole and whole[0].kind == SYMLINK:
             raise InvalidError(f"{found.path} is a symlink to {whole[0].target}", path=found.path)
-        if not entries and (found.artifact is None or found.artifact.inner):
+        if not entries and not any(part.is_there for part in parts):
             where = self._source.location
             fact = f"there is no {found.path} in {where}"
             raise PathNotFoundError(fact, path=found.path, repo=where, elsewhere=True)
@@ -173,7 +174,7 @@ class _Gathering:
         prefix = path[len(found.path) :].lstrip("/") if path.startswith(found.path) else ""
         if not pointer.is_tree:
             if inside:
-                return _Part(target, [])
+                return _Part(target, [], is_there=False)
             kind = EXECUTABLE if pointer.executable else FILE
             return _Part(target, [Entry(prefix, kind, pointer.size_bytes, pointer.digest)])
         entries = []
@@ -186,9 +187,10 @@ class _Gathering:
             entries.append(moved)
         if not entries and prefix:
             entries = [Entry(prefix, EMPTY_DIRECTORY, 0)]
+        is_there = bool(entries) or not inside
         if [(entry.path, entry.kind) for entry in entries] == [("", EMPTY_DIRECTORY)]:
             entries = []
-        return _Part(target, entries)
+        return _Part(target, entries, is_there)
 
     def _load_tree(self, target: Target) -> bytes:
         pointer = target.pointer

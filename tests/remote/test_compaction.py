@@ -410,6 +410,42 @@ def test_what_was_uploaded_twice_is_kept_once(bucket: Bucket, algorithm: str) ->
     assert compact(bucket.machine(algorithm=algorithm)) == Compacted()
 
 
+def test_copy_that_rotted_unseen_is_nobodys_home(bucket: Bucket) -> None:
+    """A good copy is not dropped for one that has rotted where nobody looked; what is good of the others still is."""
+    (ada, _), roots = push_at_once(bucket)
+    longest = max(bucket.memory.list("packs/"), key=lambda listed: listed.size_bytes)
+    data, date = bucket.memory._objects[longest.key]
+    bucket.memory._objects[longest.key] = (data[:200_000] + bytes([data[200_000] ^ 1]) + data[200_001:], date)
+    bob, ear = bucket.machine(), Ear()
+    assert 0 < compact(bob, ear).new_bytes < 500_000
+    assert [warning for warning in ear.warnings if f"{longest.key} is not as it should be" in warning]
+    assert longest.key in bob.mirror.distrusted_packs()
+    ada.push(*roots)
+    bucket.end_holds(bob)
+    joe = bucket.machine()
+    assert not joe.fetch(*roots).missing and joe.holds(*roots)
+
+
+def test_second_copies_are_read_together(bucket: Bucket) -> None:
+    """To see that the copies that stay are good takes a request for all that lie side by side."""
+    machines = [bucket.machine() for _ in range(2)]
+    files = {f"file{number}": noise(3000, number) for number in range(30)}
+    roots = [
+        machine.add(files | {"own": noise(2000 * number)}, f"v{number}") for number, machine in enumerate(machines)
+    ]
+    plans = [machine.remote.plan_push([root]) for machine, root in zip(machines, roots, strict=True)]
+    for machine, plan in zip(machines, plans, strict=True):
+        machine.remote.push(plan, machine.shelf)
+    read: list[Key] = []
+    bob = bucket.machine()
+    bucket.transport.after = lambda operation, key: read.append(key) if operation == "read_range" else None
+    assert compact(bob).packs == 1
+    longest = max(bucket.memory.list("packs/"), key=lambda listed: listed.size_bytes)
+    assert read.count(longest.key) == 4, "the tree in it, the two parts of its end, and the copies"
+    bucket.end_holds(bob)
+    assert bucket.lacks(roots) == []
+
+
 def test_doomed_pack_is_nobodys_home(bucket: Bucket) -> None:
     """What lies in a doomed pack, too, lives in the other, however short that is."""
     (ada, _), roots = push_at_once(bucket)

@@ -16,6 +16,7 @@ from vstore.objects.digest import Digest
 from vstore.objects.table import Location, Table
 from vstore.parallel import map_ordered
 from vstore.progress import Reporter
+from vstore.remote.catalog import Place
 from vstore.remote.commits import CommittedRoot
 from vstore.remote.content import Source
 from vstore.remote.copying import Opened, iter_records, open_packs
@@ -26,6 +27,7 @@ from vstore.remote.merging import OwnCommits, delete_indexes, put_index, read_in
 from vstore.remote.packer import SMALL_PACK_BYTES, BuiltPack, Packer
 from vstore.remote.retire import retire_commits
 from vstore.remote.session import Session, read_back
+from vstore.remote.spans import read_places
 from vstore.remote.survey import Held
 from vstore.remote.transport import Key, Listed
 from vstore.remote.usage import Usage
@@ -61,8 +63,8 @@ class Rewriting:
         self._dropped: set[PackRef] = set()
         """Old packs of which something was dropped."""
         self._usage: Usage | None = None
-        self._homes: dict[PackRef, Index] = {}
-        """Packs that stay and hold records of the old ones, with their own ends."""
+        self._homes: dict[PackRef, set[tuple[int, Digest]]] = {}
+        """Packs that stay, and which records of the old ones were read there and are good."""
 
     def run(self, victims: Sequence[PackRef], usage: Usage | None = None) -> Compacted:
         """Rewrite packs: all of them or, with ``usage``, what lives.
@@ -97,9 +99,10 @@ class Rewriting:
     def _push(self, victims: Sequence[PackRef], old: Sequence[Held], roots: Sequence[CommittedRoot]) -> bool:
         """Take the steps of a push, and retire the old commits; False where anything was found to be lost."""
         ledger, mirror = self._own.ledger, self._site.mirror
-        homes = self._read_homes(victims)
+        if self._usage is not None:
+            self._read_homes(victims, self._usage)
         relied = {pack.key: pack for root in roots for pack in root.pins}
-        relied |= {pack.key: pack for pack in (*victims, *homes)}
+        relied |= {pack.key: pack for pack in (*victims, *self._homes)}
         self._session.announce(relied)
         if ledger.find_lost(relied.values()):
             return False
@@ -122,13 +125,23 @@ class Rewriting:
         delete_indexes(self._site, merged)
         return True
 
-    def _read_homes(self, victims: Sequence[PackRef]) -> dict[PackRef, Index]:
-        """Look where else what lies in packs lives: index objects are not believed, the packs' own ends are."""
-        if self._usage is not None:
-            homes = [pack for pack in self._usage.list_homes(set(victims)) if self._may_stay(pack)]
-            ends = map_ordered(self._own.ledger.read_end, homes, workers=self._site.jobs)
-            self._homes = {pack: end for pack, end in zip(homes, ends, strict=True) if end is not None}
-        return self._homes
+    def _read_homes(self, victims: Sequence[PackRef], usage: Usage) -> None:
+        """Read what lies in packs where else it lives: that it is good there no index object or table proves."""
+        lives: dict[PackRef, list[tuple[int, Digest]]] = {}
+        for pack, kind, digest in usage.iter_elsewhere(set(victims)):
+            if self._may_stay(pack):
+                lives.setdefault(pack, []).append((kind, digest))
+        ends = map_ordered(self._own.ledger.read_end, list(lives), workers=self._site.jobs)
+        for (pack, records), end in zip(lives.items(), ends, strict=True):
+            found = [place for kind, digest in records for place in (end.find(kind, digest) if end else ())]
+            places = [Place(*place) for place in found if place[0] == pack]
+            for batch in read_places(self._site, places, lambda location, record, content: None):
+                for location, failure in batch:
+                    if failure is None:
+                        self._homes.setdefault(pack, set()).add((location.kind, location.digest))
+                    else:
+                        self._site.mirror.distrust({pack.key})
+                        self._reporter.warn(f"{pack.key} is not as it should be: {failure.error}")
 
     def _may_stay(self, pack: PackRef) -> bool:
         return self._own.packs.get(pack.key) == pack and pack.key not in self._own.lost
@@ -175,8 +188,7 @@ class Rewriting:
         home = pack if self._usage is None else self._usage.find_home(pack, location)
         if home is None:
             return True
-        end = self._homes.get(home)
-        if end is None or not any(end.find(location.kind, location.digest)):
+        if (location.kind, location.digest) not in self._homes.get(home, ()):
             return False
         self._moved[pack].add(home.key)
         return True

@@ -88,16 +88,15 @@ class Usage:
                     return next((home for home, mark in found.items() if mark), None)
         return pack
 
-    def list_homes(self, packs: Collection[PackRef]) -> set[PackRef]:
-        """Return the packs in which records of some packs live that do not live in those themselves."""
+    def iter_elsewhere(self, packs: Collection[PackRef]) -> Iterator[tuple[PackRef, int, Digest]]:
+        """Yield what lies in some packs and lives in none of them, by the pack in which it lives."""
         wanted = {number for number, pack in enumerate(self._index.packs) if pack in packs}
-        homes: set[int] = set()
         for part, marks in zip(self._index.sections, self._marks, strict=True):
             for row, mark in enumerate(marks):
                 if not mark and part.packs[row] in wanted:
-                    others = part.rows(part.section.location(row).digest)
-                    homes.update(part.packs[other] for other in others if marks[other])
-        return {self._index.packs[number] for number in homes - wanted}
+                    digest = part.section.location(row).digest
+                    homes = {part.packs[other] for other in part.rows(digest) if marks[other]}
+                    yield from ((self._index.packs[home], part.section.kind, digest) for home in homes - wanted)
 
     def dead_bytes(self) -> dict[PackRef, int]:
         """Return how many bytes of each pack are in records that no root needs, or that live in another pack."""

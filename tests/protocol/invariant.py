@@ -25,9 +25,9 @@ def find_fault(rules: Rules, bucket: Bucket, facts: Facts) -> str | None:
             return f"{root} was reported and cannot be read"
         if not is_readable(quiet, root):
             return f"{root} was reported, and cannot be read when what expires has expired and collectors have run"
-    for fact, root, _ in facts:
+    for fact, what, _ in facts:
         if fact == "failed":
-            return f"the push of {root} failed, since somebody took its commit away"
+            return f"{what} failed, since somebody took its commit away"
     left = sorted(find_dangling(quiet))
     return f"{', '.join(left)} stay for ever, and nothing names them" if left else None
 

@@ -21,6 +21,7 @@ from tests.protocol.stories import (
     compacting,
     expiry,
     merging,
+    merging_two,
     merging_under_way,
     push_and_collect,
     pushers,
@@ -185,6 +186,12 @@ MUTANTS = [
         "commits are merged under pushes that have not ended",
         "A push does not find its commit when it reads it back, and fails.",
         merging_under_way({}),
+    ),
+    Mutant(
+        "announces_merged",
+        "a commit that takes the place of others is written without an intent",
+        "Another who merges takes it away before it is read back, and the merge fails.",
+        merging_two({}),
     ),
     Mutant(
         "lists_commits_first",

@@ -143,7 +143,7 @@ def finish(rules: Rules, task: Task) -> Process:
             # A new session relies upon what is left, also of what this one uploaded.
             return then(push, rules, do_without(task, lost))
     if rules.reads_back and (yield read((f"commits/{task.session}",))) == (GONE,):
-        yield remark("failed", task.root)
+        yield remark("failed", f"the push of {task.root}")
         return None
     return then(withdraw, rules, task)
 

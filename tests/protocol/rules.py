@@ -50,6 +50,8 @@ class Rules:
     # of superseding commits: merging, retiring, compacting
     writes_first: bool = True
     """The commit with what stays is written before the old ones are retired."""
+    announces_merged: bool = True
+    """Who writes that commit announces it by an intent, and withdraws that when it has read it back."""
     copies_to_trash: bool = True
     """A commit that is retired is copied to the trash before it is deleted."""
     spares_pushes: bool = True

@@ -92,6 +92,11 @@ def merging(session: str, cast: Cast) -> Story:
     return Story(_TWO_COMMITS, {"merger": (merge, session)} | cast, _REPORTED)
 
 
+def merging_two(cast: Cast) -> Story:
+    """Two machines merge the same commits."""
+    return merging("c", {"merger 2": (merge, "z")} | cast)
+
+
 def merging_under_way(cast: Cast) -> Story:
     """There is a commit to be merged whose push has not ended yet."""
     return Story(lay(OLD, commits_p=commit("b")), {"merger": (merge, "c")} | pushers() | cast, (("b", 0),))
@@ -203,7 +208,8 @@ SAFE: dict[str, tuple[Story, Rules]] = {
     "merging, two collectors": (merging("c", collectors(2)), PAGED),
     "merging to a later name": (merging("z", collectors(2)), PAGED),
     "merging, read late": (merging("c", collectors()), replace(PAGED, reads_at_once=False, starts_over=True)),
-    "two mergers": (merging("c", {"merger 2": (merge, "z")} | collectors()), RULES),
+    "two mergers": (merging_two(collectors()), RULES),
+    "two mergers alone": (merging_two({}), RULES),
     "merging what is under way": (merging_under_way(collectors()), RULES),
     "merging what is under way, alone": (merging_under_way({}), RULES),
     "merging what failed": (MERGING_FAILED, RULES),
@@ -235,7 +241,7 @@ NIGHTLY: dict[str, tuple[Story, Rules]] = {
         push_and_collect(1, collectors(2), Task("a", others=(OTHER,)), lay(OLD, OTHER)),
         PAGED,
     ),
-    "two mergers": (merging("c", {"merger 2": (merge, "z")} | collectors(2)), PAGED),
+    "two mergers": (merging_two(collectors(2)), PAGED),
     "merging what is under way": (merging_under_way(pushers(2) | collectors(2)), RULES),
     "two retirers": (retiring_two(collectors(2)), PAGED),
     "releasing a pack, two pushers": (releasing(pushers(2) | collectors()), RULES),

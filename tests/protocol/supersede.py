@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from tests.protocol.bucket import Keys, Process, Request, Root, Roots, delete, put, remark, then
+from tests.protocol.bucket import GONE, Keys, Process, Request, Root, Roots, delete, put, read, remark, then
 from tests.protocol.push import OLD, Task, find_lost, list_keys, push, read_all, tombstone_of
 from tests.protocol.rules import Rules
 
@@ -93,16 +93,26 @@ def drop(rules: Rules, session: str, dead: frozenset[str], seen: Survey) -> Proc
 
 
 def supersede(rules: Rules, session: str, left: Roots, old: Commits) -> Process:
-    """Write what is left, and retire the old commits, in this order."""
+    """Commit what is left as a push does, and retire the old commits, in this order."""
     commit = put(f"commits/{session}", left)
     if left and rules.writes_first:
+        if rules.announces_merged:
+            yield put(f"intents/{session}", frozenset().union(*(root.pins for root in left)))
         yield commit
         old = yield from _leave_doubtful(rules, left, old)
+        if (yield read((f"commits/{session}",))) == (GONE,):
+            yield remark("failed", f"merging into {session}")
+            return None
+    yield delete(f"intents/{session}")
+    return then(bury_all, rules, commit if left and not rules.writes_first else None, old)
+
+
+def bury_all(rules: Rules, commit: Request | None, old: Commits) -> Process:
+    """Retire commits, now that what is left of them is told by another one; or will be, by ``commit``."""
     for key, roots in old:
         yield from _bury(rules, key, roots)
-    if left and not rules.writes_first:
+    if commit is not None:
         yield commit
-    yield delete(f"intents/{session}")
     return None
 
 

@@ -92,9 +92,13 @@ def copy_nothing_to_trash(patch: pytest.MonkeyPatch) -> None:
 
 def retire_before_committing_anew(patch: pytest.MonkeyPatch) -> None:
     """What is left of retired commits is committed anew only when they are gone."""
-    anew = "new = _commit(site, old, left)"
-    later = f"if left:\n        {anew}\n    return new"
-    mutate(patch, retire, "replace_commits", (anew, 'new = ""'), ("return new", later))
+    mutate(patch, retire, "replace_commits", ("if left:", "retire_commits(site, old)\n    if left:"))
+
+
+def announce_no_replacement(patch: pytest.MonkeyPatch) -> None:
+    """A commit that takes the place of others is written without an intent."""
+    announce = "session.announce({pack.key for root in group for pack in root.pins})"
+    mutate(patch, retire, "replace_commits", (announce, "session._renewed_s = site.clock()"))
 
 
 def commit_only_what_is_new(patch: pytest.MonkeyPatch) -> None:

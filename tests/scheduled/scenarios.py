@@ -169,6 +169,11 @@ def _retirings_of_neighbours(town: Town) -> None:
     town.collector("kim", "b")
 
 
+def _retirings_of_all(town: Town) -> None:
+    town.collector("eve", "first")
+    town.collector("kim", "second")
+
+
 def _compaction_and_push(town: Town) -> None:
     town.compactor("max")
     town.pusher("bob", "bob")
@@ -289,6 +294,7 @@ SMALL = {
     ),
     "two retirings": _small(_one_commit, _two_retirings, Budget(1), Budget(3)),
     "retirings of neighbours": _small(_two_commits, _retirings_of_neighbours, Budget(1), Budget(3)),
+    "retirings of all that there is": _small(_one_commit, _retirings_of_all, Budget(1), Budget(3)),
     "compaction and push": _small(_many_commits, _compaction_and_push, Budget(0), Budget(1), sleeps=True),
     "compaction and retiring": _small(_many_commits, _compaction_and_retiring, Budget(1), Budget(2)),
     "two compactions": _small(_many_commits, _two_compactions, Budget(1), Budget(2)),

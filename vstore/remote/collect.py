@@ -169,7 +169,7 @@ def collect(site: Site, survey: Survey, plan: CollectPlan, reporter: Reporter) -
     reporter.begin("collecting", total=len(plan.retired) + len(plan.doomed) + len(plan.deleted), unit="objects")
     try:
         if plan.retired:
-            commit = replace_commits(site, plan.retired, plan.left)
+            commit = replace_commits(site, plan.retired, plan.left, reporter=reporter)
             reporter.advance(len(plan.retired))
         if not plan.is_empty and site.transport.find_size(LISTING) is not None:
             refresh_listing(site.transport)  # readers who believe it do not look for what goes now

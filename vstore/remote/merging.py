@@ -33,6 +33,7 @@ class OwnCommits:
 
     def __init__(self, site: Site, reporter: Reporter) -> None:
         self.site = site
+        self.reporter = reporter
         self.ledger = Ledger(site, reporter)
         self.commits = dict(self.ledger.iter_commits())
         busy = self.ledger.list_sessions()
@@ -91,7 +92,7 @@ def merge_commits(own: OwnCommits, scale: Scale) -> int:
         and not own.lost.isdisjoint(pack.key for root in held.commit.roots for pack in root.pins)
     ]
     for group in [*groups, *([useless] if useless else [])]:
-        new = replace_commits(own.site, group, own.supersede(group)[1])
+        new = replace_commits(own.site, group, own.supersede(group)[1], reporter=own.reporter)
         if new is not None:
             merged += len(group)
     return merged

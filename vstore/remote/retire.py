@@ -6,15 +6,15 @@ Commits are retired when roots in them are given up, and when many are merged in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
 
-from vstore.errors import Cause, CorruptError, KeyNotFoundError, RemoteUnavailableError
+from vstore.errors import CorruptError, KeyNotFoundError
 from vstore.objects.digest import Digest
 from vstore.parallel import map_ordered
-from vstore.progress import SILENT
-from vstore.remote.commits import Commit, CommittedRoot, commit_from_bytes
-from vstore.remote.layout import PackRef, commit_key, new_session, trash_key, trash_prefix
+from vstore.progress import SILENT, Reporter
+from vstore.remote.commits import CommittedRoot, commit_from_bytes
+from vstore.remote.layout import PackRef, trash_key, trash_prefix
 from vstore.remote.ledger import Ledger, Site
+from vstore.remote.session import Session, not_kept, read_back
 from vstore.remote.survey import Held, PushedRoot
 from vstore.remote.transport import Key
 
@@ -43,7 +43,9 @@ def join_roots(entries: Iterable[PushedRoot], is_whole: Callable[[CommittedRoot]
     )
 
 
-def replace_commits(site: Site, old: Sequence[Held], left: Sequence[CommittedRoot]) -> Key | None:
+def replace_commits(
+    site: Site, old: Sequence[Held], left: Sequence[CommittedRoot], *, reporter: Reporter = SILENT
+) -> Key | None:
     """Retire commits, after what is left of them was committed anew; return the key of that commit, if it is needed.
 
     They must be of our project.  However long ago they were looked at, nothing is lost: those stay whose push has an
@@ -56,18 +58,25 @@ def replace_commits(site: Site, old: Sequence[Held], left: Sequence[CommittedRoo
     old = [held for held in old if held.commit.session not in busy]
     if not old:
         return None
-    new = None
+    new: list[Key] = []
     weak: dict[Digest, CommittedRoot] = {}
     if left:
-        new = _commit(site, old, left)
+        # One commit is enough, unless somebody lies: it says once what a pack is, and a truth must not become a lie.
+        sessions = [(Session(site), group) for group in _split_contrary(left)]
+        for session, group in sessions:
+            session.announce({pack.key for root in group for pack in root.pins})
+        commits = [session.put_commit(group, [held.listed.key for held in old]) for session, group in sessions]
         lost = ledger.find_lost(pack for root in left for pack in root.pins)
         weak = {root.digest: root for root in left if any(pack.key in lost for pack in root.pins)}
+        new = [read_back(site, commit) for commit in commits]
+        for session, _ in sessions:
+            session.withdraw(reporter)
         if not lost:
-            site.mirror.keep_whole([new], among={new} | site.mirror.whole_commits())
+            site.mirror.keep_whole(new, among={*new} | site.mirror.whole_commits())
     retire_commits(
         site, [held for held in old if all(weak.get(root.digest, root).pins == root.pins for root in held.commit.roots)]
     )
-    return new
+    return new[0] if new else None
 
 
 def retire_commits(site: Site, old: Sequence[Held]) -> None:
@@ -76,18 +85,9 @@ def retire_commits(site: Site, old: Sequence[Held]) -> None:
     there = {found.key: found.size_bytes for found in site.transport.list(trash_prefix(site.project))}
     for key, size_bytes in copies.items():
         if size_bytes is not None and there.get(key) != size_bytes:
-            raise _not_kept(site, key)
+            raise not_kept(site, key)
     for _ in map_ordered(lambda held: site.transport.delete(held.listed.key), old, workers=site.jobs):
         pass
-
-
-def _commit(site: Site, old: Sequence[Held], left: Sequence[CommittedRoot]) -> Key:
-    """Commit roots anew; return the key of the commit, or of the first.
-
-    One is enough, unless somebody lies: a commit says once what a pack is, and what is true must not become a lie.
-    """
-    written = [_write(site, old, group) for group in _split_contrary(left)]
-    return written[0]
 
 
 def _split_contrary(roots: Iterable[CommittedRoot]) -> list[list[CommittedRoot]]:
@@ -105,27 +105,6 @@ def _split_contrary(roots: Iterable[CommittedRoot]) -> list[list[CommittedRoot]]
         groups[number].append(root)
         meant[number].update((pack.key, pack) for pack in root.pins)
     return groups
-
-
-def _write(site: Site, old: Sequence[Held], left: Sequence[CommittedRoot]) -> Key:
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    commit = Commit(
-        site.project,
-        new_session(),
-        site.author,
-        created,
-        tuple(left),
-        supersedes=tuple(held.listed.key for held in old),
-    )
-    key, data = commit_key(commit.project, commit.session), commit.to_bytes()
-    site.transport.write(key, data)
-    try:
-        if site.transport.read(key) != data:
-            raise _not_kept(site, key)
-    except KeyNotFoundError as error:
-        raise _not_kept(site, key) from error
-    site.mirror.keep(key, data)
-    return key
 
 
 def _copy(site: Site, held: Held) -> tuple[Key, int | None]:
@@ -147,8 +126,3 @@ def _is_same(data: bytes, held: Held) -> bool:
         return len(data) == held.listed.size_bytes and commit_from_bytes(data, held.listed.key) == held.commit
     except CorruptError:
         return False
-
-
-def _not_kept(site: Site, key: Key) -> RemoteUnavailableError:
-    message = f"{site.transport.url} did not keep {key} as it was written"
-    return RemoteUnavailableError(message, cause=Cause.STALE, url=site.transport.url)

@@ -1,7 +1,8 @@
 """One session at a remote: what bears its name, and the steps in which it is written.
 
 A session announces what it relies upon, writes packs, index objects and a commit, and withdraws its intent when the
-commit was seen to be there.  docs/formats/remote.md says why in this order.
+commit was seen to be there.  So does who writes a commit in the place of others, and brings nothing new.
+docs/formats/remote.md says why in this order.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Session:
         try:
             self._site.transport.delete(intent_key(self.name))
         except UnavailableError as error:
-            reporter.warn(f"the push is complete, but its intent could not be withdrawn: {error.message}")
+            reporter.warn(f"all was written, but the intent could not be withdrawn: {error.message}")
             return False
         return True
 
@@ -95,13 +96,18 @@ def read_back(site: Site, commit: Commit) -> Key:
     except KeyNotFoundError:
         if site.transport.find_size(intent_key(commit.session)) is None:
             raise _forgotten(site) from None
+    raise not_kept(site, key)
+
+
+def not_kept(site: Site, key: Key) -> RemoteUnavailableError:
+    """Return the error that a store says that it wrote what it did not."""
     message = f"{site.transport.url} did not keep {key} as it was written"
-    raise RemoteUnavailableError(message, cause=Cause.STALE, url=site.transport.url)
+    return RemoteUnavailableError(message, cause=Cause.STALE, url=site.transport.url)
 
 
 def _forgotten(site: Site) -> IntentGoneError:
     url = site.transport.url
-    return IntentGoneError(f"{url} forgot that this push goes on: it took more than seven days", url=url)
+    return IntentGoneError(f"{url} forgot that this command goes on: it took more than seven days", url=url)
 
 
 def now_text() -> str:

@@ -182,6 +182,9 @@ def test_only_what_is_asked_for(pushed: Project) -> None:
         (None, "no commit at the remote names it")
     ]
     assert needed(result.json()) == {"data": [["main"]]}
+    assert "`vstore fsck --remote store data --repair`" in result.stderr
+    all_commits = pushed.run("fsck", "--remote", "store", "--all-commits")
+    assert "`vstore fsck --remote store --all-commits --repair`" in all_commits.stderr
     pushed.ok("fsck", "--remote", "store", "--repair", "--all-commits")
     assert pushed.ok("push", "--json").json()["remotes"][0]["roots"] == []
 
@@ -257,13 +260,41 @@ def test_commit_that_is_lost(pushed: Project, harm: Callable[[Path], None], reme
         forget(pushed)
     found = pushed.run("fsck", "--remote", "--json")
     if harm is _lose and not remembers:
-        found.ok()  # nobody here knows that it was there
+        # Nobody here knows that it was there; but there is a pack that nothing names, and git names what nothing pins.
+        found.ok()
+        assert found.json()["remotes"][0]["nameless"] == 1
+        told = pushed.ok("fsck", "--remote").stdout
+        assert "remark  store: versions that git keeps and no commit there names: 1; packs that nothing names" in told
+        assert "If it was pushed: vstore fsck --remote store --all-commits --repair\n" in told
         found = pushed.run("fsck", "--remote", "--all-commits", "--json")
     assert found.exit_code in (MISSING, CORRUPT)
     assert needed(found.json()) == {"data": [["main"]]}
     pushed.ok("fsck", "--remote", "--repair", *(["--all-commits"] if harm is _lose and not remembers else []))
     pushed.ok("fsck", "--remote", "--read-data")
     pushed.ok("fsck", "--remote", "--all-commits")
+    assert not pushed.ok("fsck", "--remote", "--json").json()["remotes"][0]["nameless"]
+
+
+def test_what_was_never_pushed_is_not_missed(pushed: Project) -> None:
+    """Versions that nobody pushed are remarked upon only where there are packs that nothing names."""
+    pushed.write("data/new.txt", b"new\n")
+    pushed.ok("add", "-u")
+    pushed.commit("third")
+    assert "remark" not in pushed.ok("fsck", "--remote").stdout
+
+
+def test_commit_of_a_newer_version(pushed: Project) -> None:
+    """A commit that only a newer vstore can read is not called repaired, though what git knows is pushed again."""
+    path = max((pushed.store / "commits").rglob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    path.chmod(0o644)
+    newer = path.read_bytes().replace(b'"version":1', b'"version":2')
+    path.write_bytes(newer)
+    forget(pushed)
+    assert "newer  commits/" in pushed.run("fsck", "--remote").stdout
+    done = pushed.ok("fsck", "--remote", "--repair", "--json").json()
+    assert [damage["reason"] for damage in done["damages"]] == ["no commit at the remote names it"]
+    assert any("has format version 2, but others name all versions" in remark for _, remark in done["remarks"])
+    assert path.read_bytes() == newer
 
 
 def test_lost_commits_of_what_git_has_forgotten_are_not_missed(pushed: Project) -> None:

@@ -689,8 +689,9 @@ def test_commits_that_were_deleted(shared: Project) -> None:
     shared.commit("one more")
     shared.ok("push", "-q")
     told = shared.ok("gc", "--remote", "--dry-run").stdout
-    assert "remark  versions that git keeps and no commit at the remote names: 1; packs that are doomed may" in told
+    assert "remark  versions that git keeps and no commit there names: 1; packs that are doomed may hold" in told
+    assert "If it was pushed: vstore fsck --remote store --all-commits --repair\n" in told
     result = collect(shared)
-    assert result["doomed_packs"] == 1 and "no commit at the remote names" in result["remarks"][0]
+    assert result["doomed_packs"] == 1 and "no commit there names" in result["remarks"][0]
     shared.ok("push", "-q", "--all-commits")
     assert not collect(shared)["remarks"]

@@ -76,10 +76,7 @@ Mutant = Callable[[pytest.MonkeyPatch], None]
 def test_mutants_are_caught(
     place: Path, monkeypatch: pytest.MonkeyPatch, thorough: bool, mutant: Mutant, name: str, budget: Budget
 ) -> None:
-    """Where any of the precautions is left out, a schedule is found that loses something, and it can be replayed.
-
-    Or that fails somebody, who is told so: only where a commit that takes the place of others is not announced.
-    """
+    """Without a precaution a schedule is found that loses something, or fails somebody, and it can be replayed."""
     if mutant is mutants.list_commits_first and not thorough:
         pytest.skip("a search of 2,000 schedules: with --hypothesis-profile=thorough")
     theatre = Theatre(place, SMALL[name].scenario)

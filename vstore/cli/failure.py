@@ -26,6 +26,7 @@ from vstore.cli.remote_hints import (
     hint_for_host_key,
     hint_for_needs,
     hint_for_remote,
+    hint_for_repair,
     hint_for_retired,
     hint_for_source,
 )
@@ -172,26 +173,15 @@ def _hint_space(fields: dict[str, Any]) -> str | None:
 
 def _hint_missing(fields: dict[str, Any]) -> str | None:
     if "repair" in fields:
-        return _hint_repair(fields)
+        return hint_for_repair(fields)
     if fields.get("no_remote"):
         return "name the remote that has it with `vstore remote add -d NAME URL`, then run this again"
     return "where the data was added, `vstore push` shares it; then run this again"
 
 
-def _hint_repair(fields: dict[str, Any]) -> str:
-    if fields["remote"] is None:
-        if fields["repair"]:
-            return "where the data was added, `vstore push` shares it; then run this again"
-        return "mend what can be mended with `vstore fsck --repair`"
-    command = f"`vstore fsck --remote {quote(fields['remote'])} --repair`"
-    if fields["repair"]:
-        return f"where the data was added, run {command}; or take it from a copy of the remote"
-    return f"mend what can be mended with {command}"
-
-
 def _hint_corrupt(fields: dict[str, Any]) -> str | None:
     if "repair" in fields:
-        return _hint_repair(fields)
+        return hint_for_repair(fields)
     if "gone" in fields:
         return f"write it anew with `vstore fsck --remote {quote(fields.get('remote', 'NAME'))} --repair`"
     return "get an undamaged copy with `vstore fetch`" if "digest" in fields else None
@@ -237,7 +227,7 @@ _REMEDIES = {
 
 def _hint_partial(fields: dict[str, Any]) -> str | None:
     if "repair" in fields:
-        return _hint_repair(fields)
+        return hint_for_repair(fields)
     if fields.get("lost_by"):
         return _FETCHES[fields["lost_by"]]
     return next((hint for field, hint in _REMEDIES.items() if fields.get(field)), None)

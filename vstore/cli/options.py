@@ -11,6 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from vstore import api, errors
+from vstore.cli.plain import quote
 from vstore.cli.session import Session
 
 Function = Callable[..., Any]
@@ -188,6 +189,12 @@ def scope(function: Function) -> Function:
     for option in reversed((revision, *_HISTORY)):
         wrapped = option(wrapped)
     return wrapped
+
+
+def words_of(scope: api.Scope) -> list[str]:
+    """Return the options that chose a scope, as they are typed."""
+    words = [] if scope.rev is None else ["--rev", quote(scope.rev)]
+    return words + [f"--all-{what}" for what in ("branches", "tags", "commits") if getattr(scope, f"all_{what}")]
 
 
 def layer(function: Function) -> Function:

@@ -5,6 +5,8 @@ The result itself is printed first; the error then says what is wrong, and carri
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vstore import api, errors
 
 _PARTICIPLES = {
@@ -133,8 +135,11 @@ def check_push(result: api.PushResult) -> None:
     _check_broken(result.broken)
 
 
-def check_fsck(result: api.FsckResult) -> None:
-    """Raise CorruptError or ObjectMissingError for what is not as it should be, PartialError if a part was repaired."""
+def check_fsck(result: api.FsckResult, asked: Sequence[str] = ()) -> None:
+    """Raise CorruptError or ObjectMissingError for what is not as it should be, PartialError if a part was repaired.
+
+    ``asked`` are the words of the command line that say which versions were to be verified.
+    """
     left = [damage for damage in result.damages if not damage.repaired]
     if not left:
         _check_broken(result.broken)
@@ -146,7 +151,7 @@ def check_fsck(result: api.FsckResult) -> None:
     place = "at the remote" if result.cache is None else "on this machine"
     message = f"{what} {place} {'are' if len(left) > 1 else 'is'} {verb}"
     message += f", and {_count_paths(paths)} it" if paths else ""
-    fields = {"remote": left[0].remote, "keys": keys, "needed_by": paths, "repair": result.repair}
+    fields = {"remote": left[0].remote, "keys": keys, "needed_by": paths, "repair": result.repair, "asked": [*asked]}
     if len(left) < len(result.damages):
         failed = [(path, f"is not whole {place}") for path in paths] or [(key, "is damaged") for key in keys]
         done = len(result.damages) - len(left)

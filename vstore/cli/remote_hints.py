@@ -258,6 +258,19 @@ def hint_for_needs(fields: Mapping[str, Any]) -> str | None:
     return f"see to it that {what} can be read, or do without: `{command}{given_up}`{others}"
 
 
+def hint_for_repair(fields: Mapping[str, Any]) -> str:
+    """Return what mends what a verification found, of all that it was asked to verify."""
+    asked = "".join(f" {word}" for word in fields.get("asked", ()))
+    if fields["remote"] is None:
+        if fields["repair"]:
+            return "where the data was added, `vstore push` shares it; then run this again"
+        return f"mend what can be mended with `vstore fsck{asked} --repair`"
+    command = f"`vstore fsck --remote {quote(fields['remote'])}{asked} --repair`"
+    if fields["repair"]:
+        return f"where the data was added, run {command}; or take it from a copy of the remote"
+    return f"mend what can be mended with {command}"
+
+
 def hint_for_retired(fields: Mapping[str, Any]) -> str | None:
     """Return what to do where something is not among what was retired."""
     if "retired" not in fields:

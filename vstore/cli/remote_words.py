@@ -59,6 +59,8 @@ def tell_collection(session: Session, result: api.GcRemoteResult) -> Iterator[st
     for remark in result.remarks[:_MOST_LINES]:
         yield f"remark  {render.path(remark)}"
     yield from _more(len(result.remarks))
+    if result.nameless:
+        yield from tell_nameless(result.remote)
     place = f"{result.remote} ({render.path(result.url)})"
     if not (retired or result.doomed_packs or result.deleted_packs):
         yield f"Nothing to remove from {place} now."
@@ -70,6 +72,11 @@ def tell_collection(session: Session, result: api.GcRemoteResult) -> Iterator[st
         yield f"{before} compacted into {after}."
     if result.next_due is not None and not result.dry_run:
         yield f"Next: vstore gc --remote {quote(result.remote)}, after {_when(result.next_due)}"
+
+
+def tell_nameless(remote: str) -> Iterator[str]:
+    """Tell what brings back what nothing at a remote names any more, before it is deleted."""
+    yield f"If it was pushed: vstore fsck --remote {quote(remote)} --all-commits --repair"
 
 
 def list_versions(

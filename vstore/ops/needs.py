@@ -111,3 +111,8 @@ def _find_entries(root: Digest, find_tree: Callable[[Digest], bytes | None]) -> 
         return None if tree is None else Tree.from_bytes(tree).entries
     except VstoreError:
         return None
+
+
+def tell_nameless(number: int, packs: str) -> str:
+    """Say that packs may hold what git needs: whoever may write there may have deleted commits."""
+    return f"versions that git keeps and no commit there names: {number:,}; {packs} may hold what was pushed of them"

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import click
 
 from vstore import api
-from vstore.cli import options, outcome, render
+from vstore.cli import options, outcome, remote_words, render
+from vstore.cli.plain import quote
 from vstore.cli.session import Session, pass_session
 
 _MOST_PATHS = 10
@@ -88,7 +89,7 @@ def command(
         reporter=session.reporter,
     )
     session.show(result, lambda result: _words(session, result), always=bool(result.damages))
-    outcome.check_fsck(result)
+    outcome.check_fsck(result, [*map(quote, paths), *options.words_of(scope)])
 
 
 def _words(session: Session, result: api.FsckResult) -> Iterator[str]:
@@ -134,6 +135,8 @@ def _verified(verified: api.Verified) -> Iterator[str]:
     if not verified.versions:
         yield f"{place}: nothing was pushed there."
         return
+    if verified.nameless:
+        yield from remote_words.tell_nameless(verified.remote)
     whole = "" if verified.whole == verified.versions else f"{verified.whole:,} of "
     packs = f"{render.count(verified.packs, 'pack')}, {render.size(verified.size_bytes)}"
     yield f"{place}: {whole}{render.count(verified.versions, 'version')} whole, in {packs}."

@@ -14,10 +14,11 @@ from vstore.objects.names import RelPath
 from vstore.objects.table import BLOB
 from vstore.ops.fsck.remote_repair import find_tree, repair_remote
 from vstore.ops.fsck.report import Damage, Need, Verified, mark_repaired
-from vstore.ops.needs import Place, Places, Revision, name_contents
+from vstore.ops.needs import Place, Places, Revision, name_contents, tell_nameless
 from vstore.ops.transfer import Scope, Version, list_versions
+from vstore.remote.collect import plan_collection
 from vstore.remote.commits import CommittedRoot
-from vstore.remote.holdings import MISSING, Problem
+from vstore.remote.holdings import MISSING, NEWER, Problem
 from vstore.remote.inspection import Examined, ReadData, Verdict
 from vstore.remote.remote import Remote
 from vstore.repo import Repo
@@ -77,8 +78,11 @@ class _Run:
                 damages = [*damages, *left]
                 if left == before:
                     break
-            damages = mark_repaired(damages, left)
-            remarks += [*verdict.remarks, *_list_obstacles(self._repo, remote, verdict)]
+            # What a newer vstore wrote is not mended: it harms nobody any more, and a remark says so.
+            newer = {damage.key for damage in damages if damage.kind == NEWER}.intersection(verdict.commits.unknown)
+            damages = [each for each in mark_repaired(damages, left) if not (each.repaired and each.key in newer)]
+            around, nameless = self._look_around(remote, verdict, is_all=wanted is None)
+            remarks += [*verdict.remarks, *around]
             verified = Verified(
                 self._name,
                 remote.url,
@@ -91,6 +95,7 @@ class _Run:
                 never_read=verdict.never_read,
                 read_whole=_to_iso(verdict.read_whole_s),
                 uploaded_bytes=uploaded_bytes,
+                nameless=nameless,
             )
         return verified, damages, list(dict.fromkeys(remarks))
 
@@ -106,15 +111,45 @@ class _Run:
 
     def _list_unnamed(self, verdict: Verdict, *, is_any: bool) -> Iterator[Examined]:
         """Yield what pointers name and no commit does, where those are lost that did or, with ``is_any``, may have."""
+        gone = {root.digest for root in verdict.gone}
+        for root in self._iter_nameless(verdict):
+            if is_any or root.digest in gone:
+                yield Examined(root, (), frozenset(), frozenset([root.digest]))
+
+    def _iter_nameless(self, verdict: Verdict) -> Iterator[CommittedRoot]:
+        """Yield what pointers name, at work or in any commit of git, and no commit at the remote does."""
         scopes = [Scope(), Scope(all_commits=True)] if self._repo.git is not None else [Scope()]
         known = {found.root.digest for found in verdict.examined}
-        gone = {root.digest for root in verdict.gone}
         for version in list_versions(self._repo, (), *scopes)[0]:
             root = _to_root(version)
-            is_ours = (version.pointer.remote or self._name) == self._name
-            if is_ours and root.digest not in known and (is_any or root.digest in gone):
+            if root.digest not in known and (version.pointer.remote or self._name) == self._name:
                 known.add(root.digest)
-                yield Examined(root, (), frozenset(), frozenset([root.digest]))
+                yield root
+
+    def _look_around(self, remote: Remote, verdict: Verdict, *, is_all: bool) -> tuple[list[str], int]:
+        """Return what keeps collections from deleting anything, what is nothing of ours, and how much is nameless.
+
+        Nameless are versions that git keeps and no commit names, where packs are there that nothing names: somebody
+        may have deleted commits that this machine never saw.
+        """
+        named = {problem.key for problem in verdict.problems}
+        try:
+            with remote.survey(announced=False, reporter=self._repo.reporter) as survey:
+                strangers = [remark for remark in survey.remarks if remark not in verdict.remarks]
+                plan = plan_collection(survey, ())
+        except NeedsUnknownError as error:
+            stops = "until it can be read, or is forgotten by name, no collection deletes anything there"
+            return [f"{reason}; {stops}" for key, reason in error.fields["failed"] if key not in named], 0
+        except CorruptError:
+            return [], 0  # the format, which is a problem by itself
+        remarks = strangers[:_MOST_STRANGERS]
+        if len(strangers) > _MOST_STRANGERS:
+            remarks.append(f"{len(strangers) - _MOST_STRANGERS:,} more keys are nothing of ours")
+        is_loose = any(pack.size_bytes for pack in (*plan.doomed, *plan.waiting, *plan.deleted))
+        nameless = sum(1 for _ in self._iter_nameless(verdict)) if is_all and is_loose else 0
+        if nameless:
+            remarks.append(tell_nameless(nameless, "packs that nothing names"))
+        return remarks, nameless
 
     # naming
 
@@ -150,23 +185,6 @@ class _Run:
         return [
             Need(path, sorted(found[path].values(), key=lambda revision: not revision.names)) for path in sorted(found)
         ]
-
-
-def _list_obstacles(repo: Repo, remote: Remote, verdict: Verdict) -> Iterator[str]:
-    """Yield what keeps collections, of all projects, from deleting anything, and what is nothing of ours."""
-    named = {problem.key for problem in verdict.problems}
-    try:
-        with remote.survey(announced=False, reporter=repo.reporter) as survey:
-            strangers = [remark for remark in survey.remarks if remark not in verdict.remarks]
-        yield from strangers[:_MOST_STRANGERS]
-        if len(strangers) > _MOST_STRANGERS:
-            yield f"{len(strangers) - _MOST_STRANGERS:,} more keys are nothing of ours"
-    except NeedsUnknownError as error:
-        for key, reason in error.fields["failed"]:
-            if key not in named:
-                yield f"{reason}; until it can be read, or is forgotten by name, no collection deletes anything there"
-    except CorruptError:
-        return  # the format, which is a problem by itself
 
 
 def _harmed_by(problem: Problem, found: Examined) -> Collection[Digest] | None:

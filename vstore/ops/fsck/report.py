@@ -58,6 +58,8 @@ class Verified:
     """When the one read longest ago of all others was read (ISO 8601, in UTC); None where none was."""
     uploaded_bytes: int
     """What a repair sent."""
+    nameless: int
+    """Versions that git keeps and no commit there names, where packs are there that nothing names."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,16 @@ from vstore.git.kept import BRANCH, OPERATION, REF, REFLOG, REMOTE_BRANCH, STASH
 from vstore.objects.digest import Digest
 from vstore.ops.gc.local import YOUNG, Forgotten
 from vstore.ops.gc.project import Project, check_sight, look_at_project
-from vstore.ops.gc.report import GcRemoteResult, KeptAtRemote, RemoteVersion, naming_remote, to_iso, to_version
+from vstore.ops.gc.report import (
+    GcRemoteResult,
+    KeptAtRemote,
+    RemoteVersion,
+    naming_remote,
+    to_iso,
+    to_version,
+)
 from vstore.ops.liveness import ASKED, UPSTREAM, WORK_TREE, Retention
+from vstore.ops.needs import tell_nameless
 from vstore.ops.resolve import get_git
 from vstore.remote.collect import DOOM_HOLD_S, INTENT, OTHERS, OWN, TRASH, CollectPlan, plan_collection
 from vstore.remote.compaction import Compacted
@@ -86,6 +94,7 @@ def gc_remote(
         if not dry_run and survey.own_commits():
             with repo.using_cache():
                 compacted = opened.compact(repo.cache, reporter=repo.reporter)
+    nameless = len(project.reasons.keys() - verdict.entries.keys()) if plan.doomed else 0
     return GcRemoteResult(
         remote=settings.name,
         url=opened.url,
@@ -102,21 +111,12 @@ def gc_remote(
         compacted_bytes=compacted.packs_bytes,
         written_packs=compacted.new_packs,
         written_bytes=compacted.new_bytes,
+        nameless=nameless,
         git_remotes=project.git_remotes,
-        remarks=[*survey.remarks, *_remark_on_nameless(verdict, project, plan)],
+        remarks=[*survey.remarks, *([tell_nameless(nameless, "packs that are doomed")] if nameless else [])],
         next_due=_find_next(survey, plan),
         dry_run=dry_run,
     )
-
-
-def _remark_on_nameless(verdict: _Verdict, project: Project, plan: CollectPlan) -> Iterator[str]:
-    """Say where packs are doomed that may hold what git needs: whoever may write there may have deleted commits."""
-    lacking = project.reasons.keys() - verdict.entries.keys()
-    if plan.doomed and lacking:
-        yield (
-            f"versions that git keeps and no commit at the remote names: {len(lacking):,};"
-            " packs that are doomed may hold what was pushed of them"
-        )
 
 
 # What stays, and why.

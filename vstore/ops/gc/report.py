@@ -69,6 +69,9 @@ class GcRemoteResult:
     written_packs: int
     written_bytes: int
     """Packs that took their place.  A dry run does not look for any."""
+    nameless: int
+    """Versions that git keeps and no commit there names, where packs are doomed that may hold what was pushed of
+    them."""
     git_remotes: list[str]
     """The git remotes that were fetched from."""
     remarks: list[str]

@@ -116,6 +116,35 @@ def test_dry_run_changes_nothing(shared: Project) -> None:
         assert planned == done
 
 
+def test_dry_run_tells_what_compaction_would_do(shared: Project) -> None:
+    """A dry run says how many packs would be written anew, what that takes and saves; then that is done."""
+    shared.ok("remote", "set", "store", "compact", "false")
+    for number in range(4):
+        add_version(shared, number)
+        shared.write("data/a", b"%d " % number * 5000)
+        shared.ok("add", "-q", "data")
+        shared.commit(f"version {number}")
+        shared.ok("push", "-q")
+    shared.git("push", "--quiet", "origin", "main")
+    before = everything(shared)
+    told = shared.ok("gc", "--remote", "--dry-run").stdout
+    planned = collect(shared, "--dry-run")
+    assert everything(shared) == before
+    done = collect(shared)
+    assert planned["compacted_packs"] == done["compacted_packs"] >= 4
+    assert planned["written_packs"] == done["written_packs"] == 1
+    for key in ("compacted_bytes", "read_bytes"):
+        assert planned[key] == done[key] > 0
+    assert abs(planned["written_bytes"] - done["written_bytes"]) < 0.1 * done["written_bytes"]
+    assert f"{done['compacted_packs']} packs of " in told and " would be compacted into about 1 pack of " in told
+    assert " would be read at most, of what is not in the cache." in told
+    assert "compacted" not in shared.ok("gc", "--remote", "--dry-run").stdout
+    status = shared.ok("gc", "--status", "--json").json()
+    assert status["replaced"] >= 4 and status["replaced_bytes"] > 0 and status["trash"] == []
+    told = shared.ok("gc", "--status").stdout
+    assert f"merged  {status['replaced']} commits into others, which name the same versions; keep " in told
+
+
 def test_who_may_only_read_can_look(shared: Project) -> None:
     """A dry run and the status need no permission to write; a collection says that it does."""
     give_up(shared)
@@ -418,7 +447,9 @@ def test_what_cannot_be_read_stops_everything(shared: Project, folder: str, dama
         f"Hint: see to it that it can be read, or do without: `vstore gc --remote store --forget {key}`"
         in refused.stderr
     )
-    assert refuse(shared, "--forget", "commits/x").exit_code == CONFLICT
+    mistyped = refuse(shared, "--forget", f"{key}n")
+    assert mistyped.exit_code == 1 and f"nothing at {shared.store} is called {key}n" in mistyped.stderr
+    assert f"Hint: perhaps what is meant is in `--forget {key}`\n" in mistyped.stderr
     forgotten = collect(shared, "--forget", key)
     assert len(forgotten["retired"]) == (folder != "trash") and not is_pushed(shared, pointer, "commits")
 
@@ -451,6 +482,17 @@ def test_several_objects_that_cannot_be_read(shared: Project) -> None:
         command = f"vstore gc --remote store{verb} {options}"
         assert f"Hint: see to it that each of them can be read, or do without: `{command}`" in refused.stderr
         shared.ok(*command.split()[1:])
+
+
+def test_what_is_to_be_forgotten_and_is_not_there(shared: Project) -> None:
+    """A mistyped key is an error that names the closest, also where everything can be read."""
+    key = next(iter(documents(shared))).relative_to(shared.store).as_posix()
+    for verb in ("", " --status", " --undo"):
+        refused = shared.run("gc", "--remote", *verb.split(), "--forget", key.replace("commits/", "comits/"))
+        assert (
+            refused.exit_code == 1 and "is called comits/" in refused.stderr and f"`--forget {key}`" in refused.stderr
+        )
+    shared.ok("gc", "--remote", "--forget", "0" * 40)  # a blob, or a list of files
 
 
 def test_pointer_that_cannot_be_read(shared: Project) -> None:

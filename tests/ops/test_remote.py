@@ -84,6 +84,19 @@ def test_options_of_vstore_itself(project: Project) -> None:
     project.ok("remote", "set", "store", "url", "../other")
 
 
+def test_unset(project: Project) -> None:
+    """An option that is removed has its default again, wherever it was set; without a URL there is no remote."""
+    project.add_remote()
+    project.ok("remote", "set", "store", "retention_days", "5")
+    project.ok("remote", "set", "store", "listing", "true", "--local")
+    assert b"retention-days = 5" in project.read(".vstore/config")
+    assert project.ok("remote", "unset", "store", "retention_days").stdout.startswith("store")
+    project.ok("remote", "unset", "store", "listing")
+    assert b"retention" not in project.read(".vstore/config") and b"listing" not in project.read(".vstore/config.local")
+    assert project.git("diff", "--name-only") == ""
+    assert project.ok("config", "get", "remote.store.retention_days").stdout == "30\n"
+
+
 def test_check_tries_everything(project: Project) -> None:
     """check lists, writes, reads and deletes, and leaves nothing behind."""
     project.add_remote()
@@ -127,6 +140,10 @@ def test_password_in_a_url_stays_local(project: Project) -> None:
         (["set", "store", "url", ".git"], 1, "belongs to git or vstore"),
         (["set", "store", "endpoint_url", "http://example.org"], 1, "knows no option endpoint_url"),
         (["set", "nowhere", "url", "x"], 1, "there is no remote named 'nowhere'"),
+        (["set", "store", "retention_days", "30d"], 1, "must be a whole number of days, as 30, not '30d'"),
+        (["unset", "store", "url"], 1, "what has no url is no remote"),
+        (["unset", "store", "listing"], 1, "does not set remote.store.listing"),
+        (["unset", "nowhere", "listing"], 1, "there is no remote named 'nowhere'"),
         (["rename", "store", "store"], 11, "there is a remote named store already"),
         (["remove", "nowhere"], 1, "there is no remote named 'nowhere'"),
         (["default", "nowhere"], 1, "there is no remote named 'nowhere'"),

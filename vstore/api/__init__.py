@@ -43,6 +43,7 @@ from vstore.api.syncing import (
     remote_remove,
     remote_rename,
     remote_set,
+    remote_unset,
 )
 from vstore.api.watching import live_progress
 from vstore.config import Layer
@@ -219,6 +220,7 @@ __all__ = [
     "remote_remove",
     "remote_rename",
     "remote_set",
+    "remote_unset",
     "rm",
     "run_hook",
     "split_repository",

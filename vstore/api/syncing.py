@@ -128,6 +128,13 @@ def remote_set(
     return remote_list(directory=directory)
 
 
+def remote_unset(name: str, key: str, *, directory: Directory = None, layer: Layer | None = None) -> RemotesResult:
+    """Remove an option of a remote, so that its default counts again.  Raises RemoteNotFoundError, NotFoundError."""
+    with opened(directory) as repo:
+        _remote.unset_remote(repo, os.environ, name, key, layer=layer)
+    return remote_list(directory=directory)
+
+
 def remote_rename(old: str, new: str, *, directory: Directory = None, reporter: Reporter = SILENT) -> RemotesResult:
     """Rename a remote, also in the pointers that are routed to it.  Raises RemoteNotFoundError, ConflictError."""
     with opened(directory, reporter) as repo:

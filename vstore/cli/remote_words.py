@@ -69,7 +69,12 @@ def tell_collection(session: Session, result: api.GcRemoteResult) -> Iterator[st
     if result.compacted_packs:
         before = f"{render.count(result.compacted_packs, 'pack')} of {render.size(result.compacted_bytes)}"
         after = f"{render.count(result.written_packs, 'pack')} of {render.size(result.written_bytes)}"
-        yield f"{before} compacted into {after}."
+        saved = max(0, result.compacted_bytes - result.written_bytes)
+        if result.dry_run:
+            yield f"{before} would be compacted into about {after}: {render.size(saved)} less, in the end."
+            yield f"For that {render.size(result.read_bytes)} would be read at most, of what is not in the cache."
+        else:
+            yield f"{before} compacted into {after}: {render.size(saved)} less when the trash has expired."
     if result.next_due is not None and not result.dry_run:
         yield f"Next: vstore gc --remote {quote(result.remote)}, after {_when(result.next_due)}"
 
@@ -101,6 +106,10 @@ def tell_status(session: Session, result: api.GcStatus) -> Iterator[str]:
         yield f"retired  {number}  on {_when(retired.since)}; kept until {_when(retired.due)}"
         yield from list_versions(session, retired.versions)
     yield from _more(len(result.trash))
+    if result.replaced:
+        number = render.count(result.replaced, "commit")
+        held = f"keep {render.size(result.replaced_bytes)} of packs that were written anew until"
+        yield f"merged  {number} into others, which name the same versions; {held} {_when(result.replaced_due)}"
     for push in result.pushes[:_MOST_LINES]:
         protects = f"protects {render.count(push.packs, 'pack')} until {_when(push.due)}"
         yield f"push  {push.key}  under way, or dead, since {_when(push.since)}; {protects}"

@@ -103,6 +103,7 @@ ANY = Kind("any text", str)
 PATH = Kind("a path", _some)
 BOOL = Kind("true or false", _bool)
 COUNT = Kind("a whole number from 0", _count)
+DAYS = Kind("a whole number of days, as 30", _count)
 SECONDS = Kind("a number of seconds", _seconds)
 SIZE = Kind("a number of bytes above 0, which may end in k, M, G or T", _size)
 HASH = Kind("xxh128 or blake3", _hash)
@@ -155,7 +156,7 @@ COMPACT = Definition(
 )
 RETENTION = Definition(
     "remote.NAME.retention_days",
-    COUNT,
+    DAYS,
     "30",
     "For how many days the remote keeps what was pushed, though nothing names it any more.",
 )

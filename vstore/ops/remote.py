@@ -22,7 +22,7 @@ from vstore.config import (
 )
 from vstore.errors import ConflictError, InvalidError, RemoteDeniedError, RemoteUnavailableError, SettingNotFoundError
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
-from vstore.ops.config import choose_layer, find_file, stage_config
+from vstore.ops.config import choose_layer, find_file, stage_config, unset_setting
 from vstore.ops.resolve import list_artifacts
 from vstore.ops.staging import stage
 from vstore.remote.opening import check_url
@@ -131,6 +131,17 @@ def set_remote(
     elif option not in _OWN_OPTIONS:
         _check_place(repo, settings.url, {key: value})
     _set(repo, environ, f"remote.{name}.{key}", value, layer)
+
+
+def unset_remote(repo: Repo, environ: Mapping[str, str], name: str, key: str, *, layer: Layer | None = None) -> None:
+    """Remove an option of a remote, from the file that is in force unless a layer is named.
+
+    Raises RemoteNotFoundError, SettingNotFoundError, and InvalidError for ``url``: what has none is no remote.
+    """
+    repo.remote_name(name)
+    if key.lower() == "url":
+        raise InvalidError(f"what has no url is no remote: {name} keeps it, or is removed as a whole", name=name)
+    unset_setting(repo.start, environ, f"remote.{name}.{key}", layer=layer)
 
 
 def set_default(repo: Repo, environ: Mapping[str, str], name: str, *, layer: Layer | None = None) -> None:

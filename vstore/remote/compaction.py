@@ -8,7 +8,7 @@ anything is not as it was thought to be, it gives up: nothing has moved yet, and
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from vstore.errors import CorruptError, IntentGoneError
@@ -36,16 +36,30 @@ PACKS_SCALE = Scale(most=16, unit_bytes=4096, full_bytes=SMALL_PACK_BYTES)
 
 
 class Compacted(NamedTuple):
-    """What compaction did: packs that roots are no longer pinned to, and those that took their place; with bytes."""
+    """What compaction did: packs that roots are no longer pinned to, and those that took their place; with bytes.
+
+    ``read_bytes`` is what it takes to read where the cache holds nothing of it.
+    """
 
     packs: int = 0
     packs_bytes: int = 0
     new_packs: int = 0
     new_bytes: int = 0
+    read_bytes: int = 0
 
     def plus(self, other: Compacted) -> Compacted:
         """Return both together."""
         return Compacted(*map(sum, zip(self, other, strict=True)))
+
+
+def find_read_bytes(victims: Collection[PackRef], usage: Usage | None) -> int:
+    """Return how many bytes of packs are read at most to rewrite some: short ones whole, of long ones what lives, and
+    the other copies of what lives elsewhere."""
+    if usage is None:
+        return sum(pack.size_bytes for pack in victims)
+    dead = usage.dead_bytes()
+    own = sum(pack.size_bytes - (dead.get(pack, 0) if pack.size_bytes >= SMALL_PACK_BYTES else 0) for pack in victims)
+    return own + sum(location.record_bytes for _, location in usage.iter_elsewhere(set(victims)))
 
 
 class Rewriting:
@@ -94,6 +108,7 @@ class Rewriting:
             sum(pack.size_bytes for pack in victims),
             len(self._built),
             sum(pack.size_bytes for pack, _ in self._built.values()),
+            find_read_bytes(victims, usage),
         )
 
     def _push(self, victims: Sequence[PackRef], old: Sequence[Held], roots: Sequence[CommittedRoot]) -> bool:
@@ -128,9 +143,9 @@ class Rewriting:
     def _read_homes(self, victims: Sequence[PackRef], usage: Usage) -> None:
         """Read what lies in packs where else it lives: that it is good there no index object or table proves."""
         lives: dict[PackRef, list[tuple[int, Digest]]] = {}
-        for pack, kind, digest in usage.iter_elsewhere(set(victims)):
+        for pack, location in usage.iter_elsewhere(set(victims)):
             if self._may_stay(pack):
-                lives.setdefault(pack, []).append((kind, digest))
+                lives.setdefault(pack, []).append(location[:2])
         ends = map_ordered(self._own.ledger.read_end, list(lives), workers=self._site.jobs)
         for (pack, records), end in zip(lives.items(), ends, strict=True):
             found = [place for kind, digest in records for place in (end.find(kind, digest) if end else ())]

@@ -6,12 +6,14 @@ the trash; an index object is only a hint.  So a death anywhere leaves things to
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterable
 
 from vstore.errors import CorruptError, KeyNotFoundError
+from vstore.objects.digest import Digest
 from vstore.parallel import map_ordered
 from vstore.progress import Reporter
-from vstore.remote.commits import CommittedRoot
+from vstore.remote.commits import Commit, CommittedRoot
 from vstore.remote.index import MOST_RECORDS, Index, join_indexes
 from vstore.remote.layout import find_session, index_key, new_session
 from vstore.remote.ledger import Ledger, Site
@@ -54,6 +56,17 @@ class OwnCommits:
         if self._lost is None:
             self._lost = self.ledger.find_lost(self.packs.values()) | self.site.mirror.distrusted_packs()
         return self._lost
+
+    def give_up(self, dead: Collection[Digest]) -> None:
+        """Take some roots for retired, in order to say what would be done when they are."""
+
+        def without(commit: Commit) -> Commit:
+            return dataclasses.replace(commit, roots=tuple(each for each in commit.roots if each.digest not in dead))
+
+        self.commits = {key: without(commit) for key, commit in self.commits.items()}
+        self.replaceable = [Held(held.listed, without(held.commit)) for held in self.replaceable]
+        left = {key for commit in self.commits.values() for key in commit.packs()}
+        self.packs = {key: pack for key, pack in self.packs.items() if key in left}
 
     def supersede(self, touched: Iterable[Held]) -> tuple[list[Held], tuple[CommittedRoot, ...]]:
         """Return those of some commits that one may take the place of, and what that has to name.

@@ -32,7 +32,7 @@ from vstore.remote.shipping import Crew, Order, Shipment, upload_shard
 from vstore.remote.survey import Survey, open_survey
 from vstore.remote.transport import Key
 from vstore.remote.unpinned import Unpinned, lacks_commits
-from vstore.remote.upkeep import compact, keep_up
+from vstore.remote.upkeep import compact, keep_up, plan_compaction
 
 _WRITER = f"vstore {__version__}"
 _NOTHING = ReadData()
@@ -101,6 +101,10 @@ class Remote:
         Contents that ``source`` holds are not downloaded.  It may be stopped at any time, and another run goes on.
         """
         return compact(self._site, source, reporter)
+
+    def plan_compaction(self, dead: Collection[Digest], source: Source, *, reporter: Reporter = SILENT) -> Compacted:
+        """Say about what ``compact`` would do when some roots were retired; writes nothing."""
+        return plan_compaction(self._site, dead, source, reporter)
 
     def upload_shard(
         self, order: Order, source: Source, *, arriving: Arriving | None = None, reporter: Reporter = SILENT

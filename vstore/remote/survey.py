@@ -9,6 +9,7 @@ something that is still to be listed, or by nothing any more.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -16,7 +17,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
-from vstore.errors import Cause, CorruptError, KeyNotFoundError, NeedsUnknownError, RemoteUnavailableError, VstoreError
+from vstore.errors import (
+    Cause,
+    CorruptError,
+    KeyNotFoundError,
+    NeedsUnknownError,
+    NotFoundError,
+    RemoteUnavailableError,
+    VstoreError,
+)
 from vstore.parallel import map_ordered
 from vstore.progress import Reporter
 from vstore.remote.commits import Commit, CommittedRoot, commit_from_bytes, intent_from_bytes, intent_to_bytes
@@ -42,6 +51,7 @@ INTENT_LIFE_S = 7 * 24 * 3600
 """An intent that was not written again for so long protects nothing."""
 TRASH_HOLD_S = 14 * 24 * 3600
 """For so long the copy of a retired commit pins what the commit did."""
+_MOST_NEAR = 3
 _MOST_SURVEY_S = 24 * 3600
 """No survey may last as long as the trash holds: what left the commits after they were listed is looked for there."""
 
@@ -154,7 +164,8 @@ def open_survey(
     ``forgotten`` intents, commits and trash entries are not read, and protect nothing.  What tells the store's time is
     an intent that announces nothing, there until the block ends; without ``announced`` nothing is written, and the
     clock of this machine has to do.
-    Raises NeedsUnknownError naming what cannot be read, CorruptError where the format is gone or damaged.
+    Raises NeedsUnknownError naming what cannot be read, NotFoundError where what is to be forgotten is not there,
+    CorruptError where the format is gone or damaged.
     """
     surveyor = _Surveyor(site, reporter, forgotten)
     if not surveyor.has_anything():
@@ -182,6 +193,8 @@ class _Surveyor:
         self._forgotten = forgotten
         self._remarks: list[str] = []
         self._failed: dict[Key, str] = {}
+        self._seen: set[Key] = set()
+        """All keys below the prefixes where something may be forgotten."""
 
     def has_anything(self) -> bool:
         """Tell whether anything was ever pushed.  Raises CorruptError, NewerFormatError, RemoteUnavailableError."""
@@ -207,6 +220,7 @@ class _Surveyor:
         intents = dict(self._read_all(listed, self._read_intent))
         commits = dict(self._read_all(self._list_commits(COMMITS), self._read_commit))
         trash = dict(self._read_all(self._list_commits(TRASH), self._read_commit))
+        self._check_forgotten()
         if self._failed:
             number = f"{len(self._failed):,} objects" if len(self._failed) > 1 else "an object"
             raise NeedsUnknownError(
@@ -218,6 +232,16 @@ class _Surveyor:
             message = f"looking at {self._site.transport.url} took more than a day, so nothing was removed"
             raise RemoteUnavailableError(message, cause=Cause.STALE, url=self._site.transport.url)
         return Survey(self._site.project, now_s, packs, doomed, intents, commits, trash, tuple(self._remarks), session)
+
+    def _check_forgotten(self) -> None:
+        """Raise NotFoundError for what is to be forgotten and is not there, with the keys that are most like it.
+
+        What has no slash, or begins with one, is nothing of the remote.
+        """
+        for key in self._forgotten:
+            if "/" in key.lstrip("/") and not key.startswith("/") and key not in self._seen:
+                near = difflib.get_close_matches(key, sorted(self._failed) or sorted(self._seen), _MOST_NEAR, 0)
+                raise NotFoundError(f"nothing at {self._site.transport.url} is called {key}", forget=key, near=near)
 
     def _list(self, prefix: str, parse: Callable[[Key], Name | None]) -> dict[Name, Listed]:
         """Return the objects below a prefix by what their keys say."""
@@ -250,6 +274,7 @@ class _Surveyor:
                     reason = error.message
             return name, found, None, reason
 
+        self._seen.update(found.key for found in listed.values())
         wanted = ((name, found) for name, found in listed.items() if found.key not in self._forgotten)
         for name, found, value, reason in map_ordered(attempt, wanted, workers=self._site.jobs):
             if value is not None:

@@ -6,20 +6,21 @@ a row is written anew only a few times however many pushes follow.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from vstore.errors import NeedsUnknownError, VstoreError
 from vstore.objects.digest import Digest
 from vstore.parallel import map_ordered
 from vstore.progress import Reporter
 from vstore.remote.commits import Commit
-from vstore.remote.compaction import PACKS_SCALE, Compacted, Rewriting
+from vstore.remote.compaction import PACKS_SCALE, Compacted, Rewriting, find_read_bytes
 from vstore.remote.content import Source
 from vstore.remote.index import Index
 from vstore.remote.layout import PackRef
 from vstore.remote.ledger import Ledger, Site
 from vstore.remote.levels import choose_groups, limit_group
 from vstore.remote.merging import COMMITS_SCALE, INDEX_SCALE, OwnCommits, merge_commits, merge_indexes, read_indexes
+from vstore.remote.packer import PACK_BYTES
 from vstore.remote.transport import Key
 from vstore.remote.usage import Usage, find_usage
 
@@ -107,19 +108,19 @@ def compact(site: Site, source: Source, reporter: Reporter) -> Compacted:
     usage, analysed = None, set[Digest]()
     while True:
         own = OwnCommits(site, reporter)
-        seen = "".join(sorted(f"{held.listed.key}\n" for held in own.replaceable)).encode()
-        if site.mirror.find(_SEEN) == seen:
-            break  # commits never change: what was in order is
+        if _is_in_order(own):
+            break
         roots = {root.digest for commit in own.commits.values() for root in commit.roots}
         if usage is None or not roots <= analysed:
             usage, analysed = _find_usage(own, own.packs, source, reporter), roots
             if usage is None:
                 break
         packs = [pack for pack in _replaceable_packs(own) if pack not in refused]
-        victims = _choose_wasteful(packs, usage)
+        sized = [(pack, pack.size_bytes) for pack in _choose_wasteful(packs, usage)]
+        victims = limit_group(sized, _GROUP_BYTES)
         if not victims:
             if not refused:
-                site.mirror.keep(_SEEN, seen)
+                site.mirror.keep(_SEEN, _names(own))
             break
         refused.update(victims)  # nothing is rewritten twice
         done = done.plus(Rewriting(own, source, reporter).run(victims, usage))
@@ -135,7 +136,36 @@ def _choose_wasteful(packs: Sequence[PackRef], usage: Usage) -> list[PackRef]:
     wasteful = [pack for pack in packs if dead.get(pack, 0) > _WASTE * pack.size_bytes]
     others = ((pack, pack.size_bytes) for pack in packs if pack not in set(wasteful))
     small = [pack for group in choose_groups(others, PACKS_SCALE._replace(most=3)) for pack in group]
-    return limit_group([(pack, pack.size_bytes) for pack in (*wasteful, *small)], _GROUP_BYTES)
+    return [*wasteful, *small]
+
+
+def plan_compaction(site: Site, dead: Collection[Digest], source: Source, reporter: Reporter) -> Compacted:
+    """Say about what ``compact`` would do when ``dead`` roots were retired; writes nothing to the remote.
+
+    It looks at as much as that would to find out what lives.  Raises UnavailableError.
+    """
+    own = OwnCommits(site, reporter)
+    if _is_in_order(own) and not dead:
+        return Compacted()
+    own.give_up(dead)
+    usage = _find_usage(own, own.packs, source, reporter)
+    if usage is None:
+        return Compacted()
+    victims = _choose_wasteful(_replaceable_packs(own), usage)
+    dead_bytes = usage.dead_bytes()
+    packs_bytes = sum(pack.size_bytes for pack in victims)
+    new_bytes = packs_bytes - sum(dead_bytes.get(pack, 0) for pack in victims)
+    new_packs = -(-new_bytes // PACK_BYTES)
+    return Compacted(len(victims), packs_bytes, new_packs, new_bytes, find_read_bytes(victims, usage))
+
+
+def _is_in_order(own: OwnCommits) -> bool:
+    """Tell whether nothing was found to be wasteful in the same commits before: they never change."""
+    return own.site.mirror.find(_SEEN) == _names(own)
+
+
+def _names(own: OwnCommits) -> bytes:
+    return "".join(sorted(f"{held.listed.key}\n" for held in own.replaceable)).encode()
 
 
 def _find_usage(own: OwnCommits, packs: Mapping[Key, PackRef], source: Source, reporter: Reporter) -> Usage | None:

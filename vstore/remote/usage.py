@@ -88,15 +88,15 @@ class Usage:
                     return next((home for home, mark in found.items() if mark), None)
         return pack
 
-    def iter_elsewhere(self, packs: Collection[PackRef]) -> Iterator[tuple[PackRef, int, Digest]]:
-        """Yield what lies in some packs and lives in none of them, by the pack in which it lives."""
+    def iter_elsewhere(self, packs: Collection[PackRef]) -> Iterator[tuple[PackRef, Location]]:
+        """Yield where records of some packs lie that live in none of these, with the pack in which they live."""
         wanted = {number for number, pack in enumerate(self._index.packs) if pack in packs}
         for part, marks in zip(self._index.sections, self._marks, strict=True):
             for row, mark in enumerate(marks):
                 if not mark and part.packs[row] in wanted:
-                    digest = part.section.location(row).digest
-                    homes = {part.packs[other] for other in part.rows(digest) if marks[other]}
-                    yield from ((self._index.packs[home], part.section.kind, digest) for home in homes - wanted)
+                    location = part.section.location(row)
+                    homes = {part.packs[other] for other in part.rows(location.digest) if marks[other]}
+                    yield from ((self._index.packs[home], location) for home in homes - wanted)
 
     def dead_bytes(self) -> dict[PackRef, int]:
         """Return how many bytes of each pack are in records that no root needs, or that live in another pack."""

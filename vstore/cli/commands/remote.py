@@ -60,6 +60,18 @@ def set_(session: Session, name: str, key: str, value: str, layer: str | None) -
     session.show(result, lambda result: _named(name, result))
 
 
+@command.command("unset")
+@click.argument("name", shell_complete=options.complete_remote)
+@click.argument("key")
+@options.layer
+@options.json
+@pass_session
+def unset(session: Session, name: str, key: str, layer: str | None) -> None:
+    """Remove an option, so that its default counts again."""
+    result = api.remote_unset(name, key, directory=session.directory, layer=options.to_layer(layer))
+    session.show(result, lambda result: _named(name, result))
+
+
 @command.command("rename")
 @click.argument("old", shell_complete=options.complete_remote)
 @click.argument("new")

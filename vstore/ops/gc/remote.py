@@ -91,7 +91,9 @@ def gc_remote(
             plan = plan_collection(survey, verdict.dead)
             if not dry_run:
                 opened.collect(survey, plan, reporter=repo.reporter)
-        if not dry_run and survey.own_commits():
+        if dry_run:
+            compacted = opened.plan_compaction(verdict.dead, repo.cache, reporter=repo.reporter)
+        elif survey.own_commits():
             with repo.using_cache():
                 compacted = opened.compact(repo.cache, reporter=repo.reporter)
     nameless = len(project.reasons.keys() - verdict.entries.keys()) if plan.doomed else 0
@@ -111,6 +113,7 @@ def gc_remote(
         compacted_bytes=compacted.packs_bytes,
         written_packs=compacted.new_packs,
         written_bytes=compacted.new_bytes,
+        read_bytes=compacted.read_bytes,
         nameless=nameless,
         git_remotes=project.git_remotes,
         remarks=[*survey.remarks, *([tell_nameless(nameless, "packs that are doomed")] if nameless else [])],

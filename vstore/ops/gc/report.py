@@ -68,7 +68,9 @@ class GcRemoteResult:
     """Packs, mostly dead or small, whose living contents were written anew; they go when the trash has expired."""
     written_packs: int
     written_bytes: int
-    """Packs that took their place.  A dry run does not look for any."""
+    """Packs that took their place; in a dry run, about."""
+    read_bytes: int
+    """What was read of packs for that, at most: nothing of what the cache holds in long ones."""
     nameless: int
     """Versions that git keeps and no commit there names, where packs are doomed that may hold what was pushed of
     them."""
@@ -133,6 +135,13 @@ class GcStatus:
     """Those of this project."""
     trash_bytes: int
     """What the packs take that only retired commits name, of any project."""
+    replaced: int
+    """Commits of this project in the trash though all their versions are still there: other commits, into which they
+    were merged, name these."""
+    replaced_bytes: int
+    """What the packs take that nothing but those, and others in the trash, name."""
+    replaced_due: str | None
+    """When the last of those packs is named no more; None where there are none, or the store tells no dates."""
     pushes: list[RunningPush]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator
 
@@ -29,9 +30,13 @@ def gc_status(repo: Repo, remote: str | None = None, *, forgotten: Collection[st
         with opened.survey(forgotten=forgotten, announced=False, reporter=repo.reporter) as survey:
             doomed = opened.list_doomed(survey)
         named = plan_collection(survey, ()).named
-        in_trash = [
-            survey.packs[key].size_bytes for key, word in named.items() if word == TRASH and key in survey.packs
-        ]
+        in_trash = {
+            key: survey.packs[key].size_bytes for key, word in named.items() if word == TRASH and key in survey.packs
+        }
+        given_up = {held.listed.key for held, _ in list_given_up(survey)}
+        replaced = [held for held in survey.own_trash() if held.listed.key not in given_up]
+        spared = {key for held in replaced for key in held.commit.packs() if key in in_trash}
+        due_s = max((held.listed.modified_s + TRASH_HOLD_S for held in replaced), default=math.inf)
         return GcStatus(
             remote=name,
             url=opened.url,
@@ -39,7 +44,10 @@ def gc_status(repo: Repo, remote: str | None = None, *, forgotten: Collection[st
             size_bytes=sum(listed.size_bytes for listed in survey.packs.values()),
             doomed=[_to_doomed(survey, found) for found in doomed],
             trash=list(_iter_retired(survey)),
-            trash_bytes=sum(in_trash),
+            trash_bytes=sum(in_trash.values()),
+            replaced=len(replaced),
+            replaced_bytes=sum(in_trash[key] for key in spared),
+            replaced_due=to_iso(due_s),
             pushes=list(_iter_pushes(survey)),
         )
 

@@ -16,7 +16,7 @@ from vstore.remote.transport import Listed
 
 DIRECTORY = SAMPLES / "remote-v1"
 PROJECT = "3f2504e04f89"
-SESSION, EARLIER = "0123456789abcdef" * 2, "fedcba9876543210" * 2
+SESSION, EARLIER, LATER = "0123456789abcdef" * 2, "fedcba9876543210" * 2, "00112233445566778899aabbccddeeff"
 CREATED = "2026-11-21T05:42:17+00:00"
 AUTHOR = "ada@host"
 
@@ -43,6 +43,18 @@ COMMIT = Commit(
     ),
     (commit_key(PROJECT, EARLIER),),
 )
+MERGED = Commit(
+    PROJECT,
+    LATER,
+    "bob@host",
+    CREATED,
+    (
+        COMMIT.roots[0]._replace(pushed_s=1_795_239_737, author=AUTHOR, git_commits=("d" * 40, None)),
+        COMMIT.roots[1]._replace(pushed_s=1_795_239_000, author="eve@host"),
+    ),
+    (commit_key(PROJECT, SESSION), commit_key(PROJECT, EARLIER)),
+)
+"""What takes the place of commits."""
 LISTED = [
     Listed("format.json", 105, math.inf),
     Listed(commit_key(PROJECT, SESSION), 1_086, 1_795_239_737.0),
@@ -56,6 +68,7 @@ def build() -> dict[str, bytes]:
         "format.json": format_to_bytes("vstore 0.1.0"),
         intent_key(SESSION): intent_to_bytes(SESSION, PROJECT, AUTHOR, CREATED, [PACKS[0][0].key]),
         commit_key(PROJECT, SESSION): COMMIT.to_bytes(),
+        commit_key(PROJECT, LATER): MERGED.to_bytes(),
         index_key(SESSION, 0): index_to_bytes(PACKS),
         LISTING: listing_to_bytes(LISTED),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 from pathlib import Path
@@ -22,6 +23,7 @@ from vstore.remote.spans import GAP_BYTES, SPAN_BYTES
 
 _SAMPLES = remote_samples.build()
 _COMMIT = commit_key(remote_samples.PROJECT, remote_samples.SESSION)
+_MERGED = commit_key(remote_samples.PROJECT, remote_samples.LATER)
 _INTENT = intent_key(remote_samples.SESSION)
 _INDEX = index_key(remote_samples.SESSION, 0)
 
@@ -49,6 +51,9 @@ def test_read_as_ever() -> None:
     """Everything means today what it meant."""
     check_format(_sample("format.json"))
     assert commit_from_bytes(_sample(_COMMIT), _COMMIT) == remote_samples.COMMIT
+    merged = commit_from_bytes(_sample(_MERGED), _MERGED)
+    assert dataclasses.replace(merged, supersedes=remote_samples.MERGED.supersedes) == remote_samples.MERGED
+    assert set(merged.supersedes) == set(remote_samples.MERGED.supersedes)
     assert listing_from_bytes(_sample(LISTING)) == tuple(sorted(remote_samples.LISTED))
     assert intent_from_bytes(_sample(_INTENT), _INTENT) == {remote_samples.PACKS[0][0].key}
     index = index_from_bytes(_sample(_INDEX), _INDEX)

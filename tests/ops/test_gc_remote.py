@@ -257,6 +257,24 @@ def test_whose_git_commit_is_not_known_here_stays(shared: Project) -> None:
     assert len(collect(shared)["retired"]) == 1
 
 
+def test_merged_commits_keep_what_protects(shared: Project) -> None:
+    """A version that was pushed for several git commits stays for one that is not known, whoever merged them."""
+    pointer = give_up(shared)
+    path, found = next((path, found) for path, found in documents(shared).items() if is_of(found, pointer))
+    del found["checksum"], found["version"]
+    (root,) = (each for each in found["roots"] if each["digest"].encode() in pointer)
+    root |= {"author": "bob@host", "git_commits": ["f" * 40], "pushed": 1_700_000_000}
+    path.write_bytes(seal(found))
+    make_old(shared)
+    [version] = collect(shared)["unknown"]
+    assert (version["git_commit"], version["author"], version["pushed"][:4]) == ("f" * 40, "bob@host", "2023")
+    root["git_commits"] = []
+    path.write_bytes(seal(found))
+    make_old(shared)
+    [version] = collect(shared)["retired"]
+    assert version["git_commit"] == root["git_commit"] != "f" * 40
+
+
 def test_unknown_commits_are_retired_only_when_that_was_said(shared: Project) -> None:
     """Without a terminal it takes --force; what is young, or still being pushed, stays even then."""
     bob = shared.clone("bob")

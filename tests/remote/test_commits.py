@@ -37,6 +37,7 @@ _COMMIT = Commit(
         CommittedRoot(Digest("xxh128:" + "1" * 32), "tree", "data/ä\n", 123, "c" * 40, (_A, _B)),
         CommittedRoot(Digest("blake3:" + "2" * 64), "file", "model", 0, None, (_B,)),
         CommittedRoot(Digest("xxh128:" + "3" * 32), "tree", "empty", 0, None, ()),
+        CommittedRoot(Digest("xxh128:" + "4" * 32), "file", "merged", 1, None, (), 5, "eve", ("a" * 40, None)),
     ),
     (commit_key("project", _OTHER),),
 )
@@ -117,6 +118,9 @@ _FORGERIES: dict[str, Callable[[dict[str, Any]], object]] = {
     "strange kind": lambda d: d["roots"][0].update(kind="device"),
     "path is a number": lambda d: d["roots"][0].update(path=1),
     "git commit is a number": lambda d: d["roots"][0].update(git_commit=1),
+    "git commits are a text": lambda d: d["roots"][3].update(git_commits="abc"),
+    "one of the git commits is a number": lambda d: d["roots"][3].update(git_commits=[1]),
+    "author is a list": lambda d: d["roots"][3].update(author=[]),
     "supersedes outside": lambda d: d.update(supersedes=["../x"]),
     "supersedes numbers": lambda d: d.update(supersedes=[1]),
     "session is a list": lambda d: d.update(session=[]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from vstore.remote.content import Root
 from vstore.remote.layout import tombstone_key, trash_key
 from vstore.remote.ledger import Ledger
 from vstore.remote.merging import COMMITS_SCALE, INDEX_SCALE, OwnCommits, merge_commits, merge_indexes
-from vstore.remote.retire import replace_commits
+from vstore.remote.retire import MOST_GIT_COMMITS, replace_commits
 from vstore.remote.survey import open_survey
 from vstore.remote.transport import Key
 
@@ -55,7 +56,7 @@ def test_too_many_commits_are_merged(bucket: Bucket) -> None:
     assert len(told) == len(merged.roots) == len(roots)
     for key, commit in before.items():
         for root in commit.roots:
-            assert told[root.digest] == root._replace(pushed_s=dates[key])
+            assert told[root.digest] == root._replace(pushed_s=dates[key], author=commit.author)
     assert {key: bucket.memory.read(key) for key in bytes_before} == bytes_before, "the trash has them byte for byte"
     assert bucket.lacks(roots) == []
     bucket.requests.clear()
@@ -202,6 +203,27 @@ def root_of(machine: Machine, other: Machine, root: Root) -> Root:
     """The same root on another machine."""
     machine.shelf.contents.update(other.shelf.contents)
     return root
+
+
+def test_who_pushed_survives_merges(bucket: Bucket) -> None:
+    """A merged commit says of each root who pushed it last, and for which git commits it ever was, up to a bound."""
+    ada = bucket.machine()
+    root = push_small(ada, 0)[0]
+    for number in range(MOST_GIT_COMMITS + 3):
+        bucket.now_s += 11 * DAY_S
+        pusher = bucket.machine(f"m{number}")
+        pusher.site = dataclasses.replace(pusher.site, author=f"m{number}@host")
+        pusher.push(root_of(pusher, ada, root)._replace(git_commit=f"{number:040x}"))
+        own = OwnCommits(ada.site, Ear())
+        if number % 2:
+            replace_commits(ada.site, own.replaceable, own.supersede(own.replaceable)[1])
+            (held,) = OwnCommits(ada.site, Ear()).replaceable
+            (told,) = held.commit.roots
+            assert told.author == f"m{number}@host" and told.pushed_s == bucket.now_s
+            kept = [None, *(f"{each:040x}" for each in range(number + 1))][::-1]
+            commits = set(told.all_git_commits())
+            assert told.git_commits[0] in kept[:2] and len(commits) == len(told.all_git_commits())
+            assert commits >= set(kept[:MOST_GIT_COMMITS]) and len(commits) == min(len(kept), MOST_GIT_COMMITS + 1)
 
 
 def test_dates_survive_many_merges(bucket: Bucket) -> None:

@@ -18,8 +18,9 @@ _CHECKSUM = "[0-9a-f]{32}"
 class CommittedRoot(NamedTuple):
     """A root as a commit holds it: ``size_bytes`` is all it needs, ``pins`` are the packs that hold all of that.
 
-    ``pushed_s`` is the store's own date of the commit that it was taken from (seconds since 1970), None where it was
-    pushed with this one.
+    Where it was taken over from older commits, ``pushed_s`` is the store's own date of the last push (seconds since
+    1970) and ``author`` who pushed then; else None, and the commit's own count.  ``git_commits`` are others that it was
+    pushed for (None: for none), the last first.
     """
 
     digest: Digest
@@ -29,6 +30,12 @@ class CommittedRoot(NamedTuple):
     git_commit: str | None
     pins: tuple[PackRef, ...]
     pushed_s: int | None = None
+    author: str | None = None
+    git_commits: tuple[str | None, ...] = ()
+
+    def all_git_commits(self) -> tuple[str | None, ...]:
+        """Return every git commit that it was pushed for, as far as that was kept; None among them for none."""
+        return self.git_commit, *self.git_commits
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,8 @@ class Commit:
                         "pins": sorted(numbers[pack.key] for pack in root.pins),
                     }
                     | ({} if root.pushed_s is None else {"pushed": root.pushed_s})
+                    | ({} if root.author is None else {"author": root.author})
+                    | ({"git_commits": root.git_commits} if root.git_commits else {})
                     for root in self.roots
                 ],
                 "supersedes": sorted(self.supersedes),
@@ -112,6 +121,8 @@ def _root(fields: Fields, packs: Sequence[PackRef]) -> CommittedRoot:
         git_commit=fields.optional_text("git_commit"),
         pins=tuple(packs[number] for number in fields.counts("pins", below=len(packs))),
         pushed_s=fields.optional_count("pushed"),
+        author=fields.optional_text("author"),
+        git_commits=tuple(fields.optional_texts("git_commits")),
     )
 
 

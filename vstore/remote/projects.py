@@ -83,11 +83,12 @@ def _read_all(ledger: Ledger, listed: list[Listed], reporter: Reporter) -> Itera
 
 
 def _learn(project: FoundProject, found: Listed, commit: Commit) -> None:
-    if commit.author not in project.authors:
-        project.authors.append(commit.author)
+    for author in (commit.author, *(root.author for root in commit.roots)):
+        if author is not None and author not in project.authors:
+            project.authors.append(author)
     for root in commit.roots:
         pushed_s = found.modified_s if root.pushed_s is None else float(root.pushed_s)
-        version = PushedVersion(root, commit.author, pushed_s)
+        version = PushedVersion(root, commit.author if root.author is None else root.author, pushed_s)
         known = project.versions.get(root.path)
         # Of one commit the first is the newest: old versions are pushed behind those that are newer.
         if known is None or _is_newer(version, known):

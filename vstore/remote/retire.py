@@ -18,28 +18,39 @@ from vstore.remote.session import Session, not_kept, read_back
 from vstore.remote.survey import Held, PushedRoot
 from vstore.remote.transport import Key
 
+MOST_GIT_COMMITS = 32
+"""Of so many git commits, besides one, it is kept that a root was pushed for them: the last ones."""
+
 
 def join_roots(entries: Iterable[PushedRoot], is_whole: Callable[[CommittedRoot], bool]) -> tuple[CommittedRoot, ...]:
     """Return each root once: as it was pushed last or, where that is not whole at the remote, last of those that are.
 
     Where one digest is that of a tree and of a file with the same bytes, the tree needs all that the file does.
-    It keeps the date of its last push, so that to be committed anew makes nothing younger.
+    It keeps date and author of its last push, so that to be committed anew makes nothing younger, and the git commits
+    that it was pushed for: one that a clone does not know protects the root from being retired there.
     """
-    chosen: dict[Digest, PushedRoot] = {}
-    pushed_s: dict[Digest, float] = {}
+    same: dict[Digest, list[PushedRoot]] = {}
     for entry in entries:
-        digest = entry.root.digest
-        known = chosen.get(digest)
-        if known is None or (
-            (entry.root.kind, entry.root.pins) != (known.root.kind, known.root.pins)
-            and (entry.root.kind == "tree", is_whole(entry.root), entry.pushed_s)
-            > (known.root.kind == "tree", is_whole(known.root), known.pushed_s)
+        same.setdefault(entry.root.digest, []).append(entry)
+    return tuple(_join(pushes, is_whole) for pushes in same.values())
+
+
+def _join(pushes: list[PushedRoot], is_whole: Callable[[CommittedRoot], bool]) -> CommittedRoot:
+    chosen = pushes[0]
+    for entry in pushes[1:]:
+        if (entry.root.kind, entry.root.pins) != (chosen.root.kind, chosen.root.pins) and (
+            (entry.root.kind == "tree", is_whole(entry.root), entry.pushed_s)
+            > (chosen.root.kind == "tree", is_whole(chosen.root), chosen.pushed_s)
         ):
-            chosen[digest] = entry
-        pushed_s[digest] = max(entry.pushed_s, pushed_s.get(digest, 0))
-    return tuple(
-        entry.root._replace(pushed_s=int(pushed_s[digest]) if pushed_s[digest] < float("inf") else None)
-        for digest, entry in chosen.items()
+            chosen = entry
+    last_first = sorted(pushes, key=lambda entry: -entry.pushed_s)
+    others = dict.fromkeys(commit for entry in last_first for commit in entry.root.all_git_commits())
+    others.pop(chosen.root.git_commit, None)
+    pushed_s = last_first[0].pushed_s
+    return chosen.root._replace(
+        pushed_s=int(pushed_s) if pushed_s < float("inf") else None,
+        author=last_first[0].author,
+        git_commits=tuple(others)[:MOST_GIT_COMMITS],
     )
 
 

@@ -94,6 +94,13 @@ class Fields:
             raise self._wrong(f"{name!r} is not a list of strings")
         return values
 
+    def optional_texts(self, name: str) -> list[str | None]:
+        """Return a list of strings and nulls; empty where there is none."""
+        values = self._list(name) if self._document.get(name) is not None else []
+        if not all(value is None or isinstance(value, str) for value in values):
+            raise self._wrong(f"{name!r} is not a list of strings")
+        return values
+
     def counts(self, name: str, below: int) -> list[int]:
         """Return a list of whole numbers from 0 up to, not including, ``below``."""
         values = [self._count(name, value) for value in self._list(name)]

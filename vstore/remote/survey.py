@@ -80,6 +80,11 @@ class PushedRoot(NamedTuple):
     pushed_s: float
     held: Held
 
+    @property
+    def author(self) -> str:
+        """Who pushed it."""
+        return self.held.commit.author if self.root.author is None else self.root.author
+
 
 def list_pushed(commits: Iterable[Held]) -> list[PushedRoot]:
     """Return what commits name, with the dates of the pushes; a root once for each commit."""

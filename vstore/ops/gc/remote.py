@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from vstore.git.kept import BRANCH, OPERATION, REF, REFLOG, REMOTE_BRANCH, STASH, TAG
@@ -101,9 +101,9 @@ def gc_remote(
         remote=settings.name,
         url=opened.url,
         kept=list(_list_kept(survey, verdict, plan)),
-        unknown=[_tell(verdict.entries[digest]) for digest in verdict.unknown],
-        retired=[_tell(verdict.entries[digest]) for digest in verdict.dead if digest not in verdict.strange],
-        retired_unknown=[_tell(verdict.entries[digest]) for digest in verdict.strange],
+        unknown=list(_tell(verdict, verdict.unknown)),
+        retired=list(_tell(verdict, (digest for digest in verdict.dead if digest not in verdict.strange))),
+        retired_unknown=list(_tell(verdict, verdict.strange)),
         trash_bytes=sum(listed.size_bytes for listed in plan.released),
         doomed_packs=len(plan.doomed),
         doomed_bytes=sum(listed.size_bytes for listed in plan.doomed),
@@ -135,6 +135,8 @@ class _Verdict:
     unknown: list[Digest] = field(default_factory=list)
     strange: list[Digest] = field(default_factory=list)
     """Those without a reason whose git commit is not known."""
+    unknown_commits: dict[Digest, str | None] = field(default_factory=dict)
+    """Of both a git commit that is not known: the last that they were pushed for."""
 
     @property
     def dead(self) -> list[Digest]:
@@ -145,7 +147,11 @@ def _judge(survey: Survey, project: Project, newer_than_s: float, retire_unknown
     pushes: dict[Digest, list[PushedRoot]] = {}
     for pushed in survey.list_roots():
         pushes.setdefault(pushed.root.digest, []).append(pushed)
-    known = project.find_known(pushed.root.git_commit for every in pushes.values() for pushed in every)
+    git_commits = {
+        digest: [commit for pushed in every for commit in pushed.root.all_git_commits()]
+        for digest, every in pushes.items()
+    }
+    known = project.find_known(set().union(*git_commits.values()))
     entries = {digest: max(every, key=lambda pushed: pushed.pushed_s) for digest, every in pushes.items()}
     pins = {digest: {pack.key for pushed in every for pack in pushed.root.pins} for digest, every in pushes.items()}
     verdict = _Verdict(entries, pins)
@@ -156,7 +162,9 @@ def _judge(survey: Survey, project: Project, newer_than_s: float, retire_unknown
         lasting = None if settled else INTENT
         if not math.isfinite(last_s) or survey.now_s - last_s <= newer_than_s:
             lasting = YOUNG
-        if named is None and not known.issuperset(pushed.root.git_commit for pushed in every):
+        strange = [commit for commit in git_commits[digest] if commit not in known]
+        if named is None and strange:
+            verdict.unknown_commits[digest] = strange[0]
             may_go = retire_unknown if isinstance(retire_unknown, bool) else digest in retire_unknown
             if may_go and lasting is None:
                 verdict.strange.append(digest)
@@ -169,8 +177,12 @@ def _judge(survey: Survey, project: Project, newer_than_s: float, retire_unknown
     return verdict
 
 
-def _tell(pushed: PushedRoot) -> RemoteVersion:
-    return to_version(pushed.root, pushed.pushed_s, pushed.held.commit.author)
+def _tell(verdict: _Verdict, digests: Iterable[Digest]) -> Iterator[RemoteVersion]:
+    """Yield what is told of versions: of those with a git commit that is not known, that one."""
+    for digest in digests:
+        pushed = verdict.entries[digest]
+        commit = verdict.unknown_commits.get(digest, pushed.root.git_commit)
+        yield to_version(pushed.root._replace(git_commit=commit), pushed.pushed_s, pushed.author)
 
 
 def _list_kept(survey: Survey, verdict: _Verdict, plan: CollectPlan) -> Iterator[KeptAtRemote]:

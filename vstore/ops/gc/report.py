@@ -160,8 +160,9 @@ class GcUndoResult:
 
 
 def to_version(root: CommittedRoot, pushed_s: float, author: str) -> RemoteVersion:
-    """Return a root of a commit as results tell of it."""
-    return RemoteVersion(root.path, root.digest, root.size_bytes, root.git_commit, to_iso(pushed_s), author)
+    """Return a root of a commit as results tell of it; ``author`` is that of the commit."""
+    pushed_by = author if root.author is None else root.author
+    return RemoteVersion(root.path, root.digest, root.size_bytes, root.git_commit, to_iso(pushed_s), pushed_by)
 
 
 def to_date(root: CommittedRoot) -> float:

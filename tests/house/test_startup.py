@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.command import PROJECT
+from vstore import api
 
 _HEAVY = {"blake3", "fsspec", "pygit2", "pyfastcdc", "rich", "sqlite3", "tomlkit", "zstandard"}
 _PROGRAM = """
@@ -38,3 +39,20 @@ def test_package_is_light() -> None:
     program = "import sys, vstore; print(*sorted(name for name in sys.modules if name.startswith('vstore.')))"
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_api_has_all_names() -> None:
+    """Every public name of the api is found where its table says, and the table says nothing else."""
+    assert sorted(name for names in api._HOMES.values() for name in names.split()) == sorted(api.__all__)
+    assert all(getattr(api, name) is not None for name in api.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = api.nonsense  # type: ignore[attr-defined]
+
+
+def test_verbs_load_only_themselves() -> None:
+    """Whoever uses one function of the api does not load the verbs that others need."""
+    program = "import sys; from vstore import api; api.status, api.diff, api.log; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "vstore.ops.status" in loaded
+    assert loaded.isdisjoint({"vstore.ops.push", "vstore.ops.gc", "vstore.ops.migrate", "vstore.ops.fsck", "tomlkit"})

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from vstore.api.opening import Directory, Paths, listed, opened, standing
 from vstore.elsewhere import is_elsewhere, open_elsewhere
-from vstore.ops import cat as _cat
 from vstore.ops import completing as _completing
 from vstore.ops import diff as _diff
-from vstore.ops import doctor as _doctor
 from vstore.ops import du as _du
 from vstore.ops import log as _log
 from vstore.ops import ls as _ls
 from vstore.ops import resolve
 from vstore.ops import status as _status
-from vstore.ops.cat import CatResult
 from vstore.ops.diff import DiffResult
-from vstore.ops.doctor import DoctorResult
 from vstore.ops.du import DuResult
 from vstore.ops.log import LogResult
 from vstore.ops.ls import LsResult
@@ -99,27 +95,6 @@ def du(
     """Add up the sizes of artifacts, and of what the cache holds of them.  Raises NotTrackedError."""
     with opened(directory, reporter) as repo:
         return _du.du(repo, listed(paths), rev=rev)
-
-
-def cat(
-    path: str | Path,
-    write: Callable[[bytes], object],
-    *,
-    directory: Directory = None,
-    rev: str | None = None,
-    reporter: Reporter = SILENT,
-) -> CatResult:
-    """Give the verified bytes of a tracked file to ``write``, piece by piece.
-
-    Raises NotTrackedError, PathNotFoundError, ObjectMissingError.
-    """
-    with opened(directory, reporter) as repo:
-        return _cat.cat(repo, path, write, rev=rev)
-
-
-def doctor(*, directory: Directory = None, reporter: Reporter = SILENT) -> DoctorResult:
-    """Tell what works on this machine and in the repository one stands in, if any."""
-    return _doctor.doctor(standing(directory), reporter=reporter)
 
 
 def find_work_tree(directory: Directory = None) -> Path | None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Literal, TextIO, overload
 
-from vstore.api.opening import Directory, standing
+from vstore.api.opening import Directory, opened, standing
 from vstore.errors import InvalidError
 from vstore.objects.address import Address
 from vstore.objects.names import RelPath
+from vstore.ops import cat as _cat
 from vstore.ops import path as _path
+from vstore.ops.cat import CatResult
 from vstore.ops.reading.library import Library, open_library
 from vstore.progress import SILENT, Reporter
 
@@ -172,6 +175,22 @@ def path(
     """
     with open_library(repo, rev, remote=remote, start=standing(directory), reporter=reporter) as library:
         return _path.path(library, _inside(library, name))
+
+
+def cat(
+    path: str | Path,
+    write: Callable[[bytes], object],
+    *,
+    directory: Directory = None,
+    rev: str | None = None,
+    reporter: Reporter = SILENT,
+) -> CatResult:
+    """Give the verified bytes of a tracked file to ``write``, piece by piece.
+
+    Raises NotTrackedError, PathNotFoundError, ObjectMissingError.
+    """
+    with opened(directory, reporter) as repo:
+        return _cat.cat(repo, path, write, rev=rev)
 
 
 def _inside(library: Library, path: str | Path) -> RelPath:

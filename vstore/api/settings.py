@@ -1,4 +1,4 @@
-"""Reading and changing settings."""
+"""Reading and changing settings, and what works with them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import os
 from vstore.api.opening import Directory, standing
 from vstore.config import Layer
 from vstore.ops import config as _config
+from vstore.ops import doctor as _doctor
 from vstore.ops.config import ConfigResult
+from vstore.ops.doctor import DoctorResult
 from vstore.progress import SILENT, Reporter
 
 
@@ -38,3 +40,8 @@ def config_unset(
 ) -> ConfigResult:
     """Remove a value.  Raises SettingNotFoundError."""
     return _config.unset_setting(standing(directory), os.environ, name, layer=layer, reporter=reporter)
+
+
+def doctor(*, directory: Directory = None, reporter: Reporter = SILENT) -> DoctorResult:
+    """Tell what works on this machine and in the repository one stands in, if any."""
+    return _doctor.doctor(standing(directory), reporter=reporter)

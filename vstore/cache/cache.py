@@ -17,7 +17,7 @@ from vstore.durable import FileLock, flush_directory, os_errors, temporary_name,
 from vstore.errors import CorruptError, NewerFormatError, ObjectMissingError
 from vstore.objects.digest import Buffer, Digest, algorithm_of
 from vstore.objects.pack import read_record
-from vstore.objects.table import Location
+from vstore.objects.table import BLOB, Location
 
 CACHE_VERSION = 1
 USERS = "repositories"
@@ -126,7 +126,8 @@ class Cache:
         wanted = set(digests)
         if len(wanted) <= _FEW:
             return {digest for digest in wanted if not self.has(digest)}
-        wanted -= self.packs.digests()
+        for pack in self.packs.iter_packs():
+            wanted.difference_update(pack.table.digests(BLOB))
         if len(wanted) <= _FEW:
             return {digest for digest in wanted if not os.path.isfile(object_path(self.objects, digest))}
         return wanted.difference(digest for digest, _ in self.iter_loose())

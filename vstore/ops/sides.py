@@ -76,6 +76,7 @@ class FileSide(PointerSide):
         super().__init__(repo, None)
         self._repo = repo
         self._snapshotter = repo.snapshotter()
+        self._snapshotter.look_up([path for path, pointer in self.pointers.items() if not pointer.is_tree])
 
     def find(self, path: RelPath) -> Held | None:
         """Return what lies at an artifact's path, reading what was touched since it was last read."""

@@ -96,6 +96,9 @@ def status(
     targets = _find_targets(repo, paths, unmerged)
     committed = _committed(repo)
     snapshotter = repo.snapshotter()
+    snapshotter.look_up(
+        [path for (path, pointer), _ in targets if isinstance(pointer, Pointer) and not pointer.is_tree]
+    )
     artifacts = [
         _in_conflict(repo, target) if target.artifact.path in unmerged else _one(repo, target, committed, snapshotter)
         for target in targets
@@ -179,10 +182,11 @@ def _one(
         return ArtifactStatus(target.path, BROKEN, "changed", error=pointer.message)
     state = _pointer_state(artifact.pointer_path, pointer, committed)
     snapshot = snapshotter.take(repo.work_tree / artifact.path, artifact.path)
-    selected = [target.inner] if target.inner else find_selection(repo, artifact.path)
-    tree = find_tree(repo, pointer.digest) if pointer.is_tree else None
+    selected = [target.inner] if target.inner else find_selection(repo, artifact.path) if pointer.is_tree else []
+    is_same = snapshot.digest == pointer.digest and snapshot.executable == pointer.executable
+    tree = snapshot.tree if is_same else find_tree(repo, pointer.digest) if pointer.is_tree else None
     missing = _count_missing(repo, pointer, tree, selected)
-    if snapshot.digest == pointer.digest and snapshot.executable == pointer.executable:
+    if is_same:
         return ArtifactStatus(
             target.path,
             UNCHANGED,

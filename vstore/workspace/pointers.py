@@ -13,12 +13,16 @@ from vstore.durable import os_errors, write_atomic
 from vstore.errors import NameRefusedError, NotTrackedError, VstoreError
 from vstore.objects.names import RelPath, find_refusal, is_reserved
 from vstore.objects.pointer import (
+    MAX_POINTER_BYTES,
     POINTER_SUFFIX,
     Pointer,
     awaited_from_bytes,
     pointer_from_bytes,
     pointer_to_bytes,
 )
+
+# A link in a pointer's place could make us read anything, and a pipe wait for ever.
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Artifact(NamedTuple):
@@ -70,8 +74,7 @@ def _read_file(work_tree: Path, path: RelPath) -> bytes | None:
     pointer_path = path + POINTER_SUFFIX
     with os_errors(pointer_path, "read"):
         try:
-            # A link in a pointer's place could make us read anything.
-            descriptor = os.open(work_tree / pointer_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = os.open(f"{work_tree}/{pointer_path}", _READ_FLAGS)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -80,10 +83,11 @@ def _read_file(work_tree: Path, path: RelPath) -> bytes | None:
                 raise
             return None
         try:
-            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            result = os.fstat(descriptor)
+            if stat.S_ISDIR(result.st_mode):
                 return None
-            with open(descriptor, "rb", closefd=False) as file:
-                return file.read()
+            # What is longer is refused, however long it is.
+            return os.read(descriptor, min(result.st_size, MAX_POINTER_BYTES) + 1)
         finally:
             os.close(descriptor)
 
@@ -146,7 +150,7 @@ def iter_artifacts(
                 yield artifact
         for name in sorted(directories, reverse=True):
             path = prefix + name
-            if name in data or is_reserved(name) or is_ignored(path) or os.path.lexists(work_tree / path / ".git"):
+            if name in data or is_reserved(name) or is_ignored(path) or os.path.lexists(f"{work_tree}/{path}/.git"):
                 continue
             pending.append(path)
 

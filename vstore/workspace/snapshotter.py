@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import operator
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,14 +19,14 @@ from vstore.errors import PartialError, VstoreError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
-from vstore.objects.tree import find_digests, paused_collector
+from vstore.objects.tree import EXECUTABLE, find_digests, paused_collector
 from vstore.progress import SILENT, Reporter
-from vstore.state import RootRecord, State
+from vstore.state import DirectoryRecord, RootRecord, State
 from vstore.workspace.hashing import HashShard, Unread, hash_shard, list_unread
 from vstore.workspace.ignoring import load_ignoring
 from vstore.workspace.linked import LinkedObjects
 from vstore.workspace.reading import Reading
-from vstore.workspace.scan import Scan, scan
+from vstore.workspace.scan import KINDS, Scan, scan
 from vstore.workspace.snapshot import UNKNOWN, Snapshot, match, save, state_path
 
 _MANY_PROCESSORS = 3
@@ -57,6 +58,11 @@ class Snapshotter:
         self._algorithm = algorithm
         self._jobs = jobs
         self._reporter = reporter
+        self._looked_up: dict[RelPath, DirectoryRecord | None] = {}
+
+    def look_up(self, keys: Sequence[RelPath]) -> None:
+        """Ask the state once for what it knows of many artifacts that are files, and are going to be taken."""
+        self._looked_up = {**dict.fromkeys(keys), **self._state.find_directories(keys)}
 
     def take(
         self,
@@ -74,14 +80,15 @@ class Snapshotter:
         ``engine`` read them, but for what they see otherwise than we do.
         Raises PartialError naming every file that cannot be tracked or read, NameRefusedError.
         """
-        self._reporter.begin("scanning")
-        ignoring = load_ignoring(self._work_tree, key, self._cache, self._state)
-        found = scan(root, ignoring=ignoring, reporter=self._reporter)
-        self._reporter.end()
+        found = self._scan(root, key)
         if found.refused and writer is None:
             remember = False  # only the rest is looked at
         if not found.is_directory and not found.files and not (found.refused and writer is not None):
             return Snapshot(found, "absent", UNKNOWN, 0, 0)
+        if not found.is_directory and writer is None:
+            untouched = self._find_untouched(found, key)
+            if untouched is not None:
+                return untouched
         known = self._state.find_root(key) if found.is_directory and not found.refused else None
         if known is not None and known.fingerprint == found.fingerprint() and self._links.are_untouched(found):
             snapshot = self._unchanged(found, known, writer)
@@ -89,6 +96,25 @@ class Snapshotter:
                 return snapshot
         with paused_collector():
             return self._read(found, key, writer, remember, engine)
+
+    def _scan(self, root: Path, key: RelPath) -> Scan:
+        if not os.path.isdir(root):
+            return scan(root)  # no rule keeps out what was named itself
+        self._reporter.begin("scanning")
+        ignoring = load_ignoring(self._work_tree, key, self._cache, self._state)
+        found = scan(root, ignoring=ignoring, reporter=self._reporter)
+        self._reporter.end()
+        return found
+
+    def _find_untouched(self, found: Scan, key: RelPath) -> Snapshot | None:
+        """Return the snapshot of a file that was not touched since it was read."""
+        record = self._looked_up[key] if key in self._looked_up else self._state.find_directory(key)
+        (directory,) = found.directories
+        (digest,) = match(directory, record)
+        if digest == UNKNOWN:
+            return None
+        kind, size, *_ = directory.stat(0)
+        return Snapshot(found, "file", digest, size, 1, executable=KINDS[kind] == EXECUTABLE, digests=[[digest]])
 
     def _unchanged(self, found: Scan, known: RootRecord, writer: CacheWriter | None) -> Snapshot | None:
         """Return the snapshot of a directory in which nothing was touched, if the cache still has what it must."""

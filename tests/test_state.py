@@ -119,3 +119,11 @@ def test_names_that_are_not_text(state: State) -> None:
     """A path that is not UTF-8 cannot be remembered, and troubles nobody."""
     state.save("data", [RECORD._replace(path="data/\udcff")], [], ROOT)
     assert state.load_directories("data/\udcff") == {}
+
+
+def test_finds_many_in_one_go(state: State) -> None:
+    """Of any number of paths those that are known are found."""
+    records = [DirectoryRecord(f"f{number}", b"name", b"stats", b"digest") for number in range(0, 2500, 2)]
+    state.save("f0", records, [], None)
+    assert state.find_directories([f"f{number}" for number in range(2500)]) == {found.path: found for found in records}
+    assert state.find_directories([]) == {}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.command import git
 from vstore.errors import ConflictError
 from vstore.git import get_git_repo
-from vstore.git.ignore_rules import add_rule, escape_pattern, remove_rule
+from vstore.git.ignore_rules import OwnRules, add_rule, escape_pattern, remove_rule
 
 _NAMES = [
     "plain", "with space", "end ", "end  ", " start", " ", "  ", "#hash", "!bang", "-dash", "[x]", "[", "]", "[!a]",
@@ -156,3 +156,14 @@ def test_nothing_to_remove(tmp_path: Path) -> None:
     """Where there is no file there is nothing to remove, and none is made."""
     assert not remove_rule(tmp_path, "data")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_many_are_asked_for(tmp_path: Path) -> None:
+    """Of many paths is told whether a rule of ours covers them; one that an exception undoes does not."""
+    (tmp_path / "sub").mkdir()
+    add_rule(tmp_path, "undone")
+    (tmp_path / ".gitignore").write_text("/undone\n!other\n/data\n")
+    add_rule(tmp_path / "sub", "data [1]")
+    rules = OwnRules(tmp_path)
+    asked = ("data", "undone", "sub/data [1]", "sub/data", "nowhere/data")
+    assert [path for path in asked if rules.cover(path)] == ["data", "sub/data [1]"]

@@ -25,6 +25,8 @@ from vstore.objects.tree import (
     cut_below,
     diff_trees,
     find_contents,
+    find_digests,
+    is_between,
     iter_entries,
     paused_collector,
 )
@@ -245,12 +247,35 @@ def test_diff(one: list[Entry], other: list[Entry], blocks: bool) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        ({"same": 1, "changed": 1, "gone": 1}, True),
+        ({"same": 1, "changed": 2, "new": 2}, True),
+        ({"same": 1, "changed": 2, "gone": 1}, True),
+        ({"same": 1, "changed": 1}, True),
+        ({"same": 1, "changed": 3}, False),
+        ({"changed": 1}, False),
+        ({"same": 1}, False),
+        ({"same": 1, "changed": 1, "other": 1}, False),
+    ],
+)
+def test_between_two(now: dict[str, int], expected: bool) -> None:
+    """Each path is as in one tree or the other; what both have, and what neither has, decides as well."""
+    encoded = [
+        Tree(_file(path, size) for path, size in sizes.items()).to_bytes()
+        for sizes in (now, {"same": 1, "changed": 1, "gone": 1}, {"same": 1, "changed": 2, "new": 2})
+    ]
+    assert is_between(*encoded) is expected
+
+
 @given(entry_lists)
 def test_contents_without_parsing(entries: list[Entry]) -> None:
     """The contents of a tree are found without parsing it, whatever its names look like."""
     tree = Tree(entries)
     contents = [(entry.digest, entry.size_bytes) for entry in tree.entries if entry.is_file]
     assert find_contents(tree.to_bytes()) == contents
+    assert find_digests(tree.to_bytes()) == [digest for digest, _ in contents]
 
 
 @given(digests)

@@ -12,6 +12,8 @@ import pytest
 
 from tests.project import Project
 from vstore.api import open_repo
+from vstore.objects.pointer import Pointer
+from vstore.workspace.pointers import find_artifact
 
 
 def _data(project: Project, *args: str) -> dict[str, str]:
@@ -155,6 +157,16 @@ def test_broken_pointer(project: Project) -> None:
     assert shown.exit_code == 4 and "data.vstore, line 2" in shown.stdout and "Next: mend" in shown.stdout
 
 
+def test_huge_pointer(project: Project) -> None:
+    """What is called like a pointer and is far too long to be one is refused without being read whole."""
+    project.add_data()
+    with open(project.path / "huge.vstore", "wb") as file:
+        file.truncate(1 << 40)
+    found = _one(project, "huge")
+    assert found["data"] == "broken"
+    assert found["error"] == "huge.vstore is too large for a pointer file"
+
+
 def test_conflict(project: Project) -> None:
     """A pointer that git could not merge is told as a conflict until somebody chose, whatever git left in it."""
     project.add_data()
@@ -226,3 +238,97 @@ def test_without_git(tmp_path: Path) -> None:
     project.write("table.csv", b"changed\n")
     assert _one(project)["data"] == "modified"
     assert project.ok("diff", "--name-only").stdout == "table.csv\n"
+
+
+def test_executable_bit_of_a_file(project: Project) -> None:
+    """A file that was made executable is modified: to take that over, or back, is for the user to say."""
+    project.add_data()
+    (project.path / "model.bin").chmod(0o755)
+    assert _data(project)["model.bin"] == "modified"
+    project.ok("add", "-u")
+    assert _one(project, "model.bin")["pointer"] == "changed"
+    assert _data(project)["model.bin"] == "unchanged"
+
+
+def test_file_that_looks_like_the_tree(project: Project) -> None:
+    """A file with the bytes of a directory's tree, in its place, is not that directory."""
+    project.add_data()
+    with open_repo(project.path) as repo:
+        artifact = find_artifact(project.path, "data")
+        assert artifact is not None
+        assert isinstance(artifact.pointer, Pointer)
+        tree = repo.cache.read(artifact.pointer.digest)
+    shutil.rmtree(project.path / "data")
+    project.write("data", tree)
+    assert _data(project, "data") == {"data": "modified"}
+
+
+def test_checkout_that_was_stopped(project: Project) -> None:
+    """Files of which a checkout that was killed had written some are outdated, and no work of anybody's."""
+    project.add_data()
+    project.write("data/a.txt", b"changed\n")
+    project.write("data/new.txt")
+    (project.path / "data/sub/b.txt").unlink()
+    project.ok("add", "-u")
+    project.commit("second")
+    project.git("checkout", "--quiet", "HEAD~1")
+    project.ok("checkout")
+    project.git("checkout", "--quiet", "-")
+    project.write("data/a.txt", b"changed\n")
+    assert _data(project, "data") == {"data": "outdated"}
+    assert "Next: vstore checkout (" in project.ok("status").stdout
+    assert "data was passed over" in project.ok("add", "-u").stderr
+    (project.path / "data/large.bin").unlink()
+    assert _data(project, "data") == {"data": "modified"}
+    project.ok("checkout")
+    assert _data(project, "data") == {"data": "unchanged"}
+
+
+def test_what_git_would_take_in(project: Project) -> None:
+    """Where git moved a pointer alone, status says that no rule covers the data, and the next step mends it."""
+    project.add_data()
+    project.git("mv", "data.vstore", "odd name [1].vstore")
+    assert _data(project) == {"model.bin": "unchanged", "odd name [1]": "absent"}
+    assert "Next: vstore checkout (bring" in project.ok("status").stdout
+    project.ok("checkout")
+    assert _one(project, "odd name [1]")["not_ignored"] is True
+    shown = project.ok("status").stdout
+    assert "git does not ignore it" in shown
+    assert "Next: vstore add -u (let git ignore" in shown
+    project.ok("add", "-u")
+    assert not any(found["not_ignored"] for found in project.ok("status", "--json").json()["artifacts"])
+    assert "??" not in project.git("status", "--short")
+
+
+def test_what_another_rule_ignores(project: Project) -> None:
+    """Data that git ignores by any rule is safe from it, also where our own is not there or cannot be read."""
+    project.add_data()
+    ignored = project.path / ".gitignore"
+    ignored.write_text("*.bin\n")
+    found = {a["path"]: a["not_ignored"] for a in project.ok("status", "--json").json()["artifacts"]}
+    assert found == {"data": True, "model.bin": False}
+    ignored.unlink()
+    ignored.mkdir()
+    assert {a["not_ignored"] for a in project.ok("status", "--json").json()["artifacts"]} == {True}
+
+
+def test_files_that_are_gone_come_back_without_force(project: Project) -> None:
+    """Where files were deleted, and nothing else, what is offered to undo that forces nothing."""
+    project.add_data()
+    (project.path / "data/a.txt").unlink()
+    assert "or vstore checkout (bring the files back)" in project.ok("status").stdout
+    project.write("data/new.txt")
+    assert "or vstore checkout --force (drop them)" in project.ok("status").stdout
+
+
+def test_unchanged_files_cost_no_write(project: Project) -> None:
+    """Looking at files that nobody touched writes nothing, and reads none of them."""
+    project.write("one.bin", b"1")
+    project.write("two.bin", b"2")
+    project.ok("add", "one.bin", "two.bin")
+    time.sleep(0.05)  # younger files are read again, lest they change within one tick of the clock
+    project.ok("status")
+    state = project.path / ".git/vstore/state.db"
+    before = state.stat().st_mtime_ns
+    assert _data(project) == {"one.bin": "unchanged", "two.bin": "unchanged"}
+    assert state.stat().st_mtime_ns == before

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
 from pathlib import Path
 
 from vstore.durable import flush_directory, open_atomic, os_errors
-from vstore.errors import ConflictError
+from vstore.errors import ConflictError, VstoreError
 
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")
 _DEFAULT_MODE = 0o666
@@ -47,10 +48,33 @@ def add_rule(directory: Path, name: str) -> bool:
 
 def has_rule(content: bytes, name: str) -> bool:
     """Tell whether the content of a .gitignore ignores ``name`` by the rule that ``add_rule`` adds."""
+    return os.fsencode(escape_pattern(name)) in _lasting(content)
+
+
+def _lasting(content: bytes) -> list[bytes]:
+    """Return the rules that no other of the same file undoes."""
     lines = [_stripped(line) for line in _LINE.findall(content)]
     # An exception ("!data") undoes the rules above it: only the lines below the last one count.
     exceptions = [number for number, line in enumerate(lines, 1) if line.startswith(b"!")]
-    return os.fsencode(escape_pattern(name)) in lines[max(exceptions, default=0) :]
+    return lines[max(exceptions, default=0) :]
+
+
+class OwnRules:
+    """The rules that ``add_rule`` added to many directories of a work tree; each file is read once."""
+
+    def __init__(self, work_tree: Path) -> None:
+        self._work_tree = work_tree
+        self._rules: dict[str, frozenset[bytes]] = {}
+
+    def cover(self, path: str) -> bool:
+        """Tell whether such a rule makes git ignore a path of the work tree; one that cannot be read does not."""
+        directory, _, name = path.rpartition("/")
+        if directory not in self._rules:
+            content = b""
+            with contextlib.suppress(VstoreError):
+                content = read_rules(self._work_tree / directory)
+            self._rules[directory] = frozenset(_lasting(content))
+        return os.fsencode(escape_pattern(name)) in self._rules[directory]
 
 
 def read_rules(directory: Path) -> bytes:

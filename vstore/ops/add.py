@@ -21,7 +21,7 @@ from vstore.ops.admission import check_admission
 from vstore.ops.relink import relink
 from vstore.ops.resolve import find_selection, find_targets, is_inside
 from vstore.ops.staging import find_rules_to_stage, stage
-from vstore.ops.trees import find_tree, find_unplaced, load_tree
+from vstore.ops.trees import find_tree, find_unplaced, is_outdated, load_tree
 from vstore.repo import Repo
 from vstore.state import Placed
 from vstore.workspace.pointers import Artifact, find_owner, write_pointer
@@ -133,20 +133,11 @@ def _find_tracked(repo: Repo, paths: Sequence[str | Path]) -> tuple[list[RelPath
             repo.reporter.note(f"{target.path} was passed over: it is an import that was not downloaded yet")
         elif isinstance(target.artifact.pointer, VstoreError):
             broken.append((target.path, target.artifact.pointer.message))
-        elif _is_outdated(repo, target.artifact):
+        elif is_outdated(repo, target.artifact.path, target.pointer):
             repo.reporter.note(f"{target.path} was passed over: it is not what its pointer says, and nobody changed it")
         elif os.path.lexists(repo.work_tree / target.path):
             found.append(target.path)
     return found, broken
-
-
-def _is_outdated(repo: Repo, artifact: Artifact) -> bool:
-    """Tell whether files are what vstore put there while the pointer says something else: git switched or pulled."""
-    placed = repo.state.find_placed(artifact.path)
-    if placed is None or not isinstance(artifact.pointer, Pointer) or placed.digest == artifact.pointer.digest:
-        return False
-    snapshot = repo.snapshotter().take(repo.work_tree / artifact.path, artifact.path)
-    return (snapshot.kind, snapshot.digest) == placed
 
 
 def _expand(repo: Repo, paths: Sequence[str | Path]) -> list[RelPath]:

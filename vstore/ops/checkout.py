@@ -179,7 +179,7 @@ class _Checkout:
         lacking = {lost[len(path) + 1 :] for lost, _ in (*result.missing, *result.damaged)}
         if not result.failed and not lacking:
             self._remember(target)
-        elif not result.failed and result.written and tree is not None and not target.inner:
+        elif not result.failed and (result.written or before.tree) and tree is not None and not target.inner:
             self._remember_part(path, tree, before, lacking)
         written = [entry for entry in change.write if entry.path in result.written]
         return CheckedOut(target.path, len(written), len(result.deleted), _size(written), kept)

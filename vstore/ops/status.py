@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from vstore.errors import NotDownloadedError, NotTrackedError, VstoreError
+from vstore.git.ignore_rules import OwnRules
 from vstore.git.unmerged import find_unmerged
 from vstore.objects.diff import NO_ENTRIES
 from vstore.objects.names import RelPath
@@ -15,7 +17,7 @@ from vstore.objects.pointer import POINTER_SUFFIX, Pointer, awaited_from_bytes
 from vstore.objects.tree import Entry, Tree, diff_trees, find_digests
 from vstore.ops.resolve import Target, find_selection, find_targets, is_inside, touches
 from vstore.ops.transfer import Version, group_by_remote
-from vstore.ops.trees import find_tree, find_unplaced
+from vstore.ops.trees import find_tree, find_unplaced, is_outdated
 from vstore.repo import Repo
 from vstore.workspace.pointers import Artifact, find_artifact, load_awaited
 from vstore.workspace.snapshot import Snapshot
@@ -61,6 +63,8 @@ class ArtifactStatus:
     """The remote that it was compared with; None if that was not asked, or it belongs to another one."""
     partial: list[RelPath] | None = None
     """The paths that were checked out, where not the whole was: only they are compared."""
+    not_ignored: bool = False
+    """Whether it is here and no rule keeps git from taking it in, as where ``git mv`` moved the pointer alone."""
     refused: list[tuple[RelPath, str]] = field(default_factory=list)
     """Paths that cannot be tracked or read, with the reason."""
     error: str | None = None
@@ -103,6 +107,12 @@ def status(
         _in_conflict(repo, target) if target.artifact.path in unmerged else _one(repo, target, committed, snapshotter)
         for target in targets
     ]
+    exposed = _find_exposed(repo, [target.artifact.path for target in targets])
+    if exposed:
+        artifacts = [
+            dataclasses.replace(artifact, not_ignored=target.artifact.path in exposed)
+            for artifact, target in zip(artifacts, targets, strict=True)
+        ]
     if remote is None:
         return StatusResult(artifacts)
     name = repo.remote_name(remote or None)
@@ -122,6 +132,20 @@ def _find_unmerged(repo: Repo) -> set[RelPath]:
     if repo.git is None:
         return set()
     return {path.removesuffix(POINTER_SUFFIX) for path in find_unmerged(repo.work_tree, POINTER_SUFFIX)}
+
+
+def _find_exposed(repo: Repo, paths: Sequence[RelPath]) -> set[RelPath]:
+    """Return the artifacts that are here and that git would take in."""
+    if repo.git is None:
+        return set()
+    rules = OwnRules(repo.work_tree)
+    exposed = set()
+    for path in paths:
+        if not rules.cover(path):  # as nearly all are: to ask for whatever else git reads costs twenty times as much
+            place = repo.work_tree / path
+            if os.path.lexists(place) and not repo.git.is_ignored(path, directory=os.path.isdir(place)):
+                exposed.add(path)
+    return exposed
 
 
 def _find_targets(repo: Repo, paths: Sequence[str | Path], unmerged: set[RelPath]) -> list[Target]:
@@ -183,8 +207,11 @@ def _one(
     state = _pointer_state(artifact.pointer_path, pointer, committed)
     snapshot = snapshotter.take(repo.work_tree / artifact.path, artifact.path)
     selected = [target.inner] if target.inner else find_selection(repo, artifact.path) if pointer.is_tree else []
-    is_same = snapshot.digest == pointer.digest and snapshot.executable == pointer.executable
-    tree = snapshot.tree if is_same else find_tree(repo, pointer.digest) if pointer.is_tree else None
+    now = snapshot.kind, snapshot.digest, snapshot.executable
+    is_same = now == (pointer.kind, pointer.digest, pointer.executable)
+    # Where nothing was touched, the tree has just been read from the cache.
+    was_read = is_same and snapshot.digests is None
+    tree = snapshot.tree if was_read else find_tree(repo, pointer.digest) if pointer.is_tree else None
     missing = _count_missing(repo, pointer, tree, selected)
     if is_same:
         return ArtifactStatus(
@@ -209,9 +236,9 @@ def _one(
         data = DELETED if placed is not None else ABSENT
     elif not was_here and not (added or modified) and (tree is not None or not snapshot.files):
         data = ABSENT
-    elif placed is not None and (snapshot.kind, snapshot.digest) == placed:
+    elif is_outdated(repo, artifact.path, pointer, snapshot):
         data = OUTDATED
-    elif added or modified or deleted or (snapshot.digest != pointer.digest and not selected):
+    elif added or modified or deleted or not selected:
         data = MODIFIED
     else:
         data = UNCHANGED

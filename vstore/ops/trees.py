@@ -19,9 +19,10 @@ from vstore.errors import (
 from vstore.objects.digest import Digest, algorithm_of, hash_bytes
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import Pointer
-from vstore.objects.tree import Entry, Tree
+from vstore.objects.tree import Entry, Tree, is_between
 from vstore.ops.gathering import find_tree_at_origin, is_imported
 from vstore.repo import Repo
+from vstore.workspace.snapshot import Snapshot
 
 
 def load_tree(repo: Repo, pointer: Pointer, path: str, *, remote: str | None = None) -> bytes:
@@ -120,6 +121,25 @@ def find_unplaced(repo: Repo, root: str, entries: Iterable[Entry]) -> set[str]:
         return set()
     there = {entry.path for entry in Tree.from_bytes(tree).entries}
     return {entry.path for entry in entries if entry.path not in there}
+
+
+def is_outdated(repo: Repo, root: RelPath, pointer: Pointer, now: Snapshot | None = None) -> bool:
+    """Tell whether files are what vstore put there while the pointer says something else: git switched or pulled.
+
+    A checkout that was stopped leaves some of both versions: nobody changed those either.  ``now`` is what lies there;
+    without it that is looked at, if it matters.
+    """
+    placed = repo.state.find_placed(root)
+    if placed is None or placed.digest == pointer.digest:
+        return False
+    if now is None:
+        now = repo.snapshotter().take(repo.work_tree / root, root)
+    if (now.kind, now.digest) == placed:
+        return True
+    if now.tree is None or placed.kind != "tree" or not pointer.is_tree:
+        return False
+    before, after = find_tree(repo, placed.digest), find_tree(repo, pointer.digest)
+    return before is not None and after is not None and is_between(now.tree, before, after)
 
 
 def load_entries(repo: Repo, pointer: Pointer, path: str, inner: str = "") -> list[Entry]:

@@ -75,6 +75,8 @@ def _remarks(artifact: api.ArtifactStatus) -> str:
         remarks.append(f"{artifact.pointer} pointer, not committed")
     if artifact.partial:
         remarks.append("checked out in part")
+    if artifact.not_ignored:
+        remarks.append("git does not ignore it")
     if artifact.not_in_cache:
         remarks.append(f"{render.count(artifact.not_in_cache, 'object')} not in the cache")
     if artifact.not_in_remote:
@@ -91,18 +93,25 @@ def _files(sign: str, colour: str, paths: Sequence[str]) -> Iterator[str]:
 
 def _next(artifacts: Sequence[api.ArtifactStatus], remote: str | None) -> Iterator[str]:
     kinds = {artifact.data for artifact in artifacts}
+    changed = [artifact for artifact in artifacts if artifact.data == "modified" and not _is_only_lost(artifact)]
     if "conflict" in kinds:
         yield "Next: vstore checkout --ours PATH (or --theirs), or mend the pointer and git add it"
     elif "broken" in kinds:
         yield "Next: mend the broken pointer, or take the one of a commit with git checkout"
-    elif any(artifact.data == "modified" and not _is_only_lost(artifact) for artifact in artifacts):
-        yield "Next: vstore add -u (keep the changes) or vstore checkout --force (drop them)"
+    elif changed:
+        is_safe = all(artifact.deleted and not (artifact.added or artifact.modified) for artifact in changed)
+        undo = "vstore checkout (bring the files back)" if is_safe else "vstore checkout --force (drop them)"
+        yield f"Next: vstore add -u (keep the changes) or {undo}"
     elif any(artifact.not_in_cache for artifact in artifacts):
         yield "Next: vstore pull"
     elif "outdated" in kinds:
         yield "Next: vstore checkout (bring the files to where the pointers are)"
     elif "deleted" in kinds:
         yield "Next: vstore checkout (bring the data back)"
+    elif "absent" in kinds:
+        yield "Next: vstore checkout (bring the data here)"
+    elif any(artifact.not_ignored for artifact in artifacts):
+        yield "Next: vstore add -u (let git ignore the data where it is now)"
     elif any(artifact.not_in_remote for artifact in artifacts):
         yield "Next: vstore push" + (f" -r {remote}" if remote else "")
     elif any(artifact.pointer in ("new", "changed") for artifact in artifacts):

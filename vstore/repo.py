@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vstore.cache.cache import Cache
 from vstore.cache.link import probe_link_type
@@ -29,15 +30,15 @@ from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath, is_reserved
 from vstore.objects.pointer import POINTER_SUFFIX
 from vstore.progress import SILENT, Reporter
-from vstore.remote.ledger import Policy
-from vstore.remote.opening import RemoteTerms, is_known_place, open_remote, open_transport
-from vstore.remote.remote import Remote
-from vstore.remote.transport import Transport
-from vstore.remote.wrappers import ReadOnlyTransport, RetryingTransport
 from vstore.state import State
 from vstore.workspace.materialize import Materializer
 from vstore.workspace.pointers import find_owner
 from vstore.workspace.snapshotter import Snapshotter
+
+if TYPE_CHECKING:
+    from vstore.remote.opening import RemoteTerms
+    from vstore.remote.remote import Remote
+    from vstore.remote.transport import Transport
 
 VSTORE_DIRECTORY = ".vstore"
 ID_FILE = "id"
@@ -248,6 +249,11 @@ class Repo:
             raise
 
     def _open_remote(self, settings: RemoteSettings) -> Remote:
+        # A fifth of all that is loaded, and no verb that only looks at files and versions needs it.
+        from vstore.remote.ledger import Policy
+        from vstore.remote.opening import is_known_place, open_remote, open_transport
+        from vstore.remote.wrappers import ReadOnlyTransport, RetryingTransport
+
         if self.url is not None and "://" not in settings.url and not os.path.isabs(settings.url):
             fact = f"the remote {settings.name} of {self.location} is a directory beside that repository"
             raise RemoteUnavailableError(f"{fact}, which is on another machine", url=settings.url, elsewhere=True)
@@ -272,6 +278,8 @@ class Repo:
 
     def remote_terms(self, name: str | None) -> RemoteTerms:
         """Return what workers must know to open a remote; secrets stay here.  Raises InvalidError for a secret URL."""
+        from vstore.remote.opening import RemoteTerms
+
         settings = self.config.remotes[self.remote_name(name)]
         if masked_url(settings.url) != settings.url:
             raise InvalidError(f"the URL of the remote {settings.name} holds a password, which no cluster is told")

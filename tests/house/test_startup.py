@@ -56,3 +56,4 @@ def test_verbs_load_only_themselves() -> None:
     loaded = set(done.stdout.split())
     assert "vstore.ops.status" in loaded
     assert loaded.isdisjoint({"vstore.ops.push", "vstore.ops.gc", "vstore.ops.migrate", "vstore.ops.fsck", "tomlkit"})
+    assert "vstore.remote.remote" not in loaded

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vstore.errors import InvalidError, NotDownloadedError, UnavailableError
 from vstore.objects.digest import Digest
@@ -14,9 +14,11 @@ from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.objects.tree import Tree, find_contents
 from vstore.ops.resolve import Target, find_targets, get_git
 from vstore.remote.content import Content
-from vstore.remote.remote import Remote
 from vstore.repo import Repo
 from vstore.workspace.pointers import parse_artifact
+
+if TYPE_CHECKING:
+    from vstore.remote.remote import Remote
 
 
 @dataclass(frozen=True, slots=True)

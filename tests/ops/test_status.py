@@ -135,6 +135,33 @@ def test_part_of_a_tree(project: Project) -> None:
     assert clone.ok("diff", "--name-only").stdout.split() == ["data/sub/b.txt"]
 
 
+def test_path_inside_a_tree(project: Project) -> None:
+    """Of a path inside a tree the artifact is told; what was never checked out is absent, and what is nowhere an error.
+
+    A file of one's own where the tree has one that was never checked out is a change, here and in diff.
+    """
+    project.add_data()
+    project.add_remote()
+    project.ok("push")
+    (project.path / "data/sub/b.txt").unlink()
+    found = _one(project, "data/sub")
+    assert (found["path"], found["root"], found["data"], found["partial"]) == ("data/sub", "data", "modified", None)
+    assert found["deleted"] == ["sub/b.txt"]
+    assert (_one(project, "data")["root"], _one(project, "data/a.txt")["data"]) == (None, "unchanged")
+    assert "there is no nope in data" in project.run("status", "data/nope").stderr
+    clone = project.clone()
+    clone.add_remote()
+    clone.ok("fetch")
+    assert _data(clone, "data/sub", "data/a.txt") == {"data/sub": "absent", "data/a.txt": "absent"}
+    clone.ok("checkout", "data/sub")
+    assert _data(clone, "data/sub", "data/a.txt") == {"data/sub": "unchanged", "data/a.txt": "absent"}
+    (clone.path / "data/sub/b.txt").unlink()
+    assert _data(clone, "data/sub", "data/a.txt") == {"data/sub": "modified", "data/a.txt": "absent"}
+    clone.write("data/a.txt", b"mine\n")
+    assert _data(clone, "data/a.txt") == {"data/a.txt": "modified"}
+    assert clone.ok("diff", "--name-only", "data/a.txt").stdout == "data/a.txt\n"
+
+
 def test_added_to_a_tree_that_is_not_here(project: Project) -> None:
     """A file added to a tree of which the rest is not here is all that is compared."""
     project.add_data()

@@ -34,6 +34,7 @@ class FileDiff:
     """One file that differs; what is said of the side where it is not is None."""
 
     path: RelPath
+    """From the root of the repository, as that of an artifact: files move from one to another."""
     change: str
     """"added", "deleted", "modified" or "renamed"."""
     old_path: RelPath | None

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vstore.errors import NotDownloadedError, NotTrackedError, VstoreError
+from vstore.errors import NotDownloadedError, NotTrackedError, PathNotFoundError, VstoreError
 from vstore.git.ignore_rules import OwnRules
 from vstore.git.unmerged import find_unmerged
 from vstore.objects.diff import NO_ENTRIES
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer, awaited_from_bytes
-from vstore.objects.tree import Entry, Tree, diff_trees, find_digests
+from vstore.objects.tree import Entry, Tree, cut_below, diff_trees, find_digests
 from vstore.ops.resolve import Target, find_selection, find_targets, is_inside, touches
 from vstore.ops.transfer import Version, group_by_remote
 from vstore.ops.trees import find_tree, find_unplaced, is_outdated
@@ -65,6 +65,8 @@ class ArtifactStatus:
     """The paths that were checked out, where not the whole was: only they are compared."""
     not_ignored: bool = False
     """Whether it is here and no rule keeps git from taking it in, as where ``git mv`` moved the pointer alone."""
+    root: RelPath | None = None
+    """The artifact, where ``path`` is only something inside it."""
     refused: list[tuple[RelPath, str]] = field(default_factory=list)
     """Paths that cannot be tracked or read, with the reason."""
     error: str | None = None
@@ -108,11 +110,13 @@ def status(
         for target in targets
     ]
     exposed = _find_exposed(repo, [target.artifact.path for target in targets])
-    if exposed:
-        artifacts = [
-            dataclasses.replace(artifact, not_ignored=target.artifact.path in exposed)
-            for artifact, target in zip(artifacts, targets, strict=True)
-        ]
+    artifacts = [
+        dataclasses.replace(found, not_ignored=path in exposed, root=path if target.inner else None)
+        if target.inner or path in exposed
+        else found
+        for found, target in zip(artifacts, targets, strict=True)
+        for path in [target.artifact.path]
+    ]
     if remote is None:
         return StatusResult(artifacts)
     name = repo.remote_name(remote or None)
@@ -206,13 +210,16 @@ def _one(
         return ArtifactStatus(target.path, BROKEN, "changed", error=pointer.message)
     state = _pointer_state(artifact.pointer_path, pointer, committed)
     snapshot = snapshotter.take(repo.work_tree / artifact.path, artifact.path)
-    selected = [target.inner] if target.inner else find_selection(repo, artifact.path) if pointer.is_tree else []
+    parts = find_selection(repo, artifact.path) if pointer.is_tree else []
+    asked = [target.inner] if target.inner else parts
     now = snapshot.kind, snapshot.digest, snapshot.executable
     is_same = now == (pointer.kind, pointer.digest, pointer.executable)
     # Where nothing was touched, the tree has just been read from the cache.
     was_read = is_same and snapshot.digests is None
     tree = snapshot.tree if was_read else find_tree(repo, pointer.digest) if pointer.is_tree else None
-    missing = _count_missing(repo, pointer, tree, selected)
+    if target.inner and tree is not None:
+        _check_there(repo, target, tree)
+    missing = _count_missing(repo, pointer, tree, asked)
     if is_same:
         return ArtifactStatus(
             target.path,
@@ -223,22 +230,22 @@ def _one(
             not_in_cache=missing,
             refused=snapshot.scan.refused,
         )
-    added, modified, deleted = _compare(snapshot, tree, selected, target.inner)
+    added, modified, deleted = _compare(snapshot, tree, parts, target.inner)
     placed = repo.state.find_placed(artifact.path)
-    was_here = placed is not None or bool(selected)
+    was_here = any(touches(target.inner, part) for part in parts) if parts else placed is not None
     if not was_here:
         deleted = []
     elif placed is not None and placed.digest != pointer.digest:
         unplaced = find_unplaced(repo, artifact.path, deleted)
         deleted = [entry for entry in deleted if entry.path not in unplaced]
     unsaved = repo.cache.find_missing(entry.digest for entry in deleted if entry.is_file)
-    if snapshot.kind == "absent" and not selected:
+    if snapshot.kind == "absent" and not parts:
         data = DELETED if placed is not None else ABSENT
     elif not was_here and not (added or modified) and (tree is not None or not snapshot.files):
         data = ABSENT
     elif is_outdated(repo, artifact.path, pointer, snapshot):
         data = OUTDATED
-    elif added or modified or deleted or not selected:
+    elif added or modified or deleted or not asked:
         data = MODIFIED
     else:
         data = UNCHANGED
@@ -253,9 +260,15 @@ def _one(
         [entry.path for entry in deleted],
         sum(entry.is_file and entry.digest in unsaved for entry in deleted),
         missing,
-        partial=selected or None,
+        partial=parts or None,
         refused=snapshot.scan.refused,
     )
+
+
+def _check_there(repo: Repo, target: Target, tree: bytes) -> None:
+    """Raise PathNotFoundError for a path inside a tree that is neither in it nor on disk."""
+    if not cut_below(tree, target.inner) and not os.path.lexists(repo.work_tree / target.path):
+        raise PathNotFoundError(f"there is no {target.inner} in {target.artifact.path}", path=target.path)
 
 
 def _pointer_state(pointer_path: RelPath, pointer: Pointer, committed: dict[RelPath, bytes] | None) -> str:
@@ -269,31 +282,33 @@ def _pointer_state(pointer_path: RelPath, pointer: Pointer, committed: dict[RelP
         return "changed"
 
 
-def _count_missing(repo: Repo, pointer: Pointer, tree: bytes | None, selected: list[RelPath]) -> int:
+def _count_missing(repo: Repo, pointer: Pointer, tree: bytes | None, asked: list[RelPath]) -> int:
     """Return how many of the contents that are asked for the cache lacks."""
     if not pointer.is_tree:
         return int(not repo.cache.has(pointer.digest))
     if tree is None:
         return pointer.files + 1
-    if not selected:
+    if not asked:
         return len(repo.cache.find_missing(find_digests(tree)))
     entries = Tree.from_bytes(tree).entries
-    return len(repo.cache.find_missing([e.digest for e in entries if e.is_file and is_inside(e.path, selected)]))
+    return len(repo.cache.find_missing([e.digest for e in entries if e.is_file and is_inside(e.path, asked)]))
 
 
 def _compare(
-    snapshot: Snapshot, tree: bytes | None, selected: list[RelPath], inner: RelPath
+    snapshot: Snapshot, tree: bytes | None, parts: list[RelPath], inner: RelPath
 ) -> tuple[list[RelPath], list[RelPath], list[Entry]]:
     """Return the files added, modified and deleted, as far as both sides are known."""
-    now = NO_ENTRIES if snapshot.kind == "absent" and selected else snapshot.tree
+    now = NO_ENTRIES if snapshot.kind == "absent" and parts else snapshot.tree
     if now is None or tree is None:
         return [], [], []
     difference = diff_trees(tree, now)
 
-    def chosen(entries: Sequence[Entry]) -> list[Entry]:
-        return [entry for entry in entries if not selected or is_inside(entry.path, selected)]
+    def choose(entries: Sequence[Entry], *places: Sequence[RelPath]) -> list[Entry]:
+        return [entry for entry in entries if all(not some or is_inside(entry.path, some) for some in places)]
 
-    # What is new is new wherever it lies; what is not here counts only where it was asked for.
-    added = chosen(difference.added) if inner else difference.added
-    modified = chosen([new for _, new in difference.modified])
-    return [entry.path for entry in added], [entry.path for entry in modified], chosen(difference.deleted)
+    wanted = [inner] if inner else []
+    # What is here counts wherever it lies; what is not counts only where it was checked out.
+    added = choose(difference.added, wanted)
+    modified = choose([new for _, new in difference.modified], wanted)
+    deleted = choose(difference.deleted, wanted, parts)
+    return [entry.path for entry in added], [entry.path for entry in modified], deleted

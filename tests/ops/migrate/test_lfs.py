@@ -160,6 +160,36 @@ def test_dry_run_changes_nothing(lfs: LfsProject) -> None:
     assert not clone.has(".vstore") and clone.read("model.bin").startswith(b"version https://git-lfs")
 
 
+def test_files_that_are_locked(lfs: LfsProject) -> None:
+    """What git-lfs keeps read-only until it is locked can be written afterwards; macros of its are understood."""
+    lfs.write(
+        ".gitattributes", b"[attr]locked lockable filter=lfs diff=lfs merge=lfs -text\n*.bin locked\nimg/** locked\n"
+    )
+    lfs.git("add", "--all")
+    lfs.commit("Lock everything")
+    lfs.git("lfs", "post-merge", "0")
+    assert not os.stat(lfs.path / "model.bin").st_mode & 0o200
+    lfs.ok("migrate", "lfs")
+    assert all(os.stat(lfs.path / path).st_mode & 0o200 for path in FILES)
+    assert status_of(lfs) == dict.fromkeys(FILES, "unchanged") and not lfs.has(".gitattributes")
+
+
+def test_in_the_middle_of_a_merge(lfs: LfsProject) -> None:
+    """A file in conflict stays with git-lfs, and so do the attributes that it needs."""
+    lfs.git("switch", "--quiet", "--create", "other")
+    for content, branch in ((b"theirs\n", "main"), (b"ours\n", "")):
+        lfs.write("model.bin", content)
+        lfs.git("commit", "--quiet", "--all", "--message", "Another model")
+        if branch:
+            lfs.git("switch", "--quiet", branch)
+    with pytest.raises(AssertionError):
+        lfs.git("merge", "other")
+    outcome = lfs.run("migrate", "lfs", "--json")
+    assert outcome.exit_code == 3 and outcome.json()["refused"] == [["model.bin", "is in conflict in git"]]
+    assert outcome.json()["left"] == 1 and b"filter=lfs" in lfs.read(".gitattributes")
+    assert "UU model.bin" in lfs.git("status", "--short")
+
+
 def test_nothing_to_do(lfs: LfsProject) -> None:
     """When everything has moved there is nothing to do."""
     lfs.ok("migrate", "lfs")

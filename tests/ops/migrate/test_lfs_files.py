@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vstore.ops.migrate.foreign import SHA256, ForeignName
-from vstore.ops.migrate.lfs_files import parse_lfs_pointer, with_exceptions, without_lfs
+from vstore.ops.migrate.lfs_files import find_macros, parse_lfs_pointer, with_exceptions, without_lfs
 
 A = "0123456789abcdef" * 4
 GOOD = f"version https://git-lfs.github.com/spec/v1\noid sha256:{A}\nsize 12345\n"
@@ -53,3 +53,14 @@ def test_attributes(before: bytes, after: bytes) -> None:
     assert without_lfs(before) == after
     assert without_lfs(with_exceptions(before)).rstrip(b"\n") == after.rstrip(b"\n")
     assert with_exceptions(with_exceptions(before)) == with_exceptions(before)
+
+
+def test_macros() -> None:
+    """A macro that means nothing but git-lfs goes with all its uses; one that says more loses only that."""
+    top = (
+        b"[attr]big filter=lfs diff=lfs -text\n[attr]more filter=lfs eol=lf\n[attr]odd\n*.a big\n*.b more\n*.c big x\n"
+    )
+    macros = find_macros(top)
+    assert macros == {b"big"}
+    assert without_lfs(top, macros) == b"[attr]more eol=lf\n[attr]odd\n*.b more\n*.c x\n"
+    assert without_lfs(b"*.d big\n# big\n", macros) == b"# big\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,11 +14,17 @@ from vstore.git import GitRepo
 from vstore.git.program import run_git
 from vstore.objects.names import RelPath
 from vstore.objects.tree import EXECUTABLE, FILE, Entry, Tree
-from vstore.ops.migrate.foreign import ForeignArtifact, ForeignName
+from vstore.ops.migrate.foreign import ForeignArtifact, ForeignFile, ForeignName
 from vstore.ops.migrate.history import migrate_history
-from vstore.ops.migrate.lfs_files import MAX_POINTER_BYTES, parse_lfs_pointer, with_exceptions, without_lfs
+from vstore.ops.migrate.lfs_files import (
+    MAX_POINTER_BYTES,
+    find_macros,
+    parse_lfs_pointer,
+    with_exceptions,
+    without_lfs,
+)
 from vstore.ops.migrate.lfs_history import LfsHistory
-from vstore.ops.migrate.lfs_survey import LfsFile, fetch, find_store, group, survey_index
+from vstore.ops.migrate.lfs_survey import Survey, fetch, find_store, group, survey_index
 from vstore.ops.migrate.moving import Mover, choose_paths, is_chosen
 from vstore.ops.migrate.places import FilePlace, Place
 from vstore.ops.migrate.result import KEPT, How, MigrateResult
@@ -62,7 +69,7 @@ class _Migration:
         self._git = git
         self._store = find_store(git)
         self._mover = Mover(repo, "lfs", how)
-        self._files: list[LfsFile] = []
+        self._survey = Survey([], [])
 
     def plan(self, paths: Sequence[str | Path], as_tree: Sequence[str | Path]) -> MigrateResult:
         artifacts = self._choose(paths, as_tree)
@@ -73,7 +80,9 @@ class _Migration:
         mover = self._mover
         artifacts = self._choose(paths, as_tree)
         brought = mover.bring(self._find_places(artifacts), self._fetch)
-        taken = mover.take(mover.choose_whole(artifacts, brought.missing), brought.held)
+        able = mover.choose_whole(artifacts, brought.missing)
+        self._unlock(able)
+        taken = mover.take(able, brought.held)
         # Every object is durable now, so the pointers may name them.
         staged: list[RelPath] = []
         leaving: list[RelPath] = []
@@ -81,11 +90,10 @@ class _Migration:
             self._smudge(each)
             staged += mover.publish(each, [self._store.directory])
             if mover.result.artifacts[-1].change != KEPT:
-                root = each.artifact.path
-                leaving += [f"{root}/{file.path}".rstrip("/") for file in each.artifact.files or ()]
-        mover.left = len(self._files) - len(leaving)
+                leaving += [_join(each.artifact, file) for file in each.artifact.files or ()]
+        mover.left = len(self._survey.files) - len(leaving) + len(self._survey.unmerged)
         if leaving:
-            self._leave_git(leaving, staged)
+            self._leave_git(leaving, staged, is_last=mover.left == 0)
         return mover.finish()
 
     def run_history(self, paths: Sequence[str | Path], scope: Scope) -> MigrateResult:
@@ -97,13 +105,15 @@ class _Migration:
     # which artifacts
 
     def _choose(self, paths: Sequence[str | Path], as_tree: Sequence[str | Path]) -> list[ForeignArtifact]:
-        self._files = survey_index(self._repo.work_tree)
+        self._survey = survey_index(self._repo.work_tree)
         directories = [self._repo.relative(named) for named in as_tree]
         if "" in directories:
             raise InvalidError("the whole repository cannot be one tree: it holds the pointers", path="")
-        artifacts = group(self._files, directories)
+        artifacts = group(self._survey.files, directories)
         chosen = choose_paths(self._repo, artifacts, paths)
-        leaving = {file.path for file in self._files}
+        leaving = {file.path for file in self._survey.files}
+        refused = self._mover.result.refused
+        refused.extend((path, "is in conflict in git") for path in self._survey.unmerged if is_chosen(path, chosen))
         good = []
         for artifact in artifacts:
             if not is_chosen(artifact.path, chosen):
@@ -112,7 +122,7 @@ class _Migration:
             if obstacle is None:
                 good.append(artifact)
             else:
-                self._mover.result.refused.append((artifact.path, obstacle))
+                refused.append((artifact.path, obstacle))
         return good
 
     # contents
@@ -144,16 +154,21 @@ class _Migration:
         if write:
             write_files(self._repo, taken, write)
 
+    def _unlock(self, artifacts: Iterable[ForeignArtifact]) -> None:
+        """Make files writable that git-lfs kept read-only until somebody would lock them."""
+        paths = [_join(artifact, file) for artifact in artifacts for file in artifact.files or ()]
+        for path in self._with_attribute("lockable", "set", paths):
+            file = self._repo.work_tree / path
+            with os_errors(file, "change"):
+                found = os.lstat(file) if os.path.lexists(file) else None
+                if found is not None and stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+                    file.chmod(stat.S_IMODE(found.st_mode) | stat.S_IWUSR)
+
     # git
 
-    def _leave_git(self, leaving: Sequence[RelPath], staged: list[RelPath]) -> None:
+    def _leave_git(self, leaving: Sequence[RelPath], staged: list[RelPath], *, is_last: bool) -> None:
         """Take files out of the index, and put in their pointers instead; the files of the work tree stay."""
-        gone = set(leaving)
-        is_last = all(file.path in gone for file in self._files)
-        if is_last:
-            staged += self._clean_attributes()
-        else:
-            staged += self._except_ours(staged)
+        staged += self._clean_attributes() if is_last else self._except_ours(staged)
         wait_s, on_wait = self._repo.config.lock_wait_s, self._repo.reporter.note
         self._git.stage(list(dict.fromkeys(staged)), wait_s, on_wait)
         self._git.unstage(leaving, wait_s, on_wait)
@@ -161,6 +176,7 @@ class _Migration:
     def _clean_attributes(self) -> list[RelPath]:
         """Take out of all ``.gitattributes`` what hands files to git-lfs; returns those that changed."""
         changed = []
+        macros = find_macros(_read(self._repo.work_tree / _ATTRIBUTES))
         command = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", f"*{_ATTRIBUTES}")
         for name in sorted(set(run_git(self._repo.work_tree, *command).split(b"\0"))):
             path = os.fsdecode(name)
@@ -169,7 +185,7 @@ class _Migration:
                 continue
             with os_errors(file, "change"):
                 before = file.read_bytes()
-                after = without_lfs(before)
+                after = without_lfs(before, macros)
                 if after == before:
                     continue
                 if after:
@@ -182,18 +198,24 @@ class _Migration:
 
     def _except_ours(self, staged: Sequence[RelPath]) -> list[RelPath]:
         """Keep our own files from git-lfs, where a pattern that has to stay takes them for data."""
-        asked = b"".join(os.fsencode(path) + b"\0" for path in staged)
-        answers = run_git(self._repo.work_tree, "check-attr", "-z", "--stdin", "filter", stdin=asked).split(b"\0")
-        caught = {
-            os.fsdecode(path) for path, value in zip(answers[0::3], answers[2::3], strict=False) if value == b"lfs"
-        }
         changed = []
-        for directory in {path.rpartition("/")[0] for path in caught}:
+        for directory in {path.rpartition("/")[0] for path in self._with_attribute("filter", "lfs", staged)}:
             file = self._repo.work_tree / directory / _ATTRIBUTES
             with os_errors(file, "change"):
                 write_atomic(file, with_exceptions(file.read_bytes() if file.exists() else b""))
             changed.append(f"{directory}/{_ATTRIBUTES}".lstrip("/"))
         return sorted(changed)
+
+    def _with_attribute(self, name: str, value: str, paths: Iterable[RelPath]) -> list[RelPath]:
+        """Return the paths to which ``.gitattributes`` give a value."""
+        asked = b"".join(os.fsencode(path) + b"\0" for path in paths)
+        answers = run_git(self._repo.work_tree, "check-attr", "-z", "--stdin", name, stdin=asked).split(b"\0")
+        told = zip(answers[0::3], answers[2::3], strict=False)
+        return [os.fsdecode(path) for path, found in told if found == value.encode()]
+
+
+def _join(artifact: ForeignArtifact, file: ForeignFile) -> RelPath:
+    return f"{artifact.path}/{file.path}".rstrip("/")
 
 
 def _entries(taken: Taken) -> list[Entry]:
@@ -205,9 +227,14 @@ def _entries(taken: Taken) -> list[Entry]:
 
 def _read_pointer(path: Path) -> ForeignName | None:
     """Return the content that a file of the work tree stands for, if it is a pointer of git-lfs."""
+    return parse_lfs_pointer(_read(path, MAX_POINTER_BYTES + 1))
+
+
+def _read(path: Path, most_bytes: int = -1) -> bytes:
+    """Return what a file begins with, or all of it; nothing of what is no file or cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return None
+        return b""
     with open(descriptor, "rb") as file:
-        return parse_lfs_pointer(file.read(MAX_POINTER_BYTES + 1))
+        return b"" if os.path.isdir(file.fileno()) else file.read(most_bytes)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Set
+from typing import NamedTuple
 
 from vstore.errors import InvalidError
 from vstore.ops.migrate.foreign import SHA256, ForeignName, parse_name
@@ -16,7 +18,8 @@ _VERSIONS = (
     b"version http://git-media.io/v/2",
 )
 _LINE = re.compile(rb"""(?P<pattern>\s*(?:"(?:[^"\\]|\\.)*"|\S+))(?P<rest>.*?)(?P<end>\r?\n?)""", re.DOTALL)
-_OF_LFS = {b"filter=lfs", b"diff=lfs", b"merge=lfs", b"-text", b"lockable"}
+_MACRO, _FILTER = b"[attr]", b"filter=lfs"
+_OF_LFS = {_FILTER, b"diff=lfs", b"merge=lfs", b"-text", b"lockable"}
 _EXCEPTIONS = b"*.vstore !filter !diff !merge !text\n.gitattributes !filter !diff !merge !text\n"
 _EXCEPTIONS += b".gitignore !filter !diff !merge !text\n"
 
@@ -39,21 +42,45 @@ def parse_lfs_pointer(data: bytes) -> ForeignName | None:
         return None
 
 
-def without_lfs(attributes: bytes) -> bytes:
-    """Return the content of a ``.gitattributes`` without what hands files to git-lfs; other lines stay as they are."""
+def find_macros(attributes: bytes) -> Set[bytes]:
+    """Return the macros of the topmost ``.gitattributes`` that hand files to git-lfs and say nothing else."""
+    lines = map(_split, attributes.splitlines(keepends=True))
+    return {
+        line.pattern.strip().removeprefix(_MACRO)
+        for line in lines
+        if line.pattern.strip().startswith(_MACRO) and _FILTER in line.words and _OF_LFS.issuperset(line.words)
+    }
+
+
+def without_lfs(attributes: bytes, macros: Set[bytes] = frozenset()) -> bytes:
+    """Return the content of a ``.gitattributes`` without what hands files to git-lfs, be it by one of some macros.
+
+    Other lines stay as they are.
+    """
     kept = []
     for line in attributes.splitlines(keepends=True):
         if line in _EXCEPTIONS.splitlines(keepends=True):
             continue
-        match = _LINE.fullmatch(line)
-        words = match["rest"].split() if match is not None else []
-        if match is None or b"filter=lfs" not in words or match["pattern"].lstrip().startswith(b"#"):
+        pattern, words, end = _split(line)
+        if macros.isdisjoint(words) and _FILTER not in words:
             kept.append(line)
-            continue
-        others = [word for word in words if word not in _OF_LFS]
-        if others:
-            kept.append(b" ".join([match["pattern"], *others]) + match["end"])
+        elif others := [word for word in words if word not in _OF_LFS and word not in macros]:
+            kept.append(b" ".join([pattern, *others]) + end)
     return b"".join(kept)
+
+
+class _Line(NamedTuple):
+    pattern: bytes
+    words: list[bytes]
+    end: bytes
+
+
+def _split(line: bytes) -> _Line:
+    """Return the parts of a line of attributes; one that gives none has no words."""
+    match = _LINE.fullmatch(line)
+    if match is None or match["pattern"].lstrip().startswith(b"#"):
+        return _Line(b"", [], b"")
+    return _Line(match["pattern"], match["rest"].split(), match["end"])
 
 
 def with_exceptions(attributes: bytes) -> bytes:

@@ -16,7 +16,7 @@ from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.ops.migrate.foreign import ForeignName
 from vstore.ops.migrate.history import OwnFiles
 from vstore.ops.migrate.intake import Brought
-from vstore.ops.migrate.lfs_files import with_exceptions, without_lfs
+from vstore.ops.migrate.lfs_files import find_macros, with_exceptions, without_lfs
 from vstore.ops.migrate.lfs_survey import EXECUTABLE_MODE, fetch, find_pointers
 from vstore.ops.migrate.memory import Held
 from vstore.ops.migrate.moving import Mover, is_chosen
@@ -85,10 +85,11 @@ class LfsHistory:
             return None
         rules = self._ignore(files, pointers)
         is_whole = all(file.path in pointers for file in files if file.oid in self._names)
+        found = {file.path: self._contents[file.oid] for file in files if file.path.rpartition("/")[2] == _ATTRIBUTES}
+        macros = find_macros(found.get(_ATTRIBUTES, b""))
         attributes = {
-            file.path: (without_lfs if is_whole else with_exceptions)(self._contents[file.oid])
-            for file in files
-            if file.path.rpartition("/")[2] == _ATTRIBUTES
+            path: without_lfs(content, macros) if is_whole else with_exceptions(content)
+            for path, content in found.items()
         }
         gone = [path for path, content in attributes.items() if not content]
         more = rules | {path: content for path, content in attributes.items() if content}

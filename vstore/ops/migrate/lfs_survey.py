@@ -29,17 +29,25 @@ class LfsFile(NamedTuple):
     executable: bool
 
 
-def survey_index(work_tree: Path) -> list[LfsFile]:
-    """Return the files in git's index that are pointers of git-lfs, sorted by path."""
+class Survey(NamedTuple):
+    """The files in git's index that are pointers of git-lfs, and those of which a merge left several versions."""
+
+    files: list[LfsFile]
+    unmerged: list[RelPath]
+
+
+def survey_index(work_tree: Path) -> Survey:
+    """Return what git-lfs keeps in git's index, sorted by path."""
     rows = []
     for line in run_git(work_tree, "ls-files", "--stage", "-z").split(b"\0"):
         facts, tab, path = line.partition(b"\t")
         if tab:
             mode, oid, stage = facts.decode().split()
-            if stage == "0":  # a conflict is not for us to decide
-                rows.append((os.fsdecode(path), mode, oid))
-    names = find_pointers(work_tree, {oid for _, mode, oid in rows if mode in _FILE_MODES})
-    return sorted(LfsFile(path, names[oid], mode == EXECUTABLE_MODE) for path, mode, oid in rows if oid in names)
+            rows.append((os.fsdecode(path), mode, oid, stage))
+    names = find_pointers(work_tree, {oid for _, mode, oid, _ in rows if mode in _FILE_MODES})
+    found = [row for row in rows if row[2] in names]
+    files = [LfsFile(path, names[oid], mode == EXECUTABLE_MODE) for path, mode, oid, stage in found if stage == "0"]
+    return Survey(sorted(files), sorted({path for path, _, _, stage in found if stage != "0"}))
 
 
 def find_pointers(directory: Path, oids: Iterable[str]) -> dict[str, ForeignName]:

@@ -11,8 +11,6 @@ import pytest
 from tests.ops.migrate.places import CRLF, SCRIPT, DvcProject
 from tests.ops.test_checkout import shape
 from tests.project import LARGE, Project
-from tests.servers.nginx import FileServer
-from tests.servers.s3 import S3Server
 from tests.stateful.test_death import die_everywhere, pointers_are_good
 
 POINTERS = ["data.dvc", "models/model 1.bin.dvc", "models/tool.dvc"]
@@ -114,45 +112,6 @@ def test_from_a_remote_alone(dvc: DvcProject, has_files: bool) -> None:
     assert dvc.read("models/model 1.bin") == LARGE[::-1]
     assert os.access(dvc.path / "models/tool", os.X_OK)
     assert hides_nothing(dvc)
-
-
-def test_from_a_bucket(dvc: DvcProject, moto: S3Server) -> None:
-    """A remote in a bucket is read with the settings of DVC, the secret ones of config.local among them."""
-    place = moto.new_place()
-    for file in dvc.dvc_store.rglob("*"):
-        if file.is_file():
-            place.plant(f"team/{file.relative_to(dvc.dvc_store).as_posix()}", file.read_bytes())
-    shutil.rmtree(dvc.dvc_store)
-    dvc.drop_dvc_cache()
-    dvc.write(
-        ".dvc/config",
-        f"[core]\n    remote = cloud\n['remote \"cloud\"']\n    url = {place.url}/team\n"
-        f"    endpointurl = {place.options['endpoint_url']}\n    region = {place.options['region']}\n"
-        "    jobs = 4\n".encode(),
-    )
-    dvc.write(
-        ".dvc/config.local",
-        f"['remote \"cloud\"']\n    access_key_id = {place.options['key']}\n"
-        f"    secret_access_key = {place.options['secret']}\n".encode(),
-    )
-    shutil.rmtree(dvc.path / "data")
-    dvc.ok("migrate", "dvc")
-    dvc.ok("checkout")
-    assert dvc.read("data/sub/deep/große Datei.bin") == LARGE
-
-
-def test_from_a_web_server(dvc: DvcProject, static_site: FileServer) -> None:
-    """A remote that can only be read, over HTTP, serves as well."""
-    place = static_site.new_place()
-    for file in dvc.dvc_store.rglob("*"):
-        if file.is_file():
-            place.plant(file.relative_to(dvc.dvc_store).as_posix(), file.read_bytes())
-    dvc.write(".dvc/config", f"[core]\n    remote = web\n['remote \"web\"']\n    url = {place.url}\n".encode())
-    dvc.drop_dvc_cache()
-    shutil.rmtree(dvc.path / "data")
-    dvc.ok("migrate", "dvc", "data")
-    dvc.ok("checkout")
-    assert dvc.read("data/sub/deep/große Datei.bin") == LARGE
 
 
 def test_damage_is_named(dvc: DvcProject) -> None:

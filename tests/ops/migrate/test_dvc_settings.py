@@ -54,7 +54,7 @@ def settings(url: str, **options: str) -> DvcSettings:
 def test_remotes_are_translated(url: str, options: dict[str, str], our_url: str, ours: Mapping[str, str]) -> None:
     """Address and options of every kind of remote become those of our transports, which know them."""
     place = translate(settings(url, **options), "r")
-    assert place == (our_url, ours)
+    assert place == (our_url, ours, False)
     if "://" in our_url:
         check_protocol(place.url, place.options)
 
@@ -64,8 +64,6 @@ def test_remotes_are_translated(url: str, options: dict[str, str], our_url: str,
     [
         ("gdrive://folder", {}),
         ("oss://b/p", {}),
-        ("s3://b", {"version_aware": "true"}),
-        ("s3://b", {"worktree": "true"}),
         ("s3://b", {"sse_customer_key": "k"}),
         ("https://h", {"auth": "custom", "custom_auth_header": "X"}),
         ("ssh://h/p", {"ask_password": "true"}),
@@ -86,7 +84,15 @@ def test_a_place_inside_another() -> None:
     assert translate(DvcSettings(Path("c"), remotes=remotes), "r") == (
         "s3://b/top/in",
         {"region": "eu", "profile": "p"},
+        False,
     )
+
+
+@pytest.mark.parametrize("option", ["version_aware", "worktree"])
+def test_a_bucket_with_versions(option: str) -> None:
+    """Where files lie under their own names the bucket is read in another way."""
+    assert translate(settings("s3://b", **{option: "true"}), "r").has_versions
+    assert not translate(settings("s3://b", **{option: "false"}), "r").has_versions
 
 
 def test_files_of_settings(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,11 +15,6 @@ from vstore.cli.session import Session, pass_session
 
 _COLOURS = {"new": "green", "kept": "yellow"}
 _MOST_LINES = 10
-_LAST = {
-    "dvc": "git rm -rq .dvc .dvcignore && rm -rf .dvc",
-    "lfs": "git lfs uninstall --local && rm -rf .git/lfs",
-}
-"""What removes the other tool for good, with the contents that only old commits need."""
 _allow_missing = click.option(
     "--allow-missing", is_flag=True, help="Of a directory, leave out the files whose contents nobody has."
 )
@@ -140,10 +136,14 @@ def _words(session: Session, result: api.MigrateResult) -> Iterator[str]:
         yield f"passed over: {session.path(path)} {reason}"
     if len(result.skipped) > _MOST_LINES:
         yield f"passed over: {len(result.skipped) - _MOST_LINES:,} more"
+    if result.rules:
+        yield f"ignore rules of DVC: {', '.join(session.path(path) for path in result.rules)}"
     for rewritten in result.history:
         names = f"{_short(rewritten.old)} -> {_short(rewritten.new)}"
         yield f"{names}  {rewritten.commit[:10]}".rstrip()
     if result.dry_run:
+        if result.removed:
+            yield f"Would be deleted: {render.count(len(result.removed), '.dvc file')}."
         yield "Nothing was done: this was a dry run."
         return
     if not rows and not result.history:
@@ -159,7 +159,16 @@ def _words(session: Session, result: api.MigrateResult) -> Iterator[str]:
     if result.superseded:
         yield f"Not needed any more: {render.count(len(result.superseded), '.dvc file')}; --remove deletes them."
     elif not result.left and not result.missing:
-        yield f"When no old version is needed any more: {_LAST[result.tool]}"
+        yield f"When no old version is needed any more: {_last_command(session, result)}"
+
+
+def _last_command(session: Session, result: api.MigrateResult) -> str:
+    """Return what removes the other tool for good, with the contents that only old commits need."""
+    if result.tool == "lfs":
+        return "git lfs uninstall --local && rm -rf .git/lfs"
+    paths = " ".join(shlex.quote(session.path(path)) for path in result.settings)
+    leave_git = f"git rm -rq --ignore-unmatch {paths} && " if session.next_commit else ""
+    return f"{leave_git}rm -rf {paths}"
 
 
 def _short(name: str) -> str:

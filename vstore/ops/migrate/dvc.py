@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from vstore.durable import flush_directory, os_errors
+from vstore.durable import flush_directory, os_errors, write_atomic
+from vstore.objects.names import RelPath
 from vstore.ops.migrate.dvc_contents import Lister, find_places, find_remotes
+from vstore.ops.migrate.dvc_files import own_rules
 from vstore.ops.migrate.dvc_history import DvcHistory
 from vstore.ops.migrate.dvc_survey import DvcStores, Survey, split_overlapping, survey_work_tree
 from vstore.ops.migrate.foreign import ForeignArtifact, ForeignName
@@ -21,6 +24,8 @@ from vstore.ops.resolve import get_git
 from vstore.ops.staging import stage
 from vstore.ops.transfer import Scope
 from vstore.repo import Repo
+
+_MOST_NAMES = 3
 
 
 def migrate_dvc(
@@ -56,23 +61,27 @@ class _Migration:
         self._lister = Lister(repo, stores, self._mover.memory)
 
     def plan(self, paths: Sequence[str | Path]) -> MigrateResult:
-        artifacts = self._list(self._choose(survey_work_tree(self._repo.work_tree), paths))
+        survey = survey_work_tree(self._repo.work_tree, is_git=self._repo.git is not None)
+        artifacts = self._list(self._choose(survey, paths))
+        if artifacts:
+            self._carry_rules(survey)
         self._mover.plan(artifacts, *self._find_places(artifacts))
-        return self._mover.result
+        self._supersede(survey)
+        return self._mover.finish()
 
     def run(self, paths: Sequence[str | Path]) -> MigrateResult:
         mover = self._mover
-        survey = survey_work_tree(self._repo.work_tree)
+        survey = survey_work_tree(self._repo.work_tree, is_git=self._repo.git is not None)
         artifacts = self._list(self._choose(survey, paths))
+        rules = self._carry_rules(survey) if artifacts else []
         brought = mover.bring(*self._find_places(artifacts))
         taken = mover.take(mover.choose_whole(artifacts, brought.missing), brought.held, self._lister.keep)
         self._lister.remember()
         # Every object is durable now, so the pointers may name them.
-        staged = [path for each in taken for path in mover.publish(each, self._stores.directories)]
+        staged = rules + [path for each in taken for path in mover.publish(each, self._stores.directories)]
         stage(self._repo, list(dict.fromkeys(staged)))
         self._supersede(survey)
-        if any(each.artifact.written_in.endswith("dvc.lock") for each in taken):
-            self._repo.reporter.note("pipelines stay with DVC: only what their stages made is tracked")
+        self._tell([each.artifact for each in taken])
         return mover.finish()
 
     def run_history(self, paths: Sequence[str | Path], scope: Scope) -> MigrateResult:
@@ -103,7 +112,7 @@ class _Migration:
     def _list(self, artifacts: Sequence[ForeignArtifact]) -> list[ForeignArtifact]:
         listed = []
         for artifact in artifacts:
-            found = self._lister.list(artifact)
+            found = self._lister.list(self._stores.route(artifact))
             if isinstance(found, Missing):
                 self._mover.note_missing(artifact.path, artifact.listing, found)
             else:
@@ -122,8 +131,9 @@ class _Migration:
             path for path, named in survey.files.items() if path.endswith(".dvc") and named and moved.issuperset(named)
         ]
         self._mover.left = len(survey.files) - len(done)
-        if not self._mover.how.remove:
-            result.superseded.extend(done)
+        result.settings.extend(survey.settings)
+        (result.removed if self._mover.how.remove else result.superseded).extend(done)
+        if self._mover.how.dry_run or not self._mover.how.remove:
             return
         if repo.git is not None and repo.config.autostage:
             # They leave the index first: as long as one is in the work tree, the same call finds it again.
@@ -133,4 +143,36 @@ class _Migration:
             with os_errors(file, "delete"):
                 file.unlink(missing_ok=True)
                 flush_directory(file.parent)
-        result.removed.extend(done)
+
+    def _carry_rules(self, survey: Survey) -> list[RelPath]:
+        """Make a ``.vstoreignore`` of each ``.dvcignore`` with rules, where there is none yet; returns what is new."""
+        new = []
+        for path, content in survey.ignoring.items():
+            ours = own_rules(path, content)
+            for rules_path, rules in ours.items():
+                file = self._repo.work_tree / rules_path
+                if os.path.lexists(file):
+                    continue
+                if not self._mover.how.dry_run:
+                    write_atomic(file, rules)
+                new.append(rules_path)
+        self._mover.result.rules.extend(new)
+        return new
+
+    def _tell(self, artifacts: Sequence[ForeignArtifact]) -> None:
+        """Say what is different from DVC."""
+        note = self._repo.reporter.note
+        if any(artifact.written_in.endswith("dvc.lock") for artifact in artifacts):
+            note("pipelines stay with DVC: only what their stages made is tracked")
+        private = [artifact.path for artifact in artifacts if artifact.is_private]
+        if private:
+            note(f"DVC was told not to push {_enumerate(private)}, but vstore push will")
+        unknown = {artifact.labels.remote for artifact in artifacts} - {None, *self._repo.config.remotes}
+        for remote in sorted(filter(None, unknown)):
+            routed = [artifact.path for artifact in artifacts if artifact.labels.remote == remote]
+            note(f"as with DVC, {_enumerate(routed)} will be pushed to a remote called {remote!r} alone")
+
+
+def _enumerate(paths: Sequence[RelPath]) -> str:
+    shown = ", ".join(paths[:_MOST_NAMES])
+    return shown if len(paths) <= _MOST_NAMES else f"{shown} and {len(paths) - _MOST_NAMES:,} more"

@@ -17,11 +17,25 @@ from typing import Any
 from vstore.errors import CorruptError, InvalidError, RemoteExtraMissingError
 from vstore.objects.names import RelPath, find_refusal
 from vstore.ops.add import Labels
-from vstore.ops.migrate.foreign import MD5, MD5_OF_TEXT, ForeignArtifact, ForeignFile, parse_name
+from vstore.ops.migrate.foreign import (
+    MD5,
+    MD5_OF_TEXT,
+    ForeignArtifact,
+    ForeignFile,
+    ForeignVersion,
+    parse_name,
+)
 from vstore.remote.transport import public_url
+from vstore.workspace.ignoring import IGNORE_FILE
 
+PIPELINE, DVC_IGNORE = "dvc.yaml", ".dvcignore"
 MAX_FILE_BYTES = 64 * 1024 * 1024
 """More is no file of DVC's that git would keep; one that lists the files of a versioned bucket is about 5 MB."""
+_REMARK = b"""\
+# Add patterns of files dvc should ignore, which could improve
+# the performance. Learn more at
+# https://dvc.org/doc/user-guide/dvcignore
+"""
 MAX_LISTING_BYTES = 2 * 1024 * 1024 * 1024
 _DIR = ".dir"
 _MOST_VALUES = 10_000
@@ -75,7 +89,7 @@ def parse_lock_file(data: bytes, path: RelPath, pipeline: bytes | None) -> Found
     document = _load_yaml(data, path)
     folder = path.rpartition("/")[0]
     stages = document.get("stages") if "schema" in document else document  # the first form was only the stages
-    defined = _load_yaml(pipeline, posixpath.join(folder, "dvc.yaml")).get("stages") if pipeline else {}
+    defined = _load_yaml(pipeline, posixpath.join(folder, PIPELINE)).get("stages") if pipeline else {}
     found = Found()
     for name, stage in stages.items() if isinstance(stages, dict) else ():
         definition = _definition(defined, str(name))
@@ -85,6 +99,27 @@ def parse_lock_file(data: bytes, path: RelPath, pipeline: bytes | None) -> Found
             if not any(pattern.fullmatch(str(out.get("path"))) for pattern in uncached):
                 _add(found, out, folder=below, written_in=path, source={})
     return found
+
+
+def parse_annotations(data: bytes, path: RelPath) -> dict[RelPath, Labels]:
+    """Return what a ``dvc.yaml`` says about data, as its ``artifacts``.  Raises as ``parse_dvc_file``."""
+    artifacts = _load_yaml(data, path).get("artifacts")
+    folder = path.rpartition("/")[0]
+    found = {}
+    for said in artifacts.values() if isinstance(artifacts, dict) else ():
+        about = resolve(folder, said.get("path")) if isinstance(said, dict) else None
+        if about is not None:
+            found[about] = _labels(said)
+    return found
+
+
+def own_rules(path: RelPath, content: bytes) -> dict[RelPath, bytes]:
+    """Return our file of ignore rules, by its path, that says what a ``.dvcignore`` says; none if that says nothing."""
+    rules = content.removeprefix(_REMARK)
+    lines = (line.strip() for line in rules.splitlines())
+    if not any(line and not line.startswith(b"#") for line in lines):
+        return {}
+    return {path.removesuffix(DVC_IGNORE) + IGNORE_FILE: rules}
 
 
 def parse_listing(data: bytes, algorithm: str) -> tuple[ForeignFile, ...]:
@@ -103,7 +138,7 @@ def _listed_file(row: Mapping[str, Any], algorithm: str) -> ForeignFile:
     path = row["relpath"]
     if not isinstance(path, str) or not path:
         raise InvalidError(f"{path!r} is no path")
-    return ForeignFile(path, parse_name(algorithm, row["md5"]), row.get("isexec") is True)
+    return ForeignFile(path, parse_name(algorithm, row["md5"]), row.get("isexec") is True, _versions(row))
 
 
 def _add(found: Found, out: Mapping[str, Any], *, folder: str, written_in: RelPath, source: Mapping[str, Any]) -> None:
@@ -130,7 +165,12 @@ def _artifact(out: Mapping[str, Any], path: RelPath, written_in: RelPath) -> For
     algorithm = MD5 if out.get("hash", "") == MD5 else MD5_OF_TEXT
     remote = out.get("remote")
     artifact = ForeignArtifact(
-        path, written_in, "tree", labels=_labels(out), remote=remote if isinstance(remote, str) else None
+        path,
+        written_in,
+        "tree",
+        labels=_labels(out),
+        remote=remote if isinstance(remote, str) else None,
+        is_private=out.get("push") is False,
     )
     if "files" in out:
         files = tuple(_listed_file(row, algorithm) for row in out["files"])
@@ -141,8 +181,17 @@ def _artifact(out: Mapping[str, Any], path: RelPath, written_in: RelPath) -> For
     if str(text).endswith(_DIR):
         listing = parse_name(algorithm, text.removesuffix(_DIR), is_list=True)
         return dataclasses.replace(artifact, listing=listing)
-    file = ForeignFile("", parse_name(algorithm, text), out.get("isexec") is True)
+    file = ForeignFile("", parse_name(algorithm, text), out.get("isexec") is True, _versions(out))
     return dataclasses.replace(artifact, kind="file", files=(file,))
+
+
+def _versions(row: Mapping[str, Any]) -> tuple[ForeignVersion, ...]:
+    """Return in which versions remotes hold a file that they keep by its own name."""
+    size_bytes, cloud = row.get("size"), row.get("cloud")
+    if not isinstance(cloud, dict) or not isinstance(size_bytes, int):
+        return ()
+    told = [(remote, said.get("version_id")) for remote, said in cloud.items() if isinstance(said, dict)]
+    return tuple(ForeignVersion(str(remote), str(name), size_bytes) for remote, name in told if name is not None)
 
 
 def resolve(folder: str, *named: object) -> RelPath | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -13,17 +14,19 @@ from vstore.git.rewriting import Edit
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
+from vstore.ops.add import Labels
 from vstore.ops.migrate.dvc_contents import Lister, find_places, find_remotes
-from vstore.ops.migrate.dvc_files import is_dvc_file
-from vstore.ops.migrate.dvc_survey import DvcStores, find_home, parse, split_overlapping, survey_work_tree
+from vstore.ops.migrate.dvc_files import DVC_IGNORE, PIPELINE, is_dvc_file, own_rules, parse_annotations
+from vstore.ops.migrate.dvc_survey import DvcStores, annotate, find_home, parse, split_overlapping, survey_work_tree
 from vstore.ops.migrate.foreign import ForeignArtifact
 from vstore.ops.migrate.history import OwnFiles
 from vstore.ops.migrate.intake import Missing
 from vstore.ops.migrate.moving import Mover, is_chosen
 from vstore.ops.migrate.takeover import Taken, add_what_is_here, free_links, make_taken
+from vstore.workspace.ignoring import IGNORE_FILE
 from vstore.workspace.snapshot import Snapshot
 
-_PIPELINE = "dvc.yaml"
+_OTHERS = {PIPELINE, DVC_IGNORE, IGNORE_FILE, "config"}
 _BATCH_FILES = 50_000
 """So many files of old versions are dealt with at once: their names take memory."""
 
@@ -47,6 +50,7 @@ class DvcHistory:
         self._own = OwnFiles(mover.repo)
         self._contents: dict[str, bytes] = {}
         self._named: dict[tuple[str, ...], _Named] = {}
+        self._said: dict[tuple[str, str], dict[RelPath, Labels]] = {}
         self._pointers: dict[int, Pointer] = {}
         """By the identity of artifacts, all of which ``_named`` holds."""
         self._snapshots: dict[RelPath, Snapshot] = {}
@@ -54,7 +58,7 @@ class DvcHistory:
 
     def is_wanted(self, name: str, oid: str) -> bool:
         """Tell whether a file names data of DVC, or is one of ours."""
-        return is_dvc_file(name) or name == _PIPELINE or name.endswith(POINTER_SUFFIX) or name == "config"
+        return is_dvc_file(name) or name in _OTHERS or name.endswith(POINTER_SUFFIX)
 
     def prepare(self, versions: Mapping[tuple[GitFile, ...], str]) -> None:
         """Bring the contents of all artifacts that some commits name."""
@@ -69,34 +73,61 @@ class DvcHistory:
                     if is_chosen(artifact.path, self._chosen):
                         todo.setdefault(id(artifact), (artifact, commit))
         batch: list[tuple[ForeignArtifact, ForeignArtifact, str]] = []
+        files_in_batch = 0
         for artifact, commit in todo.values():
             listed = self._lister.list(artifact)
             if isinstance(listed, Missing):
                 self._mover.note_missing(artifact.path, artifact.listing, listed, when=_when(commit))
                 continue
             batch.append((artifact, listed, commit))
-            if sum(len(each.files or ()) for _, each, _ in batch) >= _BATCH_FILES:
+            files_in_batch += len(listed.files or ())
+            if files_in_batch >= _BATCH_FILES:
                 self._move(batch)
-                batch = []
+                batch, files_in_batch = [], 0
         self._move(batch)
 
     def edit(self, files: tuple[GitFile, ...]) -> Edit | None:
         """Return what a commit with these files has in the place of those whose data has moved."""
         named = {file.path: self._find(file, files, "") for file in files if is_dvc_file(file.path)}
         artifacts, _ = split_overlapping([artifact for each in named.values() for artifact in each.artifacts])
+        annotations = self._annotations(files)
         pointers = {
-            artifact.path: self._pointers[id(artifact)] for artifact in artifacts if id(artifact) in self._pointers
+            artifact.path: annotate(artifact, annotations).labels.apply(self._pointers[id(artifact)])
+            for artifact in artifacts
+            if id(artifact) in self._pointers
         }
         delete = [
             path
             for path, each in named.items()
             if path.endswith(".dvc") and each.paths and pointers.keys() >= set(each.paths)
         ]
-        return self._own.edit(files, pointers, delete)
+        return self._own.edit(files, pointers, delete, self._rules(files))
+
+    def _rules(self, files: Sequence[GitFile]) -> dict[RelPath, bytes]:
+        """Return our files of ignore rules that a commit needs and does not have."""
+        found: dict[RelPath, bytes] = {}
+        for file in files:
+            if file.path.rpartition("/")[2] == DVC_IGNORE:
+                found |= own_rules(file.path, self._contents[file.oid])
+        return {path: content for path, content in found.items() if all(file.path != path for file in files)}
+
+    def _annotations(self, files: Sequence[GitFile]) -> dict[RelPath, Labels]:
+        found: dict[RelPath, Labels] = {}
+        for file in files:
+            if file.path.rpartition("/")[2] == PIPELINE:
+                key = file.path, file.oid
+                if key not in self._said:
+                    self._said[key] = {}
+                    with contextlib.suppress(InvalidError):  # that is said where it is needed
+                        self._said[key] = parse_annotations(self._contents[file.oid], file.path)
+                found |= self._said[key]
+        return found
 
     def _find(self, file: GitFile, files: Sequence[GitFile], commit: str) -> _Named:
-        beside = file.path.removesuffix("dvc.lock") + _PIPELINE
-        pipeline = next((each.oid for each in files if each.path == beside), "")
+        pipeline = ""
+        if file.path.endswith("dvc.lock"):
+            beside = file.path.removesuffix("dvc.lock") + PIPELINE
+            pipeline = next((each.oid for each in files if each.path == beside), "")
         key = file.path, file.oid, pipeline
         if key not in self._named:
             self._named[key] = self._parse(file, pipeline, commit)
@@ -110,7 +141,8 @@ class DvcHistory:
             return _Named([], [])
         home = find_home(self._repo.work_tree, file.path) or ""
         paths = [artifact.path for artifact in found.artifacts] + [path for path, _ in [*found.skipped, *found.refused]]
-        return _Named([dataclasses.replace(artifact, home=home) for artifact in found.artifacts], paths)
+        artifacts = [dataclasses.replace(artifact, home=home) for artifact in found.artifacts]
+        return _Named([self._stores.route(artifact) for artifact in artifacts], paths)
 
     # contents
 
@@ -157,7 +189,7 @@ class DvcHistory:
 
 
 def _says_something(path: RelPath) -> bool:
-    return is_dvc_file(path) or path.rpartition("/")[2] == _PIPELINE
+    return is_dvc_file(path) or path.rpartition("/")[2] in (PIPELINE, DVC_IGNORE)
 
 
 def _when(commit: str) -> str:

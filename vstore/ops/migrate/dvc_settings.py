@@ -60,6 +60,8 @@ class RemotePlace(NamedTuple):
 
     url: str
     options: Mapping[str, str]
+    has_versions: bool = False
+    """Whether files lie there under their own names, in the versions that the bucket remembers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +100,8 @@ def load_settings(home: Path, environ: Mapping[str, str]) -> DvcSettings:
 def translate(settings: DvcSettings, name: str) -> RemotePlace:
     """Return a remote as our transports open it.
 
-    Raises InvalidError where nothing here speaks to it: of another protocol, kept by versions of a bucket, or opened
-    by settings that are unknown here.
+    Raises InvalidError where nothing here speaks to it: of another protocol, or opened by settings that are unknown
+    here.
     """
     options = dict(settings.remotes.get(name, {}))
     url = options.pop("url", "")
@@ -115,14 +117,13 @@ def translate(settings: DvcSettings, name: str) -> RemotePlace:
         options = {**above, **options}
     if not url:
         raise InvalidError(f"DVC has no remote {name!r}")
-    if {options.get("version_aware"), options.get("worktree")} & {"true", "True"}:
-        raise InvalidError(f"the remote {name} of DVC keeps files by their versions in the bucket")
     scheme = url.partition("://")[0] if "://" in url else ""
     if not scheme:
         return RemotePlace(url, {})
     if scheme not in _OPTIONS:
         raise InvalidError(f"the remote {name} of DVC is at {scheme}://, which cannot be read here")
-    return RemotePlace(_our_url(url, options), _our_options(scheme, name, options))
+    has_versions = not {"true", "True"}.isdisjoint((options.get("version_aware"), options.get("worktree")))
+    return RemotePlace(_our_url(url, options), _our_options(scheme, name, options), has_versions)
 
 
 def _our_url(url: str, options: Mapping[str, str]) -> str:

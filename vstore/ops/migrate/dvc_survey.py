@@ -7,72 +7,125 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from vstore.durable import os_errors
 from vstore.errors import InvalidError, RemoteExtraMissingError, RemoteUnavailableError, VstoreError
 from vstore.git.program import run_git
 from vstore.objects.names import RelPath
+from vstore.ops.add import Labels
 from vstore.ops.migrate.dvc_files import (
+    DVC_IGNORE,
     MAX_FILE_BYTES,
+    PIPELINE,
     Found,
     is_dvc_file,
+    parse_annotations,
     parse_dvc_file,
     parse_lock_file,
 )
 from vstore.ops.migrate.dvc_settings import DvcSettings, load_settings, translate
 from vstore.ops.migrate.foreign import ForeignArtifact, ForeignName
-from vstore.ops.migrate.places import Content, Place, RemotePlace, StorePlace
-from vstore.remote.opening import open_transport
+from vstore.ops.migrate.places import Content, Place, RemotePlace, StorePlace, VersionsPlace
+from vstore.remote.opening import open_origin, open_transport
+from vstore.remote.origin import Item, RetryingOrigin
 from vstore.remote.wrappers import RetryingTransport
-from vstore.repo import Repo
+from vstore.repo import VSTORE_DIRECTORY, Repo
 
-_PATTERNS = ("*.dvc", "dvc.lock", "**/dvc.lock")
+_SETTINGS = ".dvc/config"
+_NAMES = ("dvc.lock", PIPELINE, DVC_IGNORE, _SETTINGS)
+_PATTERNS = ("*.dvc", *_NAMES, *(f"**/{name}" for name in _NAMES))
+_REPOSITORIES = {".git", VSTORE_DIRECTORY}
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Survey(NamedTuple):
-    """What the files of DVC name; ``files`` are those that were read, each with the paths that it names."""
+    """What the files of DVC name; ``files`` are those that were read, each with the paths that it names.
+
+    ``ignoring`` are those with ignore rules, each with its content; ``settings`` those and the directories of settings.
+    """
 
     artifacts: list[ForeignArtifact]
     skipped: list[tuple[RelPath, str]]
     refused: list[tuple[RelPath, str]]
     files: dict[RelPath, list[RelPath]]
+    ignoring: dict[RelPath, bytes]
+    settings: list[RelPath]
 
 
-def survey_work_tree(work_tree: Path) -> Survey:
+def survey_work_tree(work_tree: Path, *, is_git: bool = True) -> Survey:
     """Return what the files of DVC in a work tree name.
 
     Files that git ignores, and other repositories inside, are not looked for.
     """
-    names = run_git(work_tree, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *_PATTERNS).split(
-        b"\0"
-    )
-    survey = Survey([], [], [], {})
-    for path in sorted({os.fsdecode(name) for name in names if name}):
-        if not is_dvc_file(path):
-            continue
+    survey = Survey([], [], [], {}, {}, [])
+    annotations: dict[RelPath, Labels] = {}
+    for path in _list_git(work_tree) if is_git else _list_all(work_tree):
         data = _read(work_tree / path)
         if data is None:
             continue
-        try:
-            found = parse(path, data, lambda path: _read(work_tree / path))
-        except InvalidError as error:
-            survey.refused.append((path, error.message))
-            continue
-        home = find_home(work_tree, path)
-        if home is None:
-            survey.refused.append((path, "is in no project of DVC: there is no .dvc directory at or above it"))
-            continue
-        note(survey, path, found, home)
+        name = path.rpartition("/")[2]
+        if name == PIPELINE:
+            with contextlib.suppress(InvalidError):  # that is said where it is needed
+                annotations |= parse_annotations(data, path)
+        elif name == DVC_IGNORE:
+            survey.settings.append(path)
+            if _is_beyond_no_link(work_tree, path):
+                survey.ignoring[path] = data
+        elif is_dvc_file(path):
+            _survey_file(survey, work_tree, path, data)
+        else:
+            survey.settings.append(path.rpartition("/")[0])
+    survey.artifacts[:] = [annotate(artifact, annotations) for artifact in survey.artifacts]
     return survey
+
+
+def _list_git(work_tree: Path) -> list[RelPath]:
+    listed = run_git(work_tree, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *_PATTERNS)
+    return sorted({os.fsdecode(name) for name in listed.split(b"\0") if name})
+
+
+def _list_all(work_tree: Path) -> list[RelPath]:
+    found = []
+    for folder, folders, names in os.walk(work_tree):
+        if os.path.basename(folder) == ".dvc":
+            folders.clear()  # its cache
+        if folder != str(work_tree) and not _REPOSITORIES.isdisjoint(folders):
+            folders.clear()
+            continue
+        folders[:] = [name for name in folders if name not in _REPOSITORIES]
+        paths = [os.path.relpath(os.path.join(folder, name), work_tree) for name in names]
+        found += [path for path in paths if is_dvc_file(path) or path.endswith(_NAMES)]
+    return sorted(found)
+
+
+def _survey_file(survey: Survey, work_tree: Path, path: RelPath, data: bytes) -> None:
+    try:
+        found = parse(path, data, lambda path: _read(work_tree / path))
+    except InvalidError as error:
+        survey.refused.append((path, error.message))
+        return
+    home = find_home(work_tree, path)
+    if home is None:
+        survey.refused.append((path, "is in no project of DVC: there is no .dvc directory at or above it"))
+        return
+    note(survey, path, found, home)
+
+
+def annotate(artifact: ForeignArtifact, annotations: Mapping[RelPath, Labels]) -> ForeignArtifact:
+    """Return an artifact with what a ``dvc.yaml`` says about it, unless its own file says anything."""
+    said = annotations.get(artifact.path)
+    remote = artifact.labels.remote
+    if said is None or artifact.labels != Labels(remote=remote):
+        return artifact
+    return dataclasses.replace(artifact, labels=dataclasses.replace(said, remote=remote))
 
 
 def parse(path: RelPath, data: bytes, read: Callable[[RelPath], bytes | None]) -> Found:
     """Return what one file of DVC names; ``read`` returns the content of another, or None.  Raises InvalidError."""
     if path.endswith(".dvc"):
         return parse_dvc_file(data, path)
-    return parse_lock_file(data, path, read(path.removesuffix("dvc.lock") + "dvc.yaml"))
+    return parse_lock_file(data, path, read(path.removesuffix("dvc.lock") + PIPELINE))
 
 
 def note(survey: Survey, path: RelPath, found: Found, home: RelPath) -> None:
@@ -119,6 +172,11 @@ def _read(file: Path) -> bytes | None:
             return opened.read(MAX_FILE_BYTES + 1) if not os.path.isdir(file) else None
 
 
+def _is_beyond_no_link(work_tree: Path, path: RelPath) -> bool:
+    folder = path.rpartition("/")[0]
+    return os.path.realpath(work_tree / folder) == os.path.join(os.path.realpath(work_tree), folder).rstrip("/")
+
+
 def find_home(work_tree: Path, path: RelPath) -> RelPath | None:
     """Return the nearest directory above a file that has settings of DVC, or None."""
     while path:
@@ -162,7 +220,16 @@ class DvcStores(contextlib.ExitStack):
         known = self._remotes.get((artifact.home, name))
         if known is None:
             known = self._remotes[artifact.home, name] = self._open(settings, name)
+        if isinstance(known, VersionsPlace):
+            for content, item in _iter_items(artifact, name):
+                known.note(content, item)
         return [known]
+
+    def route(self, artifact: ForeignArtifact) -> ForeignArtifact:
+        """Return an artifact that says itself to which remote alone it is pushed, if it is not the usual one."""
+        if artifact.remote in (None, self._project(artifact.home).default_remote):
+            return artifact
+        return dataclasses.replace(artifact, labels=dataclasses.replace(artifact.labels, remote=artifact.remote))
 
     def _project(self, home: RelPath) -> DvcSettings:
         if home not in self._settings:
@@ -171,15 +238,30 @@ class DvcStores(contextlib.ExitStack):
 
     def _open(self, settings: DvcSettings, name: str) -> Place:
         repo = self._repo
+        label = f"the remote {name} of DVC"
+        temporary = repo.cache.path if repo.cache.path.is_dir() else repo.work_tree
+        way: dict[str, Any] = {"root": repo.work_tree, "timeout_s": repo.config.timeout_s}
         try:
-            url, options = translate(settings, name)
-            transport = open_transport(url, options, root=repo.work_tree, timeout_s=repo.config.timeout_s)
+            url, options, has_versions = translate(settings, name)
+            if has_versions:
+                origin = self.enter_context(RetryingOrigin(open_origin(url, options, **way), tell=repo.reporter.note))
+                return VersionsPlace(origin, label, temporary)
+            transport = open_transport(url, options, **way)
         except (InvalidError, RemoteUnavailableError, RemoteExtraMissingError) as error:
             return _UnreadablePlace(error)
         self.callback(transport.close)
-        label = f"the remote {name} of DVC"
-        temporary = repo.cache.path if repo.cache.path.is_dir() else repo.work_tree
         return RemotePlace(RetryingTransport(transport, tell=repo.reporter.note), label, temporary)
+
+
+def _iter_items(artifact: ForeignArtifact, remote: str) -> Iterator[tuple[ForeignName, Item]]:
+    """Yield the contents of an artifact, with where a remote keeps them that knows versions."""
+    below = artifact.path[len(artifact.home) + 1 if artifact.home else 0 :]
+    for file in artifact.files or ():
+        path = f"{below}/{file.path}".rstrip("/")
+        for version in file.versions:
+            if version.remote == remote:
+                yield file.name, Item(path, version.size_bytes, "", version=version.id)
+        yield file.name, Item(path, None, "")
 
 
 class _UnreadablePlace(Place):

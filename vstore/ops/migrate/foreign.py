@@ -46,12 +46,21 @@ class ForeignName(NamedTuple):
         return f"{folder}{self.hex[:2]}/{self.hex[2:]}{'.dir' if self.is_list else ''}"
 
 
+class ForeignVersion(NamedTuple):
+    """Which version of an object, called as the file is, a remote holds."""
+
+    remote: str
+    id: str
+    size_bytes: int
+
+
 class ForeignFile(NamedTuple):
     """A file of an artifact; ``path`` is relative to the artifact, and "" if that is a file itself."""
 
     path: RelPath
     name: ForeignName
     executable: bool = False
+    versions: tuple[ForeignVersion, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,9 @@ class ForeignArtifact:
     listing: ForeignName | None = None
     files: tuple[ForeignFile, ...] | None = None
     remote: str | None = None
+    """Where alone it is pushed, if not everything is pushed there."""
+    is_private: bool = False
+    """Whether it was never to be pushed."""
     labels: Labels = field(default_factory=Labels)
     source: Mapping[str, Any] = field(default_factory=dict)
     home: RelPath = ""

@@ -65,6 +65,8 @@ def migrate_history(git: GitRepo, mover: Mover, scope: Scope, make_tool: Callabl
     """
     directory = git.work_tree
     plan = _plan(directory, scope)
+    if git.is_shallow:
+        mover.repo.reporter.warn("this clone is shallow: the new history begins where it was cut off")
     tool = make_tool([ref.commit for ref, _ in plan.refs])
     folders = Folders(directory, tool.is_wanted)
     folders.load(commit.tree for commit in plan.commits)

@@ -73,8 +73,11 @@ class _Migration:
 
     def plan(self, paths: Sequence[str | Path], as_tree: Sequence[str | Path]) -> MigrateResult:
         artifacts = self._choose(paths, as_tree)
-        self._mover.plan(artifacts, self._find_places(artifacts), self._note_fetch)
-        return self._mover.result
+        mover = self._mover
+        mover.plan(artifacts, self._find_places(artifacts), self._note_fetch)
+        moving = sum(moved.files for moved in mover.result.artifacts)
+        mover.left = len(self._survey.files) + len(self._survey.unmerged) - moving
+        return mover.finish()
 
     def run(self, paths: Sequence[str | Path], as_tree: Sequence[str | Path]) -> MigrateResult:
         mover = self._mover

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vstore.cache.writer import CacheWriter, open_writer
 from vstore.errors import NameRefusedError, NotTrackedError
+from vstore.objects.digest import hash_bytes
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import Pointer
 from vstore.ops.migrate import intake
@@ -76,7 +77,13 @@ class Mover:
         """Account for what moving artifacts would do, without reading their contents."""
         missing = intake.find_missing(near, workers=self.repo.jobs)
         missing = intake.find_missing(farther(missing), workers=self.repo.jobs) if missing else missing
+        nothing = Held(hash_bytes(b"", self.repo.algorithm), 0)
         for artifact in self.choose_whole(artifacts, missing):
+            try:
+                make_taken(artifact, {file.name: nothing for file in artifact.files or ()}, self.repo.algorithm)
+            except NameRefusedError as error:
+                self.result.refused.append((artifact.path, error.message))
+                continue
             change = NEW if find_artifact(self.repo.work_tree, artifact.path) is None else UNCHANGED
             files = len(artifact.files or ())
             moved = MovedIn(artifact.path, change, artifact.kind, None, 0, files, artifact.written_in)

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno
 import os
 import stat
 import tempfile
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 
 from vstore.durable import os_errors
-from vstore.errors import KeyNotFoundError, RemoteDeniedError, RemoteUnavailableError, VstoreError
+from vstore.errors import (
+    ChangedWhileReadError,
+    KeyNotFoundError,
+    RemoteDeniedError,
+    RemoteUnavailableError,
+    VstoreError,
+)
 from vstore.objects.chunking import SMALL_BYTES
-from vstore.ops.migrate.foreign import ForeignName
+from vstore.ops.migrate.foreign import MD5, ForeignName
+from vstore.remote.origin import Item, Origin
 from vstore.remote.transport import Transport
 
+Answer = TypeVar("Answer")
 _RANGE_BYTES = 16 * 1024 * 1024
 # A pipe in an object's place must not stop us.
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -99,7 +110,7 @@ class RemotePlace(Place):
         with contextlib.suppress(KeyNotFoundError):
             if size_bytes <= SMALL_BYTES:
                 return Content(self._transport.read(name.key), None)
-            return Content(b"", self._download(name.key, size_bytes))
+            return Content(b"", _download(self._temporary, size_bytes, partial(self._transport.read_range, name.key)))
         return None
 
     def _find_size(self, name: ForeignName) -> int | None:
@@ -112,20 +123,75 @@ class RemotePlace(Place):
             self._broken = error
             raise
 
-    def _download(self, key: str, size_bytes: int) -> BinaryIO:
-        with os_errors(self._temporary, "write to"):
-            file = tempfile.TemporaryFile(dir=self._temporary, buffering=0)  # noqa: SIM115 - handed out
-            try:
-                for start in range(0, size_bytes, _RANGE_BYTES):
-                    piece = self._transport.read_range(key, start, min(_RANGE_BYTES, size_bytes - start))
-                    view = memoryview(piece)
-                    while view:
-                        view = view[file.write(view) :]
-                file.seek(0)
-            except BaseException:
-                file.close()
-                raise
-        return file
+
+class VersionsPlace(Place):
+    """A remote of another tool that keeps files by their own names, in the versions that a bucket remembers.
+
+    ``note`` tells it which files those are; until then it has nothing.  Old versions are asked for in buckets of S3;
+    elsewhere there is the newest.
+    """
+
+    def __init__(self, origin: Origin, label: str, temporary: Path) -> None:
+        self.label = label
+        self._has_old = origin.url.startswith("s3://")
+        self._origin = origin
+        self._temporary = temporary
+        self._items: dict[ForeignName, dict[Item, None]] = {}
+        self._broken: VstoreError | None = None
+
+    def note(self, name: ForeignName, item: Item) -> None:
+        """Learn where a content is; an item without a version is what the newest may be."""
+        if self._has_old or not item.version:
+            self._items.setdefault(name, {})[item] = None
+
+    def has(self, name: ForeignName) -> bool:
+        return any(item.version or self._look(item) for item in self._items.get(name, ()))
+
+    def find(self, name: ForeignName) -> Content | None:
+        for noted in self._items.get(name, ()):
+            item = noted if noted.version else self._look(noted)
+            if item is None or (item.md5 and name.algorithm == MD5 and item.md5 != _md5_base64(name)):
+                continue
+            size_bytes = item.size_bytes or 0
+            with contextlib.suppress(ChangedWhileReadError):
+                if size_bytes > SMALL_BYTES:
+                    return Content(b"", _download(self._temporary, size_bytes, partial(self._read, item)))
+                return Content(self._read(item, 0, size_bytes) if size_bytes else b"", None)
+        return None
+
+    def _look(self, item: Item) -> Item | None:
+        return self._ask(lambda: self._origin.look(item.path))
+
+    def _read(self, item: Item, start: int, length: int) -> bytes:
+        return self._ask(lambda: self._origin.read(item, start, length))
+
+    def _ask(self, request: Callable[[], Answer]) -> Answer:
+        if self._broken is not None:
+            raise self._broken
+        try:
+            return request()
+        except (RemoteUnavailableError, RemoteDeniedError) as error:
+            self._broken = error
+            raise
+
+
+def _md5_base64(name: ForeignName) -> str:
+    return base64.b64encode(bytes.fromhex(name.hex)).decode()
+
+
+def _download(temporary: Path, size_bytes: int, read_range: Callable[[int, int], bytes]) -> BinaryIO:
+    with os_errors(temporary, "write to"):
+        file = tempfile.TemporaryFile(dir=temporary, buffering=0)  # noqa: SIM115 - handed out
+        try:
+            for start in range(0, size_bytes, _RANGE_BYTES):
+                view = memoryview(read_range(start, min(_RANGE_BYTES, size_bytes - start)))
+                while view:
+                    view = view[file.write(view) :]
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+    return file
 
 
 def _open(path: Path) -> Content | None:

@@ -67,7 +67,11 @@ class MigrateResult:
     superseded: list[RelPath] = field(default_factory=list)
     """The other tool's files that are not needed any more, and are still there."""
     removed: list[RelPath] = field(default_factory=list)
-    """Those that this call removed."""
+    """Those that this call removed, or in a dry run would remove."""
+    rules: list[RelPath] = field(default_factory=list)
+    """The ``.vstoreignore`` files that were made of the other tool's ignore rules."""
+    settings: list[RelPath] = field(default_factory=list)
+    """Files and directories with settings of DVC, and with its cache; nothing needs them when no old version is."""
     left: int = 0
     """How many files in git still name data that stays with the other tool, of all, whatever paths were asked for."""
     commits: int = 0

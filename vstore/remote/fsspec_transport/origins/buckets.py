@@ -42,11 +42,12 @@ class BucketOrigin(Origin):
 
     def read(self, item: Item, start: int, length: int) -> bytes:
         stored = Stored(self._name(item.path), item.size_bytes or 0, 0.0, _tag(item.lock))
-        try:
-            return self._transport.read_stored(stored, start, length)
-        except (KeyNotFoundError, ChangedWhileReadError) as error:
-            if not item.version:
-                raise self.changed(item) from error
+        if stored.lock or not item.version:
+            try:
+                return self._transport.read_stored(stored, start, length)
+            except (KeyNotFoundError, ChangedWhileReadError) as error:
+                if not item.version:
+                    raise self.changed(item) from error
         # Only now: who may read what is there may not always read what was.
         try:
             return self._transport.read_stored(stored._replace(version=item.version), start, length)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple, TypeVar
 
 from vstore.cache.writer import CacheWriter, LargeCopy
@@ -17,6 +18,7 @@ from vstore.repo import Repo
 
 Proven = TypeVar("Proven")
 _BATCH = 10_000
+_MOST_AT_ONCE, _PARTS_OF_A_WORKER = 64, 16
 _BATCH_BYTES = 1024 * 1024 * 1024
 
 Wanted = Mapping[ForeignName, Sequence[Place]]
@@ -94,10 +96,14 @@ class _Intake:
         self._memory = memory
         self._writer = writer
 
-    def run(self, todo: Iterable[tuple[ForeignName, Sequence[Place]]], brought: Brought) -> None:
+    def run(self, todo: Sequence[tuple[ForeignName, Sequence[Place]]], brought: Brought) -> None:
         batch: dict[ForeignName, Held] = {}
         since = 0
-        for name, found in map_ordered(self._take, todo, workers=self._repo.jobs):
+        # To hand over a small content by itself would cost as much as to read it.
+        at_once = max(1, min(_MOST_AT_ONCE, len(todo) // (_PARTS_OF_A_WORKER * self._repo.jobs)))
+        parts = (todo[start : start + at_once] for start in range(0, len(todo), at_once))
+        taken = map_ordered(lambda part: [self._take(*item) for item in part], parts, workers=self._repo.jobs)
+        for name, found in chain.from_iterable(taken):
             self._repo.reporter.advance()
             if isinstance(found, Missing):
                 brought.missing[name] = found
@@ -120,9 +126,8 @@ class _Intake:
         self._memory.save(batch)
         brought.held.update(batch)
 
-    def _take(self, item: tuple[ForeignName, Sequence[Place]]) -> tuple[ForeignName, bytes | LargeCopy | Missing]:
+    def _take(self, name: ForeignName, places: Sequence[Place]) -> tuple[ForeignName, bytes | LargeCopy | Missing]:
         """Read and prove one content.  Runs in several threads."""
-        name, places = item
         return name, _search(name, places, lambda content: self._prove(name, content))
 
     def _prove(self, name: ForeignName, content: Content) -> bytes | LargeCopy | None:

@@ -69,10 +69,10 @@ class StorePlace(Place):
         self.label = label
 
     def has(self, name: ForeignName) -> bool:
-        return (self.directory / name.key).is_file()
+        return os.path.isfile(f"{self.directory}/{name.key}")
 
     def find(self, name: ForeignName) -> Content | None:
-        return _open(self.directory / name.key)
+        return _open(f"{self.directory}/{name.key}")
 
 
 class FilePlace(Place):
@@ -88,7 +88,7 @@ class FilePlace(Place):
         return False  # that would have to be read to be known
 
     def find(self, name: ForeignName) -> Content | None:
-        return _open(Path(self._path))
+        return _open(self._path)
 
 
 class RemotePlace(Place):
@@ -194,7 +194,7 @@ def _download(temporary: Path, size_bytes: int, read_range: Callable[[int, int],
     return file
 
 
-def _open(path: Path) -> Content | None:
+def _open(path: str) -> Content | None:
     try:
         descriptor = os.open(path, _READ_FLAGS)
     except (FileNotFoundError, NotADirectoryError):

@@ -201,11 +201,18 @@ def file_system_time_ns(directory: Path) -> tuple[int, int]:
     The clock of a network file system need not be ours.  Raises OSError.
     """
     path = directory / temporary_name()
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        now_ns = os.fstat(descriptor).st_mtime_ns
-    finally:
-        os.close(descriptor)
-        os.unlink(path)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in _NO_SPACE:
+            raise
+        os.utime(directory)  # needs no room
+        now_ns = os.stat(directory).st_mtime_ns
+    else:
+        try:
+            now_ns = os.fstat(descriptor).st_mtime_ns
+        finally:
+            os.close(descriptor)
+            os.unlink(path)
     # FAT counts in two seconds, HFS+ in one; the others count the kernel's ticks, at most 10 ms.
     return now_ns, (10_000_000 if now_ns % 1_000_000_000 else 2_000_000_000)

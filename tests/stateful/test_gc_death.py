@@ -14,7 +14,7 @@ import pytest
 from tests.collecting import add_version, age, cache_of, forget_reflogs, holds
 from tests.command import run_vstore_process, start_vstore
 from tests.project import Project
-from tests.stateful.dying import DEAD, INTERRUPT, run_dying
+from tests.stateful.dying import DEAD, FULL, INTERRUPT, run_dying
 from tests.stateful.test_death import as_before
 from vstore.cache.compaction import MANY_SMALL_PACKS
 from vstore.repo import open_repo
@@ -94,6 +94,26 @@ def test_kill(wasteful: tuple[Project, list[bytes], list[bytes]]) -> None:
             assert all(holds(project, pointer) for pointer in needed)
             project.ok("gc")
             assert all(holds(project, pointer) for pointer in needed)
+
+
+def test_full_disk(wasteful: tuple[Project, list[bytes], list[bytes]]) -> None:
+    """On a full disk all goes that needs no room, and that is said; with room the rest goes."""
+    project, needed, useless = wasteful
+    for number in (0, 20):
+        with as_before(project):
+            assert run_dying(lambda: _collect_on_full_disk(project), number, FULL) == 0
+            assert all(holds(project, pointer) for pointer in needed)
+            assert not any(holds(project, pointer) for pointer in useless[:-1])
+            assert not list(cache_of(project).rglob(".vstore-tmp-*"))
+            age(cache_of(project))
+            assert project.ok("gc", "--json").json()["rewritten_packs"] > 0
+            assert all(holds(project, pointer) for pointer in needed)
+
+
+def _collect_on_full_disk(project: Project) -> int:
+    outcome = project.run("gc")
+    said = "there is no room to write packs anew in " in outcome.stderr and "df -h" in outcome.stderr
+    return 0 if outcome.exit_code == 1 and said else 98
 
 
 def test_lock(wasteful: tuple[Project, list[bytes], list[bytes]]) -> None:

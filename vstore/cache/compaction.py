@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,27 +71,32 @@ def find_use(pack: HeldPack, needed: Container[Digest]) -> PackUse:
 def rewrite_packs(cache: Cache, uses: Sequence[PackUse]) -> list[Path]:
     """Write what is to be kept of packs into new ones, delete the old ones, and return those deleted.
 
+    One new pack is written, read back, and what it was made of deleted, before the next: that takes the room of one.
     A pack of which something to be kept is damaged, and not good in another of them, stays as it is.
+    Raises NoSpaceError where there is no room for the next one.
     """
     written: set[tuple[int, Digest]] = set()
     deleted: list[Path] = []
-    with os_errors(cache.packs.directory, "write to"):
-        for use in uses:
-            if not use.records:  # first, for it makes room
-                use.pack.path.unlink()
-                deleted.append(use.pack.path)
-        rest = [use for use in uses if use.records]
-        copies = [path for group in _iter_groups(rest) if (path := _write_pack(cache, group, written))]
-        if copies:
-            flush_directory(cache.packs.directory)
-        for path in copies:
-            _check(path)
-        for use in rest:
+
+    def delete(group: Iterable[PackUse]) -> None:
+        for use in group:
             if all((location.kind, location.digest) in written for location in use.list_kept()):
                 use.pack.path.unlink()
                 deleted.append(use.pack.path)
-        flush_directory(cache.packs.directory)
-    cache.packs.reload()
+
+    with os_errors(cache.packs.directory, "write to"):
+        try:
+            delete(use for use in uses if not use.records)  # first, for it makes room
+            rest = [use for use in uses if use.records]
+            for group in _iter_groups(rest):
+                _write_pack(cache, group, written)
+                delete(group)
+            # What is damaged in one may have been good in a later one.
+            gone = set(deleted)
+            delete(use for use in rest if use.pack.path not in gone)
+            flush_directory(cache.packs.directory)
+        finally:
+            cache.packs.reload()
     return deleted
 
 
@@ -109,8 +114,8 @@ def _iter_groups(uses: Sequence[PackUse]) -> Iterator[list[PackUse]]:
         yield group
 
 
-def _write_pack(cache: Cache, group: Sequence[PackUse], written: set[tuple[int, Digest]]) -> Path | None:
-    """Write a pack of what is to be kept of some and not yet ``written``, and give it its name; None if nothing is."""
+def _write_pack(cache: Cache, group: Sequence[PackUse], written: set[tuple[int, Digest]]) -> None:
+    """Write a pack of what is to be kept of some and not yet ``written``, if anything is; durable, and read back."""
     temporary, final = cache.packs.directory / temporary_name(), cache.packs.directory / new_pack_name()
     taken: set[tuple[int, Digest]] = set()
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -132,14 +137,15 @@ def _write_pack(cache: Cache, group: Sequence[PackUse], written: set[tuple[int, 
             os.fsync(file.fileno())
         if not taken:
             os.unlink(temporary)
-            return None
+            return
+        _check(temporary)
         os.rename(temporary, final)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+    flush_directory(cache.packs.directory)
     written |= taken
-    return final
 
 
 def _iter_good(use: PackUse) -> Iterator[tuple[Location, memoryview]]:

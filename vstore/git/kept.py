@@ -251,7 +251,7 @@ class KeptHistory:
     def _start(self, arguments: Sequence[str], stdin: bytes | IO[bytes]) -> Iterator[IO[bytes]]:
         """Run git, and hand out what it prints while it is printing; leaving the block raises if git failed."""
         command = ["git", "--no-replace-objects", f"--git-dir={self.common_dir}", *arguments]
-        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as complaints:
+        with _open_scratch() as given, _open_scratch() as complaints:
             if isinstance(stdin, bytes):
                 given.write(stdin)
                 given.seek(0)
@@ -275,6 +275,11 @@ class KeptHistory:
                 words = os.fsdecode(complaints.read()).strip().splitlines() or ["it did not say why"]
                 fact = f"git failed in {self.common_dir}: {words[-1].removeprefix('fatal: ')}"
                 raise GitFailedError(fact, path=str(self.common_dir))
+
+
+def _open_scratch() -> IO[bytes]:
+    """Open a file without a name; in memory where that can be, for it may be a full disk that is to be cleaned up."""
+    return open(os.memfd_create("vstore"), "w+b") if hasattr(os, "memfd_create") else tempfile.TemporaryFile()
 
 
 def find_work_tree(git_dir: Path) -> Path | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vstore.ops.gc.local import Collected, Forgotten, GcResult, Kept, Release, gc
+from vstore.ops.gc.local import Forgotten, Release, gc
 from vstore.ops.gc.remote import RemoteRetention, gc_remote
 from vstore.ops.gc.report import (
     DoomedPack,
@@ -15,6 +15,7 @@ from vstore.ops.gc.report import (
     RunningPush,
 )
 from vstore.ops.gc.status import gc_status
+from vstore.ops.gc.totals import Collected, GcResult, Kept
 from vstore.ops.gc.trash import gc_undo
 
 __all__ = [

@@ -6,19 +6,31 @@ import contextlib
 import dataclasses
 import itertools
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from vstore.cache.compaction import PackUse, choose_packs, find_use, rewrite_packs
 from vstore.cache.inventory import Inventory, Leftover, LooseObject, iter_leftovers, take_inventory
-from vstore.cache.users import User, forget
+from vstore.cache.users import forget
 from vstore.durable import file_system_time_ns, flush_directory, os_errors
-from vstore.errors import NeedsUnknownError, VstoreError
+from vstore.errors import NeedsUnknownError, NoSpaceError, VstoreError
 from vstore.objects.digest import Digest
 from vstore.objects.table import BLOB
+from vstore.ops.gc.totals import (
+    HISTORY,
+    LINKED,
+    PACKED,
+    PUSHED,
+    UNPUSHED,
+    UNUSED,
+    YOUNG,
+    Collected,
+    GcResult,
+    Kept,
+    Reason,
+    Sums,
+)
 from vstore.ops.liveness import Needed, Needs, Retention, bring_trees, find_needs, list_contents
 from vstore.ops.proof import find_held
 from vstore.ops.resolve import get_git
@@ -27,60 +39,6 @@ from vstore.repo import Repo
 
 YOUNG_NS = 24 * 3600 * 1_000_000_000
 """Nothing younger is removed, whatever anybody needs."""
-
-YOUNG, LINKED, UNPUSHED, PACKED = "young", "linked", "unpushed", "packed"
-UNUSED, PUSHED, HISTORY = "unused", "pushed", "history"
-
-
-class Reason(NamedTuple):
-    """Why something is kept; with the repository where it is not the one that asks."""
-
-    word: str
-    repository: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What is kept for one reason: the first that applies, in the order of this list."""
-
-    reason: str
-    """"work-tree" (files and indexes), "branch", "tag", "remote-branch", "stash", "ref" (any other), "operation" (a
-    merge, rebase or the like under way), "reflog", "keep-rev" (asked for), "repository" (another one), "unpushed",
-    "linked" (a file is a link to it), "young" (for a day) or "packed" (nobody needs it; it goes when its pack is worth
-    rewriting)."""
-    repository: str | None
-    """The other repository."""
-    objects: int
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Collected:
-    """What is removed for one reason."""
-
-    reason: str
-    """"unused" (nobody needs it), "pushed" (a remote holds it) or "history" (needed by versions that were given up)."""
-    objects: int
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class GcResult:
-    """What was, or in a dry run would be, kept and removed.  Sizes are those in the cache, compressed."""
-
-    cache: str
-    kept: list[Kept]
-    removed: list[Collected]
-    leftovers: int
-    """Files that dead commands had left."""
-    leftover_bytes: int
-    rewritten_packs: int
-    deleted_packs: int
-    freed_bytes: int
-    """What the disk gets back: nothing for a content that files of a work tree are hardlinks to."""
-    repositories: list[str]
-    """Those whose needs were looked at."""
-    dry_run: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +63,15 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is to be done."""
+    """What is there, and what of it is to go: packs are rewritten without what is not needed, or deleted."""
 
+    inventory: Inventory
+    oldest_ns: int
+    """What was written after this is young."""
+    sharers: Sharers
     loose: list[LooseObject]
     packs: list[PackUse]
     leftovers: list[Leftover]
-    stale: list[User]
-    result: GcResult
 
 
 def gc(
@@ -134,8 +94,10 @@ def gc(
     retention = dataclasses.replace(retention, keep_revs=revs)
     with contextlib.nullcontext() if dry_run else repo.collecting():
         repo.cache.create()
-        plan = _Collection(repo, retention, release, forgotten).plan(dry_run=dry_run)
-        return plan.result if dry_run else _apply(repo, plan)
+        collection = _Collection(repo, retention, release, forgotten)
+        plan = collection.plan()
+        left = [] if dry_run else _apply(repo, plan)
+        return collection.tell(plan, left=left, dry_run=dry_run)
 
 
 class _Collection:
@@ -151,9 +113,9 @@ class _Collection:
         self._given_up: dict[Digest, str] = {}
         """Everything that some version needs which is given up, with the reason for that."""
         self._loaded: set[Digest] = set()
-        self._absent: set[Digest] = set()
 
-    def plan(self, *, dry_run: bool) -> _Plan:
+    def plan(self) -> _Plan:
+        """Find out what is to be done."""
         repo = self._repo
         repo.reporter.begin("finding what is needed", unit="objects")
         try:
@@ -176,7 +138,7 @@ class _Collection:
         for needs in everybody:
             for digest in needs.links:
                 self._live.setdefault(digest, Reason(LINKED))
-        return self._sort(inventory, oldest_ns, sharers, dry_run=dry_run)
+        return self._decide(inventory, oldest_ns, sharers)
 
     def _find_needs(self, sharers: Sharers) -> list[Needs]:
         """Return what each repository needs, ours first; only of ours less may be retained than git keeps."""
@@ -251,56 +213,54 @@ class _Collection:
 
     # what goes
 
-    def _sort(self, inventory: Inventory, oldest_ns: int, sharers: Sharers, *, dry_run: bool) -> _Plan:
+    def _decide(self, inventory: Inventory, oldest_ns: int, sharers: Sharers) -> _Plan:
         """Decide about everything in the cache."""
-        kept, removed = _Sums(), _Sums()
-        loose: list[LooseObject] = []
+        for path in inventory.damaged:
+            self._repo.reporter.warn(f"{path} is damaged and was left as it is")
+        loose = [held for held in inventory.loose if held.mtime_ns <= oldest_ns and held.digest not in self._live]
+        uses = [find_use(pack, self._live) for pack in inventory.packs if pack.mtime_ns <= oldest_ns]
+        leftovers = [held for held in inventory.leftovers if held.mtime_ns <= oldest_ns and self._is_useless(held)]
+        return _Plan(inventory, oldest_ns, sharers, loose, choose_packs(uses), leftovers)
+
+    def tell(self, plan: _Plan, *, left: Collection[Path] = (), dry_run: bool) -> GcResult:
+        """Return what a plan does, or did but for packs that were ``left`` as they are."""
+        kept, removed = Sums(), Sums()
+        going = {use.pack.path for use in plan.packs if use.pack.path not in left}
         freed_bytes = 0
-        for held in inventory.loose:
-            reason = self._live.get(held.digest)
-            if reason is None and held.mtime_ns > oldest_ns:
-                reason = Reason(YOUNG)
-            if reason is None:
-                loose.append(held)
-                removed.add(Reason(self._given_up.get(held.digest, UNUSED)), held.size_bytes)
-                freed_bytes += held.size_bytes if held.links == 1 else 0
-            else:
+        for held in plan.inventory.loose:
+            reason = self._live.get(held.digest) or (Reason(YOUNG) if held.mtime_ns > plan.oldest_ns else None)
+            if reason is not None:
                 kept.add(reason, held.size_bytes)
-        uses = {
-            use.pack.path: use
-            for pack in inventory.packs
-            if pack.mtime_ns <= oldest_ns
-            for use in [find_use(pack, self._live)]
-        }
-        chosen = choose_packs(list(uses.values()))
-        going = {use.pack.path for use in chosen}
-        for pack in inventory.packs:
+                continue
+            removed.add(self._reason_to_go(held.digest), held.size_bytes)
+            freed_bytes += held.size_bytes if held.links == 1 else 0
+        for pack in plan.inventory.packs:
             goes = pack.path in going
-            otherwise = Reason(PACKED if pack.path in uses else YOUNG)
+            otherwise = Reason(PACKED if pack.mtime_ns <= plan.oldest_ns else YOUNG)
             for digest, record_bytes in pack.iter_records():
                 reason = self._live.get(digest)
                 if reason is None and goes:
-                    removed.add(Reason(self._given_up.get(digest, UNUSED)), record_bytes)
+                    removed.add(self._reason_to_go(digest), record_bytes)
                     freed_bytes += record_bytes
                 else:
                     kept.add(reason or otherwise, record_bytes)
-        leftovers = [held for held in inventory.leftovers if held.mtime_ns <= oldest_ns and self._is_useless(held)]
-        leftover_bytes = sum(held.size_bytes for held in leftovers)
-        for path in inventory.damaged:
-            self._repo.reporter.warn(f"{path} is damaged and was left as it is")
-        result = GcResult(
+        leftover_bytes = sum(held.size_bytes for held in plan.leftovers)
+        rewritten = sum(bool(use.records) for use in plan.packs if use.pack.path in going)
+        return GcResult(
             cache=str(self._repo.cache.path),
             kept=[Kept(*reason, *sums) for reason, sums in kept.sorted(self._order())],
             removed=[Collected(reason.word, *sums) for reason, sums in removed.sorted([])],
-            leftovers=len(leftovers),
+            leftovers=len(plan.leftovers),
             leftover_bytes=leftover_bytes,
-            rewritten_packs=sum(bool(use.records) for use in chosen),
-            deleted_packs=sum(not use.records for use in chosen),
+            rewritten_packs=rewritten,
+            deleted_packs=len(going) - rewritten,
             freed_bytes=freed_bytes + leftover_bytes,
-            repositories=[sharer.name for sharer in sharers.found],
+            repositories=[sharer.name for sharer in plan.sharers.found],
             dry_run=dry_run,
         )
-        return _Plan(loose, chosen, leftovers, sharers.stale, result)
+
+    def _reason_to_go(self, digest: Digest) -> Reason:
+        return Reason(self._given_up.get(digest, UNUSED))
 
     def _order(self) -> list[Reason]:
         return list(dict.fromkeys(self._live.values()))
@@ -311,45 +271,37 @@ class _Collection:
         return digest is None or digest not in self._live or self._repo.cache.has(digest)
 
 
-@dataclass(slots=True)
-class _Sums:
-    """Numbers and sizes of objects, by reason."""
-
-    objects: Counter[Reason] = field(default_factory=Counter)
-    sizes: Counter[Reason] = field(default_factory=Counter)
-
-    def add(self, reason: Reason, size_bytes: int) -> None:
-        """Count one object."""
-        self.objects[reason] += 1
-        self.sizes[reason] += size_bytes
-
-    def sorted(self, order: Sequence[Reason]) -> Iterator[tuple[Reason, tuple[int, int]]]:
-        """Yield reasons with number and size, those in ``order`` first."""
-        for reason in dict.fromkeys([*order, *self.objects]):
-            if reason in self.objects:
-                yield reason, (self.objects[reason], self.sizes[reason])
-
-
-def _apply(repo: Repo, plan: _Plan) -> GcResult:
-    """Carry out a plan; a death in between leaves less to do for the next time."""
+def _apply(repo: Repo, plan: _Plan) -> list[Path]:
+    """Carry out a plan; a death in between leaves less to do for the next time.  Returns packs that had to stay."""
     reporter = repo.reporter
     reporter.begin("removing", total=len(plan.loose) + len(plan.packs), unit="objects")
     try:
         with os_errors(repo.cache.path, "delete from"):
             for directory in _unlink(plan.loose, reporter.advance):
                 flush_directory(directory)
-        if plan.packs:
-            left = len(plan.packs) - len(rewrite_packs(repo.cache, plan.packs))
-            if left:
-                reporter.warn(f"{left} packs hold damaged records that are needed, and were left as they are")
         for leftover in plan.leftovers:
             with contextlib.suppress(OSError):
                 os.unlink(leftover.path)
-        for user in plan.stale:
+        for user in plan.sharers.stale:
             forget(repo.cache, user)
+        # Last, for only this needs room.
+        left = _rewrite(repo, plan.packs)
+        if left:
+            reporter.warn(f"{len(left)} packs hold damaged records that are needed, and were left as they are")
+        return left
     finally:
         reporter.end()
-    return plan.result
+
+
+def _rewrite(repo: Repo, packs: Sequence[PackUse]) -> list[Path]:
+    """Rewrite packs, and return those that had to stay.  Raises NoSpaceError, when all else is done."""
+    try:
+        deleted = set(rewrite_packs(repo.cache, packs)) if packs else set()
+    except NoSpaceError as error:
+        directory = repo.cache.packs.directory
+        fact = f"there is no room to write packs anew in {directory}; whatever needs none was removed"
+        raise NoSpaceError(fact, path=str(directory)) from error
+    return [use.pack.path for use in packs if use.pack.path not in deleted]
 
 
 def _unlink(loose: Iterable[LooseObject], advance: Callable[[int], None]) -> set[Path]:

@@ -9,16 +9,10 @@ from dataclasses import dataclass, field
 
 from vstore.git.kept import BRANCH, OPERATION, REF, REFLOG, REMOTE_BRANCH, STASH, TAG
 from vstore.objects.digest import Digest
-from vstore.ops.gc.local import YOUNG, Forgotten
+from vstore.ops.gc.local import Forgotten
 from vstore.ops.gc.project import Project, check_sight, look_at_project
-from vstore.ops.gc.report import (
-    GcRemoteResult,
-    KeptAtRemote,
-    RemoteVersion,
-    naming_remote,
-    to_iso,
-    to_version,
-)
+from vstore.ops.gc.report import GcRemoteResult, KeptAtRemote, RemoteVersion, naming_remote, to_iso, to_version
+from vstore.ops.gc.totals import YOUNG
 from vstore.ops.liveness import ASKED, UPSTREAM, WORK_TREE, Retention
 from vstore.ops.needs import tell_nameless
 from vstore.ops.resolve import get_git

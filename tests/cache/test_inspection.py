@@ -11,7 +11,8 @@ import pytest
 
 from vstore.cache.cache import Cache
 from vstore.cache.inspection import DAMAGED, NEWER, UNREADABLE, PackReading, inspect_cache, list_cache, verify_pack
-from vstore.cache.salvage import iter_set_aside, rebuild_pack
+from vstore.cache.inventory import list_set_aside
+from vstore.cache.salvage import rebuild_pack
 from vstore.cache.writer import open_writer
 from vstore.errors import CorruptError
 from vstore.objects.digest import Digest, hash_bytes
@@ -185,7 +186,9 @@ def test_what_was_set_aside_is_known(cache: Cache) -> None:
     pack.write_bytes(pack.read_bytes().replace(CONTENTS[3], bytes(len(CONTENTS[3]))))
     rebuild_pack(cache, pack)
     cache.set_aside(digest_of(LARGE))
-    assert {digest_of(CONTENTS[3]), digest_of(LARGE)} <= set(iter_set_aside(cache))
+    assert {digest_of(CONTENTS[3]), digest_of(LARGE)} <= {
+        digest for aside in list_set_aside(cache) for digest in aside.digests
+    }
     with pytest.raises(LookupError):
         cache.read(digest_of(CONTENTS[3]))
 

@@ -446,7 +446,7 @@ def test_sides_of_a_conflict(text: bytes, sides: list[bytes]) -> None:
 
 
 def test_leftovers(project: Project) -> None:
-    """What dead commands left goes when it is a day old, but for what a fetch will go on with."""
+    """What dead commands left goes when it is a day old, but for what a fetch or, for a week, an import uses."""
     pointer = add_version(project, 1)
     needed = next(digest for digest in list_objects(project, pointer) if holds_loose(project, digest))
     cache = cache_of(project)
@@ -457,11 +457,11 @@ def test_leftovers(project: Project) -> None:
         cache / "repositories/.vstore-tmp-0123456789abcdef",
         cache / "partial/.vstore-tmp-0123456789abcdef",
         cache / "partial" / ("xxh128-" + "0" * 32),
-        cache / "damaged" / ("xxh128-" + "0" * 32 + "-.vstore-tmp-0123456789abcdef"),
         cache / "partial" / needed.replace(":", "-"),
     ]
+    imports = [cache / "partial" / f"import-{'0' * 32}{end}" for end in ("", "-held")]
     strange = [cache / "README", cache / "objects/README", cache / "objects/xxh128/README", cache / "partial/README"]
-    for path in (*useless, *strange):
+    for path in (*useless, *imports, *strange):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"12345")
     project.ok("gc")
@@ -470,12 +470,14 @@ def test_leftovers(project: Project) -> None:
     age(cache)
     kept = object_path.rename(cache / "aside")
     planned = project.ok("gc", "--dry-run")
-    assert "would go  left by commands that died    7 files   35 B" in planned.stdout
+    assert "would go  left by commands that died    6 files   30 B" in planned.stdout
     project.ok("gc")
     assert [path for path in useless if path.exists()] == useless[-1:] and all(path.exists() for path in strange)
     kept.rename(object_path)
     assert project.ok("gc", "--json").json()["leftovers"] == 1
-    assert not any(path.exists() for path in useless)
+    assert not any(path.exists() for path in useless) and all(path.exists() for path in imports)
+    age(cache, 7)
+    assert project.ok("gc", "--json").json()["leftovers"] == 2
 
 
 def list_objects(project: Project, pointer: bytes) -> list[str]:

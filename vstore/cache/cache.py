@@ -196,7 +196,12 @@ class Cache:
         with os_errors(path, "move"), contextlib.suppress(FileNotFoundError):
             damaged = self.path / "damaged"
             self.make_directory(damaged)
-            os.rename(path, damaged / f"{name}-{temporary_name()}")
+            aside = damaged / f"{name}-{temporary_name()}"
+            os.rename(path, aside)
+            if os.stat(aside).st_nlink == 1:
+                # A collector leaves it alone for a day from now; the times of a file that is linked to it are not ours.
+                with contextlib.suppress(OSError):
+                    os.utime(aside)
             flush_directory(path.parent)
             flush_directory(damaged)
 

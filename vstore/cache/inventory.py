@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -11,15 +12,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vstore.cache.cache import USERS, Cache
-from vstore.cache.packs import PACK_SUFFIX
-from vstore.durable import is_temporary, os_errors
-from vstore.errors import CorruptError, NewerFormatError
+from vstore.cache.packs import PACK_SUFFIX, PackFile
+from vstore.durable import TEMPORARY_PREFIX, is_temporary, os_errors
+from vstore.errors import CorruptError, NewerFormatError, VstoreError
 from vstore.objects.digest import DIGEST_PATTERN, Digest, split_raw
 from vstore.objects.pack import FOOTER_BYTES, footer_from_bytes, parse_table
-from vstore.objects.table import RECORD_HEADER_BYTES, Table
+from vstore.objects.table import BLOB, RECORD_HEADER_BYTES, Table
 
 _DIGEST = re.compile(DIGEST_PATTERN)
-_ASIDE = re.compile(r"(xxh128-[0-9a-f]{32}|blake3-[0-9a-f]{64})(?:-.*)?")
+_PART = re.compile(r"(xxh128-[0-9a-f]{32}|blake3-[0-9a-f]{64})|(import-[0-9a-f]{32}(?:-held)?)")
+_ASIDE = re.compile(
+    rf"(?:(xxh128-[0-9a-f]{{32}}|blake3-[0-9a-f]{{64}})|.+(\{PACK_SUFFIX})|format)-{TEMPORARY_PREFIX}.*"
+)
 
 
 class LooseObject(NamedTuple):
@@ -49,12 +53,26 @@ class HeldPack(NamedTuple):
 
 
 class Leftover(NamedTuple):
-    """What a dead command left; ``digest`` is that of the content it was or should have become, where we know."""
+    """What a dead command left; ``digest`` is that of the content it should have become, where we know.
+
+    ``is_import``: it is a part of an import, which a later one goes on with.
+    """
 
     path: str
     size_bytes: int
     mtime_ns: int
     digest: Digest | None
+    is_import: bool = False
+
+
+class SetAside(NamedTuple):
+    """What a repair found damaged, and kept; ``digests`` are the contents it should hold, unless not ``tells_all``."""
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    digests: frozenset[Digest]
+    tells_all: bool
 
 
 @dataclass(slots=True)
@@ -65,6 +83,7 @@ class Inventory:
     packs: list[HeldPack] = field(default_factory=list)
     damaged: list[Path] = field(default_factory=list)
     leftovers: list[Leftover] = field(default_factory=list)
+    set_aside: list[SetAside] = field(default_factory=list)
 
 
 def take_inventory(cache: Cache) -> Inventory:
@@ -76,8 +95,8 @@ def take_inventory(cache: Cache) -> Inventory:
     with os_errors(cache.path, "read"):
         for directory in (cache.path, cache.objects, cache.packs.directory, cache.path / USERS):
             found.leftovers += iter_leftovers(directory)
-        for name in ("partial", "damaged"):
-            found.leftovers += iter_leftovers(cache.path / name, of_contents=True)
+        found.leftovers += iter_leftovers(cache.path / "partial", of_contents=True)
+        found.set_aside += list_set_aside(cache)
         for algorithm in _iter_directories(cache.objects):
             for first in _iter_directories(Path(algorithm.path)):
                 _take_objects(f"{algorithm.name}:{first.name}", first.path, found)
@@ -127,12 +146,34 @@ def iter_leftovers(directory: Path, *, of_contents: bool = False) -> Iterator[Le
         return
     with os.scandir(directory) as entries:
         for entry in entries:
-            match = _ASIDE.fullmatch(entry.name) if of_contents else None
+            match = _PART.fullmatch(entry.name) if of_contents else None
             if match or is_temporary(entry.name):
                 held = entry.stat(follow_symlinks=False)
                 if stat.S_ISREG(held.st_mode):
-                    digest = Digest(match[1].replace("-", ":")) if match else None
-                    yield Leftover(entry.path, held.st_size, held.st_mtime_ns, digest)
+                    digest = Digest(match[1].replace("-", ":")) if match and match[1] else None
+                    is_import = match is not None and digest is None
+                    yield Leftover(entry.path, held.st_size, held.st_mtime_ns, digest, is_import)
+
+
+def list_set_aside(cache: Cache) -> list[SetAside]:
+    """Return what repairs set aside as damaged; of a pack without a good end it is not sure what it held."""
+    found: list[SetAside] = []
+    directory = cache.path / "damaged"
+    for entry in sorted(os.scandir(directory), key=lambda entry: entry.name) if directory.is_dir() else ():
+        match = _ASIDE.fullmatch(entry.name)
+        if match and entry.is_file(follow_symlinks=False):
+            held = entry.stat(follow_symlinks=False)
+            digests = [Digest(match[1].replace("-", ":"))] if match[1] else []
+            tells_all = True
+            if match[2]:
+                tells_all = False
+                with contextlib.suppress(OSError, VstoreError):
+                    digests = list(PackFile(Path(entry.path)).table.digests(BLOB))
+                with contextlib.suppress(OSError, VstoreError), open(entry.path, "rb", buffering=0) as file:
+                    digests = [location.digest for location in read_table(file.fileno(), held.st_size).locations()]
+                    tells_all = True
+            found.append(SetAside(entry.path, held.st_size, held.st_mtime_ns, frozenset(digests), tells_all))
+    return found
 
 
 def _iter_directories(directory: Path) -> Iterator[os.DirEntry[str]]:

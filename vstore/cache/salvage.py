@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import re
-from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from vstore.cache.cache import Cache
 from vstore.cache.inspection import DAMAGED, Flaw, PackReading
 from vstore.cache.loose import OBJECT_MODE
-from vstore.cache.packs import PackFile, new_pack_name
+from vstore.cache.packs import new_pack_name
 from vstore.durable import open_atomic, os_errors
 from vstore.errors import CorruptError, NewerFormatError, VstoreError
 from vstore.objects.digest import Digest
-from vstore.objects.pack import PackWriter
-from vstore.objects.table import BLOB
-
-_LOOSE_NAME = re.compile(r"(xxh128-[0-9a-f]{32}|blake3-[0-9a-f]{64})-.*")
+from vstore.objects.pack import PackWriter, read_record
+from vstore.objects.recipe import resolve_recipe
+from vstore.objects.table import RECIPE
 
 
 def rebuild_pack(cache: Cache, path: Path) -> None:
@@ -46,17 +43,29 @@ def rebuild_pack(cache: Cache, path: Path) -> None:
     cache.packs.reload()
 
 
-def iter_set_aside(cache: Cache) -> Iterator[Digest]:
-    """Yield what is known to have been in files that were set aside: it was here, and may not be any more."""
-    damaged = cache.path / "damaged"
-    with contextlib.suppress(OSError):
-        for name in sorted(os.listdir(damaged)):
-            match = _LOOSE_NAME.fullmatch(name)
-            if match:
-                yield Digest(match[1].replace("-", ":", 1))
-                continue
-            with contextlib.suppress(OSError, VstoreError):
-                yield from PackFile(damaged / name).table.digests(BLOB)
+class Parts(NamedTuple):
+    """What a large content is put together from: its chunks, in order, and the contents that only list chunks."""
+
+    chunks: list[Digest]
+    lists: list[Digest]
+
+
+def find_parts(cache: Cache, digest: Digest) -> Parts | None:
+    """Return the parts of a large content where packs of a remote, copied into the cache, tell them; else None."""
+    for pack in cache.packs.iter_packs():
+        location = pack.table.find(RECIPE, digest)
+        if location is not None:
+            parts = Parts([], [])
+
+            def read(part: Digest, lists: list[Digest] = parts.lists) -> bytes:
+                lists.append(part)
+                return cache.read(part)
+
+            with contextlib.suppress(VstoreError, OSError):
+                recipe = read_record(cache.packs.read(pack, location), location)
+                parts.chunks.extend(chunk.digest for chunk in resolve_recipe(recipe, read))
+                return parts
+    return None
 
 
 def find_format_flaw(cache: Cache) -> Flaw | None:

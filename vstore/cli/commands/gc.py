@@ -19,8 +19,14 @@ _KEPT = remote_words.KEPT_BY_GIT | {
     "unpushed": "in no remote",
     "young": "younger than a day",
     "packed": "not worth rewriting a pack",
+    "set-aside": "set aside as damaged",
 }
-_REMOVED = {"unused": "needed by nothing", "pushed": "held by a remote", "history": "older versions"}
+_REMOVED = {
+    "unused": "needed by nothing",
+    "pushed": "held by a remote",
+    "history": "older versions",
+    "set-aside": "set aside as damaged",
+}
 
 
 def _to_seconds(ctx: click.Context, parameter: click.Parameter, value: str | None) -> float | None:

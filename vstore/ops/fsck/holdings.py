@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vstore.cache.inspection import Flaw, list_cache
-from vstore.cache.salvage import iter_set_aside
+from vstore.cache.inventory import list_set_aside
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
 from vstore.objects.tree import Tree
@@ -51,7 +51,7 @@ class Holdings:
             for digest in flaw.digests:
                 self._flawed.setdefault(digest, set()).add(flaw.path)
         self._placed = repo.state.load_placed() if knows_state else {}
-        self._set_aside = set(iter_set_aside(repo.cache))
+        self._set_aside = {digest for aside in list_set_aside(repo.cache) for digest in aside.digests}
         self._places = Places(repo)
         self._named = _list_named(repo)
         self._below: dict[tuple[RelPath, Digest], set[Digest]] = {}

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from vstore.cache.inspection import Flaw, Inspected, inspect_cache
+from vstore.cache.inventory import list_set_aside
 from vstore.cache.salvage import find_format_flaw, mend_format
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
@@ -164,6 +165,9 @@ class _Run:
             self._remarks.append(f"more files that are nothing of ours: {len(listing.strangers) - _MOST_STRANGERS:,}")
         if listing.leftovers:
             self._remarks.append(f"files of commands that died, or still run: {listing.leftovers:,}")
+        set_aside = len(list_set_aside(self._repo.cache))
+        if set_aside:
+            self._remarks.append(f"files that were set aside as damaged: {set_aside:,}")
         writable = make_read_only(self._repo, self._inspected.writable) if self._repair else self._inspected.writable
         if writable:
             self._remarks.append(f"loose objects that are not read-only: {len(writable):,}")

@@ -8,14 +8,12 @@ import stat
 from collections.abc import Sequence
 
 from vstore.cache.loose import hash_file
+from vstore.cache.salvage import find_parts
 from vstore.cache.writer import CacheWriter, open_writer
 from vstore.errors import VstoreError
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest, algorithm_of, hash_bytes
 from vstore.objects.names import RelPath
-from vstore.objects.pack import read_record
-from vstore.objects.recipe import resolve_recipe
-from vstore.objects.table import RECIPE
 from vstore.objects.tree import Tree
 from vstore.ops.fsck.holdings import Lack
 from vstore.ops.fsck.remote_repair import passing_over
@@ -133,21 +131,18 @@ class Restoring:
 
     def _assemble(self, digest: Digest, writer: CacheWriter) -> bool:
         """Put a large content together from chunks, where packs of a remote were copied into the cache."""
-        packs = self._repo.cache.packs
-        for pack in packs.iter_packs():
-            location = pack.table.find(RECIPE, digest)
-            if location is None:
-                continue
-            with contextlib.suppress(VstoreError, OSError):
-                recipe = read_record(packs.read(pack, location), location)
-                chunks = resolve_recipe(recipe, self._repo.cache.read)
-                with writer.open_partial(digest) as file:
-                    file.truncate(0)
-                    for chunk in chunks:
-                        file.write(self._repo.cache.read(chunk.digest))
-                    writer.finish_partial(digest, file)
-                self.restored += 1
-                return True
+        cache = self._repo.cache
+        parts = find_parts(cache, digest)
+        if parts is None:
+            return False
+        with contextlib.suppress(VstoreError, OSError):
+            with writer.open_partial(digest) as file:
+                file.truncate(0)
+                for chunk in parts.chunks:
+                    file.write(cache.read(chunk))
+                writer.finish_partial(digest, file)
+            self.restored += 1
+            return True
         return False
 
     def _fetch(self, remote: Remote, lost: dict[Digest, Content], owners: set[Digest]) -> None:

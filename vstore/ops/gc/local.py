@@ -11,17 +11,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vstore.cache.compaction import PackUse, choose_packs, find_use, rewrite_packs
-from vstore.cache.inventory import Inventory, Leftover, LooseObject, iter_leftovers, take_inventory
+from vstore.cache.inventory import (
+    HeldPack,
+    Inventory,
+    Leftover,
+    LooseObject,
+    SetAside,
+    iter_leftovers,
+    take_inventory,
+)
+from vstore.cache.salvage import find_parts
 from vstore.cache.users import forget
 from vstore.durable import file_system_time_ns, flush_directory, os_errors
 from vstore.errors import NeedsUnknownError, NoSpaceError, VstoreError
 from vstore.objects.digest import Digest
-from vstore.objects.table import BLOB
+from vstore.objects.table import BLOB, RECIPE
 from vstore.ops.gc.totals import (
     HISTORY,
     LINKED,
     PACKED,
     PUSHED,
+    SET_ASIDE,
     UNPUSHED,
     UNUSED,
     YOUNG,
@@ -39,6 +49,8 @@ from vstore.repo import Repo
 
 YOUNG_NS = 24 * 3600 * 1_000_000_000
 """Nothing younger is removed, whatever anybody needs."""
+_IMPORT_NS = 7 * YOUNG_NS
+"""Parts of an import that was interrupted stay for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,7 @@ class _Plan:
     loose: list[LooseObject]
     packs: list[PackUse]
     leftovers: list[Leftover]
+    set_aside: list[SetAside]
 
 
 def gc(
@@ -131,6 +144,7 @@ class _Collection:
                 # A clone that never brought old versions need not learn about them, until something would go.
                 bring_trees(repo, unknown)
                 self._keep(everybody)
+            self._keep_chunks(inventory.packs)
             if self._has_candidates(inventory, oldest_ns):
                 self._give_up(everybody[0])
         finally:
@@ -189,6 +203,28 @@ class _Collection:
             fact = "what a version needs cannot be read, so nothing was removed"
             raise NeedsUnknownError(fact, failed=[(str(tree), error.message)], keys=[tree]) from error
 
+    def _keep_chunks(self, packs: Iterable[HeldPack]) -> None:
+        """Keep the chunks of what is needed and here only in packs of a remote, as somebody copied them in to recover.
+
+        A repair puts it together.  Raises NeedsUnknownError where it cannot be told which chunks those are.
+        """
+        cache = self._repo.cache
+        described = {digest for pack in packs for digest in pack.table.digests(RECIPE)}
+        unknown: list[Digest] = []
+        for large in sorted(described.intersection(self._live).difference(self._forgotten.keys)):
+            if cache.has(large):
+                continue
+            parts = find_parts(cache, large)
+            if parts is None:
+                unknown.append(large)
+                continue
+            for digest in (*parts.chunks, *parts.lists):
+                self._live.setdefault(digest, self._live[large])
+        if unknown:
+            fact = "of which chunks a content consists cannot be read, so nothing was removed"
+            failed = [(str(large), "what lists its chunks is damaged") for large in unknown]
+            raise NeedsUnknownError(fact, failed=failed, keys=unknown)
+
     def _has_candidates(self, inventory: Inventory, oldest_ns: int) -> bool:
         """Tell whether anything is old enough to go and, as far as is known, not needed."""
         loose = (held.digest for held in inventory.loose if held.mtime_ns <= oldest_ns)
@@ -219,8 +255,9 @@ class _Collection:
             self._repo.reporter.warn(f"{path} is damaged and was left as it is")
         loose = [held for held in inventory.loose if held.mtime_ns <= oldest_ns and held.digest not in self._live]
         uses = [find_use(pack, self._live) for pack in inventory.packs if pack.mtime_ns <= oldest_ns]
-        leftovers = [held for held in inventory.leftovers if held.mtime_ns <= oldest_ns and self._is_useless(held)]
-        return _Plan(inventory, oldest_ns, sharers, loose, choose_packs(uses), leftovers)
+        leftovers = [held for held in inventory.leftovers if self._is_useless(held, oldest_ns)]
+        set_aside = [held for held in inventory.set_aside if held.mtime_ns <= oldest_ns and not self._is_of_use(held)]
+        return _Plan(inventory, oldest_ns, sharers, loose, choose_packs(uses), leftovers, set_aside)
 
     def tell(self, plan: _Plan, *, left: Collection[Path] = (), dry_run: bool) -> GcResult:
         """Return what a plan does, or did but for packs that were ``left`` as they are."""
@@ -244,6 +281,12 @@ class _Collection:
                     freed_bytes += record_bytes
                 else:
                     kept.add(reason or otherwise, record_bytes)
+        for aside in plan.inventory.set_aside:
+            if aside in plan.set_aside:
+                removed.add(Reason(SET_ASIDE), aside.size_bytes)
+                freed_bytes += aside.size_bytes
+            else:
+                kept.add(Reason(SET_ASIDE), aside.size_bytes)
         leftover_bytes = sum(held.size_bytes for held in plan.leftovers)
         rewritten = sum(bool(use.records) for use in plan.packs if use.pack.path in going)
         return GcResult(
@@ -265,10 +308,17 @@ class _Collection:
     def _order(self) -> list[Reason]:
         return list(dict.fromkeys(self._live.values()))
 
-    def _is_useless(self, leftover: Leftover) -> bool:
-        """Tell whether what was left is of no use: part of a content that nobody needs, or that is here."""
+    def _is_useless(self, leftover: Leftover, oldest_ns: int) -> bool:
+        """Tell whether what was left is old and of no use: part of a content that nobody needs, or that is here."""
         digest = leftover.digest
+        if leftover.mtime_ns > (oldest_ns + YOUNG_NS - _IMPORT_NS if leftover.is_import else oldest_ns):
+            return False
         return digest is None or digest not in self._live or self._repo.cache.has(digest)
+
+    def _is_of_use(self, aside: SetAside) -> bool:
+        """Tell whether what was set aside is all there is of something that is needed, as far as is known."""
+        has = self._repo.cache.has
+        return not aside.tells_all or any(digest in self._live and not has(digest) for digest in aside.digests)
 
 
 def _apply(repo: Repo, plan: _Plan) -> list[Path]:
@@ -279,9 +329,9 @@ def _apply(repo: Repo, plan: _Plan) -> list[Path]:
         with os_errors(repo.cache.path, "delete from"):
             for directory in _unlink(plan.loose, reporter.advance):
                 flush_directory(directory)
-        for leftover in plan.leftovers:
+        for path in (*(held.path for held in plan.leftovers), *(held.path for held in plan.set_aside)):
             with contextlib.suppress(OSError):
-                os.unlink(leftover.path)
+                os.unlink(path)
         for user in plan.sharers.stale:
             forget(repo.cache, user)
         # Last, for only this needs room.

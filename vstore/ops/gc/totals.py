@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 YOUNG, LINKED, UNPUSHED, PACKED = "young", "linked", "unpushed", "packed"
+SET_ASIDE = "set-aside"
 UNUSED, PUSHED, HISTORY = "unused", "pushed", "history"
 
 
@@ -25,8 +26,9 @@ class Kept:
     reason: str
     """"work-tree" (files and indexes), "branch", "tag", "remote-branch", "stash", "ref" (any other), "operation" (a
     merge, rebase or the like under way), "reflog", "keep-rev" (asked for), "repository" (another one), "unpushed",
-    "linked" (a file is a link to it), "young" (for a day) or "packed" (nobody needs it; it goes when its pack is worth
-    rewriting)."""
+    "linked" (a file is a link to it), "young" (for a day), "packed" (nobody needs it; it goes when its pack is worth
+    rewriting) or "set-aside" (a repair found it damaged, and what it should hold is needed and not good here, or not
+    known)."""
     repository: str | None
     """The other repository."""
     objects: int
@@ -38,7 +40,8 @@ class Collected:
     """What is removed for one reason."""
 
     reason: str
-    """"unused" (nobody needs it), "pushed" (a remote holds it) or "history" (needed by versions that were given up)."""
+    """"unused" (nobody needs it), "pushed" (a remote holds it), "history" (needed by versions that were given up) or
+    "set-aside" (a repair found it damaged, and what it should hold is good elsewhere in the cache, or not needed)."""
     objects: int
     size_bytes: int
 

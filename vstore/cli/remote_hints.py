@@ -293,6 +293,8 @@ ENGINE_HINTS = {
 def hint_for_source(fields: Mapping[str, Any]) -> str:
     """Return the command in which git itself says what is wrong with the URL of a repository."""
     return f"see what git itself says with `git ls-remote {quote(fields.get('url') or 'URL')}`"
+
+
 def hint_for_awaited(fields: Mapping[str, Any]) -> str:
     """Return how to get the data of an import that was not downloaded yet, here or in another repository."""
     if fields.get("repo"):

@@ -108,7 +108,7 @@ def gather(source: Repo, path: str | os.PathLike[str], cache: Cache, *, manner: 
 
 
 class _Part(NamedTuple):
-    """An artifact, or a part of one, with its entries by their paths in what is gathered; an empty directory has none."""
+    """An artifact, or a part of one, with its entries by their paths in what is gathered: all but empty directories."""
 
     target: Target
     entries: list[Entry]

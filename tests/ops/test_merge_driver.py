@@ -518,14 +518,16 @@ def test_merging_in_a_submodule(installed: Project, tmp_path: Path) -> None:
 
 def test_odd_names(installed: Project) -> None:
     """Names that hurt shells are merged like all others."""
-    for name in ('it\'s $(here) "now"', "-n", "ü\u00a0x"):
+    for name in ('it\'s $(here) "now"', "-h", "ü\u00a0x"):
         installed.write(f"{name}/both", b"1\n")
         installed.write(f"{name}/x", b"1\n")
         installed.ok("add", "--", name)
         installed.commit()
         change(installed, f"b{len(name)}", {f"{name}/both": b"2\n", f"{name}/x": b"2\n"})
         change(installed, "main", {f"{name}/both": b"3\n", f"{name}/y": b"3\n"})
-        assert run_git(installed, "merge", f"b{len(name)}").returncode == 1
+        done = run_git(installed, "merge", f"b{len(name)}")
+        assert done.returncode == 1 and "CONFLICT (vstore): both sides changed" in done.stdout + done.stderr
         installed.ok("checkout", "--theirs", "--", f"{name}/both")
+        assert "  both\n" in installed.git("diff", "--cached", "--", f"./{name}.vstore")
         assert [installed.read(f"{name}/{n}") for n in ("both", "x", "y")] == [b"2\n", b"2\n", b"3\n"]
         installed.git("commit", "--quiet", "--no-edit")

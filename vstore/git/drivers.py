@@ -15,10 +15,10 @@ from vstore.git.locks import OnWait, change_with_git
 from vstore.git.program import run_git
 from vstore.git.repo import GitRepo
 
-# Where somebody deleted the launcher git goes on, too.
-_MERGE = "if test -f {launcher}; then sh {launcher} merge-driver %O %A %B %L %P{more}; else {merge_file}; fi".format
+# Where somebody deleted the launcher git goes on, too.  No name is taken for an option.
+_MERGE = "if test -f {launcher}; then sh {launcher} merge-driver %O %A %B %L ./%P{more}; else {merge_file}; fi".format
 _MERGE_FILE = "git merge-file --marker-size=%L -L ours -L base -L theirs %A %O %B"
-_DIFF = f'show() {{ sh {LAUNCHER_IN_SHELL} diff-driver "$1" 2>/dev/null || cat "$1"; }}; show'
+_DIFF = f'show() {{ sh {LAUNCHER_IN_SHELL} diff-driver -- "$1" 2>/dev/null || cat -- "$1"; }}; show'
 
 SETTINGS = {
     "merge.vstore.name": "vstore: merge pointers, and the directories they stand for file by file",

@@ -160,7 +160,7 @@ elif command -v vstore >/dev/null 2>&1; then
 fi
 case "$1" in
     merge-driver) git merge-file --marker-size="$5" -L ours -L base -L theirs "$3" "$2" "$4" ;;
-    diff-driver) cat "$2" ;;
+    diff-driver) shift; cat "$@" ;;
 esac
 """.encode(errors="surrogateescape")
 

@@ -54,7 +54,7 @@ def merge_driver(
     ``path`` is that of the pointer, from the top of the work tree.  What cannot be merged becomes a conflict, with
     the reason.  ``for_ancestor`` makes an ancestor for another merge: conflicts are decided as before both sides.
     """
-    path = path.removesuffix(POINTER_SUFFIX)
+    path = path.removeprefix("./").removesuffix(POINTER_SUFFIX)
     versions = Sides(*map(_read, files))
     merged = _try_to_merge(start, versions, path)
     if for_ancestor:

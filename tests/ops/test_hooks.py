@@ -195,6 +195,14 @@ def test_a_failing_push_stops_git(shared: Project) -> None:
     shared.git("push", "--quiet", "--no-verify", "origin", "main")
 
 
+def test_pushed_conflicts_are_told(shared: Project) -> None:
+    """A pointer in conflict that was committed, as a rebase does without asking, is named when it is pushed."""
+    shared.write("model.bin.vstore", b"<<<<<<< a\n=======\n>>>>>>> b\n")
+    shared.git("commit", "--quiet", "--no-verify", "--all", "-m", "oh")
+    done = run_git(shared, "push", "origin", "main")
+    assert done.returncode == 0 and "model.bin.vstore is in conflict in the commit" in done.stderr
+
+
 def test_without_a_remote_git_pushes(shared: Project) -> None:
     """Where no remote is configured that is a remark, and no failure."""
     shared.ok("remote", "remove", "store")

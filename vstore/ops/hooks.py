@@ -15,9 +15,9 @@ from vstore.errors import (
     AddRefusedError,
     GitFailedError,
     ObjectMissingError,
-    PointerInvalidError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
+    VstoreError,
 )
 from vstore.git import GitRepo, find_git_repo
 from vstore.git.new_commits import find_new_commits, has_changed, iter_introduced
@@ -105,15 +105,15 @@ def _restore(repo: Repo) -> HookResult:
 
 def _pre_commit(repo: Repo, git: GitRepo) -> HookResult:
     for path, data in git.iter_index_files(POINTER_SUFFIX):
-        artifact, pointer = parse_artifact(path, data)
-        if isinstance(pointer, Pointer) and git.has_tracked(artifact):
+        artifact = parse_artifact(path, data)
+        if isinstance(artifact.pointer, Pointer) and git.has_tracked(artifact.path):
             # As after `git mv` of a pointer, where no ignore rule came along, and `git add --all`.
-            fact = f"git is about to commit the data of {artifact}, for which {path} stands"
-            raise AddRefusedError(fact, reason="git-tracked", path=artifact)
-        if isinstance(pointer, PointerInvalidError) and pointer.fields.get("conflict"):
+            fact = f"git is about to commit the data of {artifact.path}, for which {path} stands"
+            raise AddRefusedError(fact, reason="git-tracked", path=artifact.path)
+        if isinstance(artifact.pointer, VstoreError) and artifact.is_in_conflict:
             head = git.head()
             if head is None or git.find_file(head, path) != data:
-                raise pointer
+                raise artifact.pointer
     found = status(repo).artifacts
     return HookResult(
         modified=[artifact for artifact in found if artifact.data == MODIFIED],
@@ -128,7 +128,11 @@ def _pre_push(repo: Repo, git: GitRepo, updates: str, git_remote: str) -> HookRe
     too, where the remote lacks it; but what was lost long ago is no reason to let nobody push any more.
     """
     commits, ends = find_new_commits(git, updates, git_remote)
-    brought = _to_versions(iter_introduced(git, find_new_commits(git, updates, None).commits, POINTER_SUFFIX))
+    introduced = list(iter_introduced(git, find_new_commits(git, updates, None).commits, POINTER_SUFFIX))
+    for commit, path, data in introduced:
+        if parse_artifact(path, data).is_in_conflict:  # git asks no hook in `git rebase --continue`
+            repo.reporter.warn(f"{path} is in conflict in the commit {commit[:10]}, so nobody can check it out there")
+    brought = _to_versions(introduced)
     held = ((commit, path, data) for commit in ends for path, data in git.iter_files(commit, POINTER_SUFFIX))
     found = itertools.chain(iter_introduced(git, commits, POINTER_SUFFIX), held)
     known = set(map(_key, brought))

@@ -91,7 +91,7 @@ def _choose(repo: Repo, paths: Sequence[str | Path]) -> list[tuple[_Conflict, li
         above = [one for one in known if path.startswith(one + "/")]
         if not found and not above:
             owner = find_owner(repo.work_tree, path)
-            if owner is None or not _is_conflict(owner.pointer):
+            if owner is None or not owner.is_in_conflict:
                 raise InvalidError(f"nothing is in conflict at {named}", path=str(named))
             # Somebody told git that it was settled, and it was not.
             known[owner.path] = _Conflict(owner.path, Sides(None, None, None), _read(repo, owner.path))
@@ -112,10 +112,6 @@ def _list_conflicts(repo: Repo) -> dict[RelPath, _Conflict]:
         path: _Conflict(path, Sides(*(files.get(path + POINTER_SUFFIX) for files in versions)), _read(repo, path))
         for path in paths
     }
-
-
-def _is_conflict(pointer: object) -> bool:
-    return isinstance(pointer, PointerInvalidError) and bool(pointer.fields.get("conflict"))
 
 
 def _read(repo: Repo, path: RelPath) -> bytes | None:

@@ -39,6 +39,11 @@ class Artifact(NamedTuple):
         """Where the pointer file lies."""
         return self.path + POINTER_SUFFIX
 
+    @property
+    def is_in_conflict(self) -> bool:
+        """Whether the pointer file holds the markers of a merge."""
+        return isinstance(self.pointer, VstoreError) and bool(self.pointer.fields.get("conflict"))
+
 
 def parse_artifact(pointer_path: RelPath, data: bytes) -> Artifact:
     """Return the artifact of a pointer file; a broken one carries its error."""

@@ -416,12 +416,18 @@ def test_without_the_lists_of_files_nothing_is_merged(installed: Project) -> Non
 def test_decisions_without_the_driver(project: Project) -> None:
     """Where git merged pointers as text, because nothing was installed, conflicts are decided file by file, too."""
     project.add_data()
+    for branch in ("other", "main"):
+        change(project, branch, {f"data/{branch}.txt": b"1\n"})
+        project.write(f"only-{branch}.txt")
+        project.ok("add", f"only-{branch}.txt")
+        project.commit()
     conflicted(project)
-    assert b"<<<<<<< HEAD" in project.read("data.vstore")
+    assert b"<<<<<<< HEAD" in project.read("data.vstore") and b"<<<<<<< HEAD" in project.read(".gitignore")
     project.ok("checkout", "--theirs", "data/a.txt")
     project.ok("checkout", "--ours", "data")
     assert project.read("data/a.txt") == b"theirs\n" and project.read("data/sub/b.txt") == b"ours\n"
     assert project.read("data/t.txt") == b"t\n" and project.read("data/o.txt") == b"o\n"
+    assert stages(project, "data.vstore") == {"0"} and stages(project, ".gitignore") == {"1", "2", "3"}
 
 
 def test_decisions_after_git_add(installed: Project) -> None:

@@ -181,6 +181,10 @@ class GitRepo:
         found = (entry for entry in self._index.iter_below(path) if entry.path == path and entry.stage == 0)
         return next((self.read(entry.oid) for entry in found), None)
 
+    def is_unmerged(self, path: RelPath) -> bool:
+        """Tell whether the index holds several sides of a file, until somebody chooses."""
+        return any(entry.stage for entry in self._index.iter_below(path) if entry.path == path)
+
     def iter_index_files(self, suffix: str, stage: int = 0) -> Iterator[tuple[RelPath, bytes]]:
         """Yield path and content of each file of the index that ends with ``suffix``, sorted by path.
 

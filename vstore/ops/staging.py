@@ -27,13 +27,14 @@ def stage(repo: Repo, paths: Sequence[RelPath], *, leaving: Sequence[RelPath] = 
 def find_rules_to_stage(repo: Repo, path: RelPath, *, wanted: bool) -> list[RelPath]:
     """Return the .gitignore beside ``path`` if the rule for that is as ``wanted`` there, and not in what is staged.
 
-    Not only after a change that was made now: whoever made it may have died before it was staged.
+    Not only after a change that was made now: whoever made it may have died before it was staged.  One that is in
+    conflict is for somebody to decide.
     """
     if repo.git is None:
         return []
     directory, _, name = path.rpartition("/")
     rules = f"{directory}/.gitignore".lstrip("/")
-    if has_rule(read_rules(repo.work_tree / directory), name) != wanted:
+    if has_rule(read_rules(repo.work_tree / directory), name) != wanted or repo.git.is_unmerged(rules):
         return []
     return [rules] if has_rule(repo.git.find_staged(rules) or b"", name) != wanted else []
 

@@ -302,6 +302,9 @@ def test_version_that_is_kept() -> None:
     def answer(handler: Handler) -> None:
         query = urllib.parse.parse_qs(urllib.parse.urlsplit(handler.path).query)
         version = query.get("versionid", [""])[0]
+        if version == "hidden":
+            handler.reply(403)
+            return
         data, tag = kept[version]
         if handler.headers.get("If-Match", tag) != tag:
             handler.reply(412)
@@ -318,3 +321,4 @@ def test_version_that_is_kept() -> None:
             old = origin.find_version('etag:"1"', "2026-11-27T10:00:00.0000000Z")
             assert old is not None and origin.read(old, 0, 3) == b"old"
             assert origin.find_version('etag:"2"', "2026-11-27T10:00:00.0000000Z") is None
+            assert origin.find_version('etag:"1"', "hidden") is None

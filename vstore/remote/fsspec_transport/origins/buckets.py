@@ -30,8 +30,13 @@ class BucketOrigin(Origin):
         return None if stored is None else _item(path, stored)
 
     def find_version(self, lock: str, version: str) -> Item | None:
-        version = version or lock.removeprefix(_GENERATION) * lock.startswith(_GENERATION)
-        stored = self._transport.find_stored(self._name(""), version) if version and self._name("") else None
+        if lock.startswith(_GENERATION):
+            version = lock.removeprefix(_GENERATION)
+        name = self._name("")
+        try:
+            stored = self._transport.find_stored(name, version) if version and name else None
+        except RemoteDeniedError:  # who may read what is there may not always read what was
+            return None
         return None if stored is None or stored.lock != lock else _item("", stored._replace(version=version))
 
     def list(self) -> Iterator[Item]:
@@ -48,7 +53,6 @@ class BucketOrigin(Origin):
             except (KeyNotFoundError, ChangedWhileReadError) as error:
                 if not item.version:
                     raise self.changed(item) from error
-        # Only now: who may read what is there may not always read what was.
         try:
             return self._transport.read_stored(stored._replace(version=item.version), start, length)
         except (KeyNotFoundError, ChangedWhileReadError, RemoteDeniedError) as error:

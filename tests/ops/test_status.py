@@ -136,10 +136,7 @@ def test_part_of_a_tree(project: Project) -> None:
 
 
 def test_path_inside_a_tree(project: Project) -> None:
-    """Of a path inside a tree the artifact is told; what was never checked out is absent, and what is nowhere an error.
-
-    A file of one's own where the tree has one that was never checked out is a change, here and in diff.
-    """
+    """Of a path inside a tree the artifact is told; what was never checked out is absent, a file there a change."""
     project.add_data()
     project.add_remote()
     project.ok("push")

@@ -25,6 +25,7 @@ from vstore.objects.tree import (
     cut_below,
     diff_trees,
     find_contents,
+    find_contents_in,
     find_digests,
     is_between,
     iter_entries,
@@ -276,6 +277,10 @@ def test_contents_without_parsing(entries: list[Entry]) -> None:
     contents = [(entry.digest, entry.size_bytes) for entry in tree.entries if entry.is_file]
     assert find_contents(tree.to_bytes()) == contents
     assert find_digests(tree.to_bytes()) == [digest for digest, _ in contents]
+    lines = tree.to_bytes().split(b"\n")[1:-1]
+    assert find_contents_in(lines) == contents
+    with pytest.raises(CorruptError):
+        find_contents_in([*lines, b"f\t1\tnonsense\tname"])
 
 
 @given(digests)

@@ -40,6 +40,7 @@ _DIGEST = re.compile(DIGEST_PATTERN)
 # Every entry stands below another line: its end is found faster than the beginning of a line.
 _DIGEST_OF_FILE = re.compile(rb"\n[fx]\t[0-9]{1,18}\t(" + DIGEST_PATTERN.encode() + rb")\t")
 _CONTENT = re.compile(rb"\n[fx]\t([0-9]{1,18})\t(" + DIGEST_PATTERN.encode() + rb")\t")
+_OTHER_KINDS = (b"l\t", b"d\t")
 # Text with one emoji in it takes four bytes a character: only a block at a time is held as text.
 _BLOCK_BYTES = 4 * 1024 * 1024
 _BLOCK_ENTRIES = 50_000
@@ -235,7 +236,19 @@ def find_contents(tree: Buffer) -> list[tuple[Digest, int]]:
 
     0.6 us each.  Raises CorruptError, NewerFormatError.
     """
-    found: list[tuple[bytes, bytes]] = _CONTENT.findall(check_frame(tree))
+    return _take_contents(_CONTENT.findall(check_frame(tree)))
+
+
+def find_contents_in(lines: list[bytes]) -> list[tuple[Digest, int]]:
+    """Return the same of some lines.  Raises CorruptError where one of them is no entry."""
+    found = _CONTENT.findall(b"".join([b"\n" + line for line in lines]))
+    others = sum(line[:2] in _OTHER_KINDS for line in lines) if len(found) < len(lines) else 0
+    if len(found) + others != len(lines):
+        raise CorruptError("a tree has a line that is not an entry")
+    return _take_contents(found)
+
+
+def _take_contents(found: list[tuple[bytes, bytes]]) -> list[tuple[Digest, int]]:
     digests = b"\n".join([digest for _, digest in found]).decode().split("\n") if found else []
     return list(zip(map(Digest, digests), [int(size) for size, _ in found], strict=True))
 

@@ -305,8 +305,12 @@ def _integers_from_bytes(typecode: Literal["Q", "I"], column: memoryview) -> Seq
 
 def iter_ids(section: Section) -> Iterator[tuple[int, Digest]]:
     """Yield rows and digests, without ever holding the text of all of them."""
-    step = _BLOCK_ROWS * section.algorithm.size_bytes
-    for start in range(0, len(section.ids), step):
-        yield from enumerate(
-            split_raw(section.ids[start : start + step], section.algorithm), start // section.algorithm.size_bytes
-        )
+    for start, digests in iter_id_blocks(section):
+        yield from enumerate(digests, start)
+
+
+def iter_id_blocks(section: Section) -> Iterator[tuple[int, list[Digest]]]:
+    """Yield the digests a block at a time, with the row of the first."""
+    width = section.algorithm.size_bytes
+    for start in range(0, section.records, _BLOCK_ROWS):
+        yield start, split_raw(section.ids[start * width : (start + _BLOCK_ROWS) * width], section.algorithm)

@@ -151,7 +151,7 @@ def read_indexes(ledger: Ledger, packs: Collection[Key]) -> dict[Listed, Index]:
 
 def _is_mostly_gone(index: Index, present: Collection[Key]) -> bool:
     gone = {number for number, pack in enumerate(index.packs) if pack.key not in present}
-    return 2 * sum(number in gone for part in index.sections for number in part.packs) > len(index)
+    return bool(gone) and 2 * sum(number in gone for part in index.sections for number in part.packs) > len(index)
 
 
 def put_index(site: Site, session: str, indexes: Iterable[Index], present: Collection[Key]) -> None:

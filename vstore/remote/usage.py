@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 
 from vstore.errors import CorruptError, NeedsUnknownError
 from vstore.objects.chunking import SMALL_BYTES
@@ -16,11 +16,18 @@ from vstore.objects.digest import Digest, algorithm_of, hash_bytes
 from vstore.objects.pack import read_record
 from vstore.objects.recipe import Chunk
 from vstore.objects.table import BLOB, RECIPE, Location
-from vstore.objects.tree import Tree, iter_differing, parse_lines
+from vstore.objects.tree import Tree, find_contents_in, iter_differing
 from vstore.progress import Reporter
 from vstore.remote.commits import CommittedRoot
 from vstore.remote.content import Source
-from vstore.remote.index import ROWS_A_LOOKUP_IS_WORTH, Index, IndexSection, index_from_bytes, iter_ids, join_indexes
+from vstore.remote.index import (
+    ROWS_A_LOOKUP_IS_WORTH,
+    Index,
+    IndexSection,
+    index_from_bytes,
+    iter_id_blocks,
+    join_indexes,
+)
 from vstore.remote.layout import PackRef
 from vstore.remote.ledger import Site
 from vstore.remote.reader import Reader
@@ -28,7 +35,7 @@ from vstore.remote.recipes import find_chunks, take_content
 from vstore.remote.transport import Key
 
 _RECIPES_AT_ONCE = 256
-_SMALL_AT_ONCE = 65536
+_SMALL_AT_ONCE = 262_144
 _NO_TREE = Tree([]).to_bytes()
 
 
@@ -42,21 +49,28 @@ class Usage:
 
     def __init__(self, indexes: Iterable[Index], packs: Mapping[Key, PackRef], lost: Collection[Key] = ()) -> None:
         self._lost = lost
-        self._index = index_from_bytes(join_indexes(indexes, lambda pack: packs.get(pack.key) == pack), "index")
+        first, *others = indexes = list(indexes) or [Index([], [])]
+        if not others and all(packs.get(pack.key) == pack for pack in first.packs):
+            self._index = first
+        else:
+            self._index = index_from_bytes(join_indexes(indexes, lambda pack: packs.get(pack.key) == pack), "index")
         self._marks = [bytearray(len(part.packs)) for part in self._index.sections]
 
     def mark(self, kind: int, digest: Digest) -> None:
         """Take a record for needed."""
         for part, marks in zip(self._index.sections, self._marks, strict=True):
             if part.section.kind == kind and digest.startswith(part.section.algorithm.name):
-                rows = list(part.rows(digest))
-                if len(rows) > 1:
-                    rows = [max(rows, key=functools.partial(self._rank, part))]
-                for row in rows:
-                    marks[row] = 1
+                self._mark_home(part, marks, digest)
 
-    def mark_all(self, kind: int, digests: Collection[Digest]) -> None:
-        """Take records for needed: many are looked for in one go, 0.3 us for each that there is."""
+    def _mark_home(self, part: IndexSection, marks: bytearray, digest: Digest) -> None:
+        rows = list(part.rows(digest))
+        for row in rows:
+            marks[row] = 0
+        if rows:
+            marks[max(rows, key=functools.partial(self._rank, part)) if len(rows) > 1 else rows[0]] = 1
+
+    def mark_all(self, kind: int, digests: Set[Digest]) -> None:
+        """Take records for needed: many are looked for in one go, 0.25 us for each that there is."""
         if len(digests) * ROWS_A_LOOKUP_IS_WORTH < len(self._index):
             for digest in digests:
                 self.mark(kind, digest)
@@ -64,16 +78,17 @@ class Usage:
         for part, marks in zip(self._index.sections, self._marks, strict=True):
             if part.section.kind != kind:
                 continue
-            last, home = "", 0
-            for row, digest in iter_ids(part.section):
-                if digest not in digests:
-                    continue
-                if digest != last:
-                    home = row
-                elif self._rank(part, row) > self._rank(part, home):
-                    marks[home], home = 0, row
-                last = digest
-                marks[home] = 1
+            last = None
+            for start, block in iter_id_blocks(part.section):
+                found = int.from_bytes(map(digests.__contains__, block))
+                end = start + len(block)
+                marks[start:end] = (int.from_bytes(marks[start:end]) | found).to_bytes(len(block))
+                # Ids are sorted: what lies in several packs has rows side by side.
+                if block[0] == last or len(set(block)) < len(block):
+                    twice = {one for one, other in itertools.pairwise([last, *block]) if one == other}
+                    for digest in digests & twice:
+                        self._mark_home(part, marks, digest)
+                last = block[-1]
 
     def _rank(self, part: IndexSection, row: int) -> tuple[bool, int, Key, int]:
         pack = self._index.packs[part.packs[row]]
@@ -118,28 +133,22 @@ def find_usage(usage: Usage, site: Site, roots: Collection[CommittedRoot], sourc
     large: set[Digest] = set()
     small: set[Digest] = set()
 
-    def need(digest: Digest, size_bytes: int) -> None:
-        if size_bytes > SMALL_BYTES:
-            large.add(digest)
-            return
-        small.add(digest)
-        if len(small) == _SMALL_AT_ONCE:
+    def need(contents: Iterable[tuple[Digest, int]]) -> None:
+        for digest, size_bytes in contents:
+            (large if size_bytes > SMALL_BYTES else small).add(digest)
+        if len(small) >= _SMALL_AT_ONCE:
             usage.mark_all(BLOB, small)
             small.clear()
 
-    files = {root.digest: root.size_bytes for root in roots if root.kind == "file"}
     trees = {root.digest for root in roots if root.kind == "tree"}
-    for digest, size_bytes in files.items():
-        need(digest, size_bytes)
+    need((root.digest, root.size_bytes) for root in roots if root.kind == "file")
     reporter.begin("looking at versions", total=len(trees), unit="objects")
     try:
         before, seen = _NO_TREE, 0
         for digest, tree in _iter_trees(trees, source, reader):
-            need(digest, len(tree))
+            need([(digest, len(tree))])
             for _, lines in iter_differing(before, tree):
-                for entry in parse_lines(lines):
-                    if entry.is_file and entry.digest is not None:
-                        need(entry.digest, entry.size_bytes)
+                need(find_contents_in(lines))
             before, seen = tree, seen + 1
             reporter.advance()
         if seen < len(trees):

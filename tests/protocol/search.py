@@ -15,6 +15,7 @@ worked out when a process of that mind first met that world; and worlds, which a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -193,46 +194,75 @@ class _Web:
 
 
 def search(
-    bucket: Bucket, processes: dict[str, Phase], judge: Judge, *, still: Prefixes = (), lasting: Prefixes = ()
+    bucket: Bucket,
+    processes: dict[str, Phase],
+    judge: Judge,
+    *,
+    still: Prefixes = (),
+    lasting: Prefixes = (),
+    busy: str | None = None,
 ) -> Found:
     """Try every order of requests, and have every world judged that can be reached.
 
     Below prefixes that are ``still`` nothing is written or deleted, and below ``lasting`` ones nothing is deleted or
     written twice: there it does not matter when somebody looks, so that this is no step.
+    ``busy`` is the process that has the most minds while the others and the world stay as they are: then states take
+    the least memory.
     """
     web = _Web(processes, judge, still, lasting)
-    # Twins that begin alike are in order.
-    levels = [[web.begin(bucket)]]
-    seen = set(levels[0])
+    place = _BITS * (web.names.index(busy) if busy in web.names else len(web.names) - 1)
+    first = web.begin(bucket)
+    states, depth, lost = 0, 0, None
+    for level in _iter_levels(web, first, place):
+        states, depth = states + len(level), depth + 1
+        assert states < _MOST_STATES, "the search is too large"
+        if web.faults:
+            lost = next((state for state in level if state >> web.top in web.faults), None)
+        if lost is not None:
+            break
+    loss = None
+    if lost is not None:
+        # Nothing was kept of the way there, for that is most of the memory.
+        levels = list(itertools.islice(_iter_levels(web, first, place), depth))
+        loss = tuple(_retrace(web, levels, lost))
+    return Found(
+        states=states,
+        facts=frozenset(f"{fact} {root}" for _, facts in web.worlds for fact, root, _ in facts),
+        smallest=min(len(left) for left, _ in web.worlds),
+        loss=loss,
+    )
+
+
+def _iter_levels(web: _Web, first: int, place: int) -> Iterator[list[int]]:
+    """Yield the states that take no step, one step, two steps; each once, where the fewest steps lead.
+
+    What was seen is held by what a state is without the mind at ``place``: of each such, a whole number whose bits are
+    the minds.  That is about 20 bytes a state, where a set of states takes 90.
+    """
+    others = ~(_MASK << place)
+    seen = {first & others: 1 << (first >> place & _MASK)}
     numbers = [(number, _BITS * number, known, len(web.twins[number]) > 1) for number, known in enumerate(web.steps)]
-    lost = next((state for state in seen if state >> web.top in web.faults), None)
-    while levels[-1] and lost is None:
+    level = [first]  # twins that begin alike are in order
+    while level:
+        yield level
         edge: list[int] = []
-        for state in levels[-1]:
+        for state in level:
             world = state >> web.top << _BITS
-            for number, place, known, has_twins in numbers:
-                steps = known.get(world | state >> place & _MASK)
+            for number, own, known, has_twins in numbers:
+                steps = known.get(world | state >> own & _MASK)
                 if steps is None:
                     steps = web.step(state, number)
                 for step in steps:
                     reached = web.order(state + step, number) if has_twins else state + step
-                    if reached not in seen:
-                        seen.add(reached)
+                    minds, mind = seen.get(reached & others, 0), 1 << (reached >> place & _MASK)
+                    if not minds & mind:
+                        seen[reached & others] = minds | mind
                         edge.append(reached)
-        if web.faults:
-            lost = next((state for state in edge if state >> web.top in web.faults), None)
-        assert len(seen) < _MOST_STATES, "the search is too large"
-        levels.append(edge)
-    return Found(
-        states=len(seen),
-        facts=frozenset(f"{fact} {root}" for _, facts in web.worlds for fact, root, _ in facts),
-        smallest=min(len(left) for left, _ in web.worlds),
-        loss=None if lost is None else tuple(_retrace(web, levels, lost)),
-    )
+        level = edge
 
 
 def _retrace(web: _Web, levels: list[list[int]], lost: int) -> Iterator[str]:
-    """Say in words how a state is reached; nothing was kept of that but the states of each depth."""
+    """Say in words how a state is reached, by the states of each depth."""
     path = [lost]
     for level in levels[-2::-1]:
         path.append(next(state for state in level if any(path[-1] == ordered for ordered, *_ in _look(web, state))))

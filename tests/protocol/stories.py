@@ -49,6 +49,7 @@ class Story:
             lambda bucket, facts: find_fault(rules, bucket, facts | before),
             still=self.still,
             lasting=self.lasting,
+            busy="collector 1",
         )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.command import git
 from vstore.errors import ConflictError
 from vstore.git import get_git_repo
-from vstore.git.ignore_rules import OwnRules, add_rule, escape_pattern, remove_rule
+from vstore.git.ignore_rules import OwnRules, add_rule, add_rules, escape_pattern, remove_rule
 
 _NAMES = [
     "plain", "with space", "end ", "end  ", " start", " ", "  ", "#hash", "!bang", "-dash", "[x]", "[", "]", "[!a]",
@@ -167,3 +167,11 @@ def test_many_are_asked_for(tmp_path: Path) -> None:
     rules = OwnRules(tmp_path)
     asked = ("data", "undone", "sub/data [1]", "sub/data", "nowhere/data")
     assert [path for path in asked if rules.cover(path)] == ["data", "sub/data [1]"]
+
+
+def test_many_rules(tmp_path: Path) -> None:
+    """Many names get their rules in one write, each once, in the line ends of the file."""
+    (tmp_path / ".gitignore").write_bytes(b"/a\r\n!x\r\n/b")
+    assert add_rules(tmp_path, ["b", "a", "c", "a"])
+    assert (tmp_path / ".gitignore").read_bytes() == b"/a\r\n!x\r\n/b\r\n/a\r\n/c"
+    assert not add_rules(tmp_path, ["c", "b"]) and not add_rules(tmp_path, [])

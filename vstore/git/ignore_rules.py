@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import stat
+from collections.abc import Iterable, Set
 from pathlib import Path
 
 from vstore.durable import flush_directory, open_atomic, os_errors
@@ -33,16 +34,24 @@ def add_rule(directory: Path, name: str) -> bool:
     Durable and all or nothing; everything else in the file stays byte for byte, and so does its mode.
     Raises ConflictError where .gitignore is a symbolic link, which git does not follow.
     """
+    return add_rules(directory, [name])
+
+
+def add_rules(directory: Path, names: Iterable[str]) -> bool:
+    """Make ``directory/.gitignore`` ignore many names, in one write.  Otherwise as ``add_rule``."""
     path = directory / ".gitignore"
-    rule = os.fsencode(escape_pattern(name))
     content, mode = _read(path)
-    if has_rule(content, name):
+    present = _lasting(content)
+    wanted = dict.fromkeys(os.fsencode(escape_pattern(name)) for name in names)
+    rules = [rule for rule in wanted if rule not in present]
+    if not rules:
         return False
     newline = b"\r\n" if b"\r\n" in content else b"\n"
+    added = newline.join(rules)
     if content and not content.endswith(b"\n"):
-        _write(path, content + newline + rule, mode)
+        _write(path, content + newline + added, mode)
     else:
-        _write(path, content + rule + newline, mode)
+        _write(path, content + added + newline, mode)
     return True
 
 
@@ -51,12 +60,12 @@ def has_rule(content: bytes, name: str) -> bool:
     return os.fsencode(escape_pattern(name)) in _lasting(content)
 
 
-def _lasting(content: bytes) -> list[bytes]:
+def _lasting(content: bytes) -> Set[bytes]:
     """Return the rules that no other of the same file undoes."""
     lines = [_stripped(line) for line in _LINE.findall(content)]
     # An exception ("!data") undoes the rules above it: only the lines below the last one count.
     exceptions = [number for number, line in enumerate(lines, 1) if line.startswith(b"!")]
-    return lines[max(exceptions, default=0) :]
+    return set(lines[max(exceptions, default=0) :])
 
 
 class OwnRules:
@@ -64,7 +73,7 @@ class OwnRules:
 
     def __init__(self, work_tree: Path) -> None:
         self._work_tree = work_tree
-        self._rules: dict[str, frozenset[bytes]] = {}
+        self._rules: dict[str, Set[bytes]] = {}
 
     def cover(self, path: str) -> bool:
         """Tell whether such a rule makes git ignore a path of the work tree; one that cannot be read does not."""
@@ -73,7 +82,7 @@ class OwnRules:
             content = b""
             with contextlib.suppress(VstoreError):
                 content = read_rules(self._work_tree / directory)
-            self._rules[directory] = frozenset(_lasting(content))
+            self._rules[directory] = _lasting(content)
         return os.fsencode(escape_pattern(name)) in self._rules[directory]
 
 

@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
+from tests.command import git
 from tests.ops.migrate.places import DvcProject, LfsProject, clone_with_pointers
 from tests.project import LARGE, Project
 
+_made: dict[Path, DvcProject] = {}
+
 
 @pytest.fixture
-def versions(empty_dvc: DvcProject) -> DvcProject:
+def versions(dvc_program: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> DvcProject:
     """Four commits of DVC: one with data, one more on each of two branches, and their merge; the first is tagged."""
-    project = empty_dvc
+    if dvc_program not in _made:
+        _made[dvc_program] = _make_versions(tmp_path_factory.mktemp("versions") / "project", dvc_program)
+    return _made[dvc_program].copy(tmp_path / "place")
+
+
+def _make_versions(path: Path, program: Path) -> DvcProject:
+    path.mkdir()
+    git("init", "--quiet", cwd=path)
+    project = DvcProject(path, program)
+    project.dvc("init", "-q")
+    project.save("Begin with DVC")
     project.write("data/one", b"1\n")
     os.chmod(project.write("data/run.sh", b"#!/bin/sh\n"), 0o755)
     project.write("model.bin", LARGE)

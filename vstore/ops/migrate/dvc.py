@@ -78,7 +78,7 @@ class _Migration:
         taken = mover.take(mover.choose_whole(artifacts, brought.missing), brought.held, self._lister.keep)
         self._lister.remember()
         # Every object is durable now, so the pointers may name them.
-        staged = rules + [path for each in taken for path in mover.publish(each, self._stores.directories)]
+        staged = rules + mover.publish(taken, self._stores.directories)
         stage(self._repo, list(dict.fromkeys(staged)))
         self._supersede(survey)
         self._tell([each.artifact for each in taken])

@@ -87,13 +87,12 @@ class _Migration:
         self._unlock(able)
         taken = mover.take(able, brought.held)
         # Every object is durable now, so the pointers may name them.
-        staged: list[RelPath] = []
-        leaving: list[RelPath] = []
         for each in taken:
             self._smudge(each)
-            staged += mover.publish(each, [self._store.directory])
-            if mover.result.artifacts[-1].change != KEPT:
-                leaving += [_join(each.artifact, file) for file in each.artifact.files or ()]
+        staged = mover.publish(taken, [self._store.directory])
+        kept = {moved.path for moved in mover.result.artifacts if moved.change == KEPT}
+        moving = [each.artifact for each in taken if each.artifact.path not in kept]
+        leaving = [_join(artifact, file) for artifact in moving for file in artifact.files or ()]
         mover.left = len(self._survey.files) - len(leaving) + len(self._survey.unmerged)
         if leaving:
             self._leave_git(leaving, staged, is_last=mover.left == 0)

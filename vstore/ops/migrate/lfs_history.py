@@ -98,11 +98,14 @@ class LfsHistory:
     def _ignore(self, files: Sequence[GitFile], paths: Iterable[RelPath]) -> dict[RelPath, bytes]:
         """Return the ignore rules of a commit with those of its artifacts."""
         contents = {file.path: self._contents[file.oid] for file in files if file.path.rpartition("/")[2] == _IGNORE}
+        wanted: dict[RelPath, list[bytes]] = {}
         for path in sorted(paths):
             directory, _, name = path.rpartition("/")
-            ignore_file = f"{directory}/{_IGNORE}".lstrip("/")
-            before = contents.get(ignore_file, b"")
             rule = os.fsencode(escape_pattern(name))
-            if rule not in before.splitlines():
-                contents[ignore_file] = before + b"\n" * bool(before and not before.endswith(b"\n")) + rule + b"\n"
+            wanted.setdefault(f"{directory}/{_IGNORE}".lstrip("/"), []).append(rule)
+        for ignore_file, rules in wanted.items():
+            before = contents.get(ignore_file, b"")
+            present = set(before.splitlines())
+            added = b"".join(rule + b"\n" for rule in rules if rule not in present)
+            contents[ignore_file] = before + b"\n" * bool(added and before and not before.endswith(b"\n")) + added
         return contents

@@ -11,16 +11,16 @@ from vstore.cache.writer import CacheWriter, open_writer
 from vstore.errors import NameRefusedError, NotTrackedError
 from vstore.objects.digest import hash_bytes
 from vstore.objects.names import RelPath
-from vstore.objects.pointer import Pointer
+from vstore.objects.pointer import POINTER_SUFFIX, Pointer
 from vstore.ops.migrate import intake
 from vstore.ops.migrate.foreign import ForeignArtifact, ForeignName
 from vstore.ops.migrate.intake import Brought, Missing, Wanted
 from vstore.ops.migrate.memory import Held, Memory
 from vstore.ops.migrate.result import KEPT, NEW, UNCHANGED, How, MigrateResult, MovedIn
-from vstore.ops.migrate.takeover import Taken, add_what_is_here, free_links, make_taken, publish, remember
+from vstore.ops.migrate.takeover import Taken, add_ignore_rules, add_what_is_here, free_links, make_taken, remember
 from vstore.ops.resolve import is_inside
 from vstore.repo import Repo
-from vstore.workspace.pointers import find_artifact
+from vstore.workspace.pointers import find_artifact, write_pointer
 
 _MEMORY_FILE = "migrated"
 
@@ -136,24 +136,29 @@ class Mover:
             self.result.refused.append((path, error.message))
             return None
 
-    def publish(self, taken: Taken, stores: Sequence[Path]) -> list[RelPath]:
-        """Write the pointer, unless one of ours is there, and make the files independent of the tool's ``stores``.
+    def publish(self, all_taken: Sequence[Taken], stores: Sequence[Path]) -> list[RelPath]:
+        """Write pointers and ignore rules of artifacts whose contents are durable; returns what is to be staged.
 
-        Returns what is to be staged.
+        A pointer of ours that is there stays.  Files become independent of the tool's ``stores``.
         """
+        staged = add_ignore_rules(self.repo, all_taken)
+        return staged + [path for taken in all_taken for path in self._publish_one(taken, stores)]
+
+    def _publish_one(self, taken: Taken, stores: Sequence[Path]) -> list[RelPath]:
         artifact, pointer = taken.artifact, taken.pointer
         there = find_artifact(self.repo.work_tree, artifact.path)
         change = NEW if there is None else KEPT
         if there is not None and isinstance(there.pointer, Pointer):
             change = UNCHANGED if there.pointer.digest == pointer.digest else KEPT
             pointer = there.pointer
-        staged = [] if change == KEPT else publish(self.repo, taken._replace(pointer=pointer))
+        if change != KEPT:
+            write_pointer(self.repo.work_tree, artifact.path, pointer)
         relinked = free_links(self.repo, taken, stores)
         if change != KEPT:
             remember(self.repo, taken)
         facts = pointer.kind, pointer.digest, pointer.size_bytes, pointer.files
         self.result.artifacts.append(MovedIn(artifact.path, change, *facts, artifact.written_in, relinked))
-        return staged
+        return [] if change == KEPT else [artifact.path + POINTER_SUFFIX]
 
 
 def choose_paths(repo: Repo, artifacts: Sequence[ForeignArtifact], paths: Sequence[str | Path]) -> list[RelPath] | None:

@@ -82,7 +82,7 @@ class FilePlace(Place):
     is_store = False
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self._path = path.rstrip("/")  # joined with "", which an artifact calls itself
 
     def has(self, name: ForeignName) -> bool:
         return False  # that would have to be read to be known

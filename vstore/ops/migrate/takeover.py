@@ -8,13 +8,13 @@ from __future__ import annotations
 import dataclasses
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import NamedTuple
 
 from vstore.cache.loose import hash_file
 from vstore.durable import os_errors
-from vstore.git.ignore_rules import add_rule
+from vstore.git.ignore_rules import add_rules
 from vstore.objects.digest import algorithm_of
 from vstore.objects.names import RelPath, find_refusal
 from vstore.objects.pointer import POINTER_SUFFIX, Pointer
@@ -26,7 +26,7 @@ from vstore.ops.placing import Edits, place
 from vstore.ops.resolve import list_artifacts
 from vstore.repo import Repo
 from vstore.state import Placed
-from vstore.workspace.pointers import find_owner, write_pointer
+from vstore.workspace.pointers import find_owner
 from vstore.workspace.snapshot import Snapshot
 
 _LINKED_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
@@ -127,19 +127,24 @@ def _entry(file: ForeignFile, held: Held) -> Entry:
     return Entry(file.path, EXECUTABLE if file.executable else FILE, held.size_bytes, held.digest)
 
 
-def publish(repo: Repo, taken: Taken) -> list[RelPath]:
-    """Write pointer and ignore rule of an artifact whose contents are durable; returns what is to be staged."""
-    path = taken.artifact.path
-    write_pointer(repo.work_tree, path, taken.pointer)
-    staged = [path + POINTER_SUFFIX]
-    directory, _, name = path.rpartition("/")
-    ignore_file = f"{directory}/.gitignore".lstrip("/")
-    if repo.git is not None:
-        if not repo.git.is_ignored(path, directory=taken.pointer.is_tree):
-            add_rule(repo.work_tree / directory, name)
-        # The other tool may have written the rule, and nobody committed it yet.
-        staged += [ignore_file] if (repo.work_tree / ignore_file).exists() else []
-    return staged
+def add_ignore_rules(repo: Repo, all_taken: Iterable[Taken]) -> list[RelPath]:
+    """Make git ignore the data of artifacts, each ``.gitignore`` in one write; returns what is to be staged."""
+    names: dict[RelPath, list[str]] = {}
+    if repo.git is None:
+        return []
+    for taken in all_taken:
+        directory, _, name = taken.artifact.path.rpartition("/")
+        wanted = names.setdefault(directory, [])
+        if not repo.git.is_ignored(taken.artifact.path, directory=taken.pointer.is_tree):
+            wanted.append(name)
+    for directory, wanted in names.items():
+        folder = repo.work_tree / directory
+        with os_errors(folder, "make"):
+            folder.mkdir(parents=True, exist_ok=True)
+        add_rules(folder, wanted)
+    # The other tool may have written the rule, and nobody committed it yet.
+    files = [f"{directory}/.gitignore".lstrip("/") for directory in names]
+    return [path for path in files if (repo.work_tree / path).exists()]
 
 
 def free_links(repo: Repo, taken: Taken, stores: Sequence[Path]) -> int:

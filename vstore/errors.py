@@ -136,6 +136,7 @@ class NeedsUnknownError(ConflictError):
     """What is still needed cannot be told, so that nothing may be removed.
 
     Fields: ``failed``, pairs of (place, reason); ``repositories``, ``worktrees`` or ``keys``: what it is about;
+    ``missing``, whether it is sure that these are nowhere;
     ``remote``, where it is about one, and ``verb``, what was to be done there: "collect", "status" or "undo";
     ``refusal``, where a part of the project cannot be seen: "no-git", "shallow", "single-branch" or "unfetchable", with
     the ``git_remote``.

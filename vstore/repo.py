@@ -293,6 +293,10 @@ class Repo:
             self.config.timeout_s,
         )
 
+    def remote_names(self) -> list[str]:
+        """Return the names of all remotes, the default one first."""
+        return sorted(self.config.remotes, key=lambda name: (name != self.config.default_remote, name))
+
     def remote_name(self, name: str | None = None) -> str:
         """Return the name of a remote that is configured: ``name``, or the default, or the only one there is."""
         known = sorted(self.config.remotes)

@@ -194,8 +194,8 @@ def test_pointer_that_cannot_be_read(project: Project, old: bytes, content: byte
     assert not holds(project, old)
 
 
-def test_list_of_files_that_is_nowhere(project: Project, old: bytes) -> None:
-    """Where a version's list of files is lost, what it names is not known, and nothing goes until it is forgotten."""
+def test_list_of_files_that_is_damaged(project: Project, old: bytes) -> None:
+    """Where a list of files is damaged, what it names is not known, and nothing goes until it is forgotten."""
     tree = pointer_from_bytes(old, "old").digest
     add_version(project, 3)
     add_version(project, 2)  # so that something could go
@@ -209,7 +209,8 @@ def test_list_of_files_that_is_nowhere(project: Project, old: bytes) -> None:
         byte = file.read(1)
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte[0] ^ 1]))
-    refuse(project, "data.vstore at ", tree, "no remote is configured", f"vstore gc --forget {tree}")
+    refuse(project, "data.vstore at ", tree, "is damaged in the cache", f"vstore gc --forget {tree}")
+    refuse(project, tree, args=("--forget-missing",))
     collect(project, "--forget", tree)
 
 

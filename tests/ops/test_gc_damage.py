@@ -85,3 +85,38 @@ def test_chunks_that_cannot_be_told(project: Project) -> None:
         file.write(b"!")
     refuse(project, "of which chunks", f"--forget {digest}")
     collect(project, "--forget", digest)
+
+
+def test_lists_of_files_that_are_nowhere(project: Project) -> None:
+    """A version that only reflogs know stops nobody when all remotes say that they lost it; else it has to be said."""
+    project.add_remote()
+    add_version(project, 1)
+    first = project.commit("one")
+    tree = pointer_from_bytes(project.read("data.vstore"), "pointer").digest
+    add_version(project, 2)
+    second = project.commit("two")
+    project.git("reset", "--quiet", "--hard", first)
+    project.git("reset", "--quiet", "--hard", second)
+    project.git("commit", "--quiet", "--amend", "--message", "fresh")
+    project.git("update-ref", "refs/heads/side", project.git("commit-tree", "HEAD^{tree}", "-m", "without one"))
+    project.git("checkout", "--quiet", "side")
+    project.git("branch", "--quiet", "-D", "main")
+    project.drop_cache()
+    project.ok("add", "data")
+    project.ok("push")
+    add_version(project, 3)
+    project.ok("checkout", "--force")
+    project.git("reset", "--quiet", "--hard")
+    project.ok("checkout", "--force")
+    project.ok("remote", "add", "away", "../away")
+    project.store.with_name("away").write_bytes(b"no directory")
+    refuse(project, f"data.vstore at {first[:10]} ({tree})", "is not in the cache, and", f"--forget {tree}")
+    refuse(project, tree, args=("--forget-missing",))
+    project.ok("remote", "remove", "away")
+    project.git("branch", "kept", first)
+    refuse(project, f"data.vstore at {first[:10]} ({tree})", "`vstore gc --forget-missing`")
+    planned = project.ok("gc", "--forget-missing", "--dry-run")
+    assert "nothing could be kept for 1 version whose list" in planned.stdout
+    project.git("branch", "--quiet", "-D", "kept")
+    collected = project.ok("gc", "--json").json()
+    assert collected["nowhere"] == [tree] and [each["objects"] for each in collected["removed"]] == [3]

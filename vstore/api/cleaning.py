@@ -31,6 +31,7 @@ def gc(
     force: bool = False,
     forget_repos: Sequence[str | Path] = (),
     forget: Sequence[str] = (),
+    forget_missing: bool = False,
     dry_run: bool = False,
     reporter: Reporter = SILENT,
 ) -> GcResult:
@@ -39,7 +40,8 @@ def gc(
     ``tips_only`` and ``keep_newer_than_s`` say that older versions of this repository need not stay: their contents go
     where a remote holds them, or with ``force``.  ``pushed`` frees the contents of all versions that a remote holds.
     Lists of files always stay, and whatever is younger than a day.  ``forget_repos`` and ``forget`` name what cannot be
-    read and is to be done without.
+    read and is to be done without; ``forget_missing`` means all versions whose lists of files are neither here nor at a
+    remote, as is done anyway with those that only reflogs know.
 
     Raises NeedsUnknownError where it is not sure what is needed; then nothing was removed.
     """
@@ -48,7 +50,7 @@ def gc(
             repo,
             retention=Retention(tuple(keep_revs), tips_only, keep_newer_than_s),
             release=Release(pushed, remote, force),
-            forgotten=Forgotten(tuple(map(str, forget_repos)), tuple(forget)),
+            forgotten=Forgotten(tuple(map(str, forget_repos)), tuple(forget), forget_missing),
             dry_run=dry_run,
         )
 

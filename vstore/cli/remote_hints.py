@@ -251,6 +251,8 @@ def hint_for_needs(fields: Mapping[str, Any]) -> str | None:
     if fields.get("repositories"):
         known = quote(fields["repositories"][0])
         return f"bring it back, or do without its needs: `{command} --forget-repo {known}`"
+    if fields.get("missing"):
+        return f"see to it that somebody who has it pushes it, or do without: `{command} --forget-missing`"
     keys = fields.get("keys") or [""]
     what = "it" if len(keys) == 1 else "each of them"
     given_up = "".join(f" --forget {quote(key)}" for key in keys[:_MOST_KEYS])

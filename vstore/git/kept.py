@@ -218,17 +218,23 @@ class KeptHistory:
             self._run(self.common_dir, *command, stdin="".join(f"{oid}\n" for oid in sorted(missing)).encode())
 
     def find_place(self, blob: str, tips: Iterable[str] = ()) -> tuple[str, RelPath] | None:
-        """Return a commit that brought or took away a blob, and the path; None where only an index has it.
+        """Return a commit that brought a blob, and the path; None where only an index has it.
 
         It is one that git keeps, or that some other ``tips`` lead to.
         """
         options = ["--all", "--reflog", "--full-history", "-m", "--root", "--no-abbrev", "--raw", "--no-renames"]
-        command = ["-c", "core.quotePath=false", "log", "-1", "--format=%H", f"--find-object={blob}", *options]
+        command = ["-c", "core.quotePath=false", "log", "--format=%H", f"--find-object={blob}", *options, "--stdin"]
         kinds = self._find_kinds(tips) if tips else {}
         others = "".join(f"{oid}\n" for oid, kind in kinds.items() if kind in ("commit", "tag")).encode()
-        lines = os.fsdecode(self._run(self.common_dir, *command, "--stdin", stdin=others)).splitlines()
-        paths = [line.partition("\t")[2] for line in lines if line.startswith(":") and blob in line]
-        return (lines[0], paths[0]) if paths else None
+        with self._start(command, others) as lines:
+            commit = ""
+            for line in map(os.fsdecode, lines):
+                numbers, tab, path = line.rstrip("\n").partition("\t")
+                if not tab:
+                    commit = numbers or commit
+                elif numbers.split()[3] == blob:
+                    return commit, path
+        return None
 
     def find_commit(self, revision: str) -> str | None:
         """Return the id of the commit that a revision means in the main worktree, or None."""

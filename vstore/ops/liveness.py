@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -273,46 +273,80 @@ def list_contents(repo: Repo, tree: Digest) -> list[Digest] | None:
     return found
 
 
-def bring_trees(repo: Repo, unknown: list[tuple[Needs, Needed]]) -> None:
-    """Fetch trees that the cache lacks from the remotes of the repositories that need them.
+def bring_trees(
+    repo: Repo, unknown: list[tuple[Needs, Needed]], damaged: Callable[[Digest], bool], *, forget_missing: bool
+) -> set[Digest]:
+    """Fetch trees that the cache lacks from the remotes of the repositories that need them; return those given up.
 
-    Raises NeedsUnknownError naming those that are nowhere: what they need is not known.
+    Given up are those of which it is sure that they are nowhere: all remotes were asked and hold none, and they are not
+    ``damaged`` here.  What they name cannot be kept: nobody can ever know it.  But it may be that somebody has them who
+    will push yet, so it has to be versions that only reflogs know, or ``forget_missing``.
+    Raises NeedsUnknownError naming the others.
     """
-    groups: dict[tuple[str, str | None], list[tuple[Needs, Needed]]] = {}
+    groups: dict[str, set[Digest]] = {}
     for needs, root in unknown:
-        groups.setdefault((str(next(iter(needs.sharer.work_trees))), root.remote), []).append((needs, root))
+        groups.setdefault(_first(needs), set()).add(root.digest)
     reasons: dict[Digest, str] = {}
-    for (work_tree, remote), group in groups.items():
+    """Why it is not sure of some that they are nowhere."""
+    have_remotes: set[str] = set()
+    for work_tree, trees in groups.items():
         try:
-            _bring_from(repo, work_tree, remote, {root.digest for _, root in group})
+            have_remotes |= {work_tree} if _bring_from(repo, work_tree, trees, reasons) else set()
         except VstoreError as error:
-            reasons.update((root.digest, error.message) for _, root in group)
+            reasons |= dict.fromkeys(trees, error.message)
+    lost = [(needs, root) for needs, root in unknown if find_tree(repo, root.digest) is None]
+    reasons |= {root.digest: "is damaged in the cache" for _, root in lost if damaged(root.digest)}
+
+    def may_go(needs: Needs, root: Needed) -> bool:
+        is_past = needs.roots[root] == REFLOG and root not in needs.asked and _first(needs) in have_remotes
+        return root.digest not in reasons and (is_past or forget_missing)
+
+    stay = {root.digest for needs, root in lost if not may_go(needs, root)}
+    if stay:
+        raise _lack([pair for pair in lost if pair[1].digest in stay], reasons)
+    return {root.digest for _, root in lost}
+
+
+def _first(needs: Needs) -> str:
+    return str(next(iter(needs.sharer.work_trees)))
+
+
+def _lack(lost: Sequence[tuple[Needs, Needed]], reasons: Mapping[Digest, str]) -> NeedsUnknownError:
+    """Return the error that names versions whose lists of files are not to be had."""
     failed: list[tuple[str, str]] = []
-    for needs, root in unknown:
-        if find_tree(repo, root.digest) is None:
-            why = reasons.get(root.digest, "no remote holds it")
-            place = _name_root(needs, root) if len(failed) < _MOST_PLACES else str(root.digest)
-            failed.append((place, f"the list of its files is not in the cache, and {why}"))
-    if failed:
-        number = f"{len(failed):,} versions name" if len(failed) > 1 else "a version names"
-        lost = [root.digest for _, root in unknown if find_tree(repo, root.digest) is None]
-        raise NeedsUnknownError(f"what {number} is not known, so nothing was removed", failed=failed, keys=lost)
+    for needs, root in sorted(lost, key=lambda pair: pair[1].digest):
+        place = _name_root(needs, root) if len(failed) < _MOST_PLACES else str(root.digest)
+        failed.append(
+            (place, f"the list of its files {reasons.get(root.digest, 'is in no remote and not in the cache')}")
+        )
+    number = f"{len(failed):,} versions name" if len(failed) > 1 else "a version names"
+    keys = sorted({root.digest for _, root in lost})
+    is_missing = not reasons.keys() & set(keys)
+    fact = f"what {number} is not known, so nothing was removed"
+    return NeedsUnknownError(fact, failed=failed, keys=keys, missing=is_missing)
 
 
-def _bring_from(repo: Repo, work_tree: str, remote: str | None, trees: set[Digest]) -> None:
+def _bring_from(repo: Repo, work_tree: str, trees: Collection[Digest], reasons: dict[Digest, str]) -> bool:
+    """Fetch trees from the remotes of a work tree, the default one first; tells whether there are any.
+
+    Adds to ``reasons`` why it is not sure of some trees that none holds them.
+    """
     is_ours = Path(work_tree) == repo.work_tree
-    with (
-        open_repo(Path(work_tree), reporter=repo.reporter if is_ours else SILENT) as owner,
-        owner.open_remote(remote) as opened,
-        open_writer(repo.cache, repo.warn_of_damage) as writer,
-    ):
-        # How long a tree is, nobody said: what is no single record is put together from chunks.
-        for size_bytes in (0, SMALL_BYTES + 1):
-            wanted = [Content(digest, size_bytes) for digest in sorted(trees)]
-            report = opened.fetch(wanted, writer, roots=trees, reporter=owner.reporter)
-            trees = set(report.missing)
-            if not trees:
-                break
+    left = set(trees)
+    with open_repo(Path(work_tree), reporter=repo.reporter if is_ours else SILENT) as owner:
+        for name in owner.remote_names():
+            try:
+                with owner.open_remote(name) as opened, open_writer(repo.cache, repo.warn_of_damage) as writer:
+                    # How long a tree is, nobody said: what is no single record is put together from chunks.
+                    for size_bytes in (0, SMALL_BYTES + 1) if left else ():
+                        wanted = [Content(digest, size_bytes) for digest in sorted(left)]
+                        report = opened.fetch(wanted, writer, roots=left, reporter=owner.reporter)
+                        left &= set(report.missing)
+                        spoiled = left.intersection(digest for digest, _ in report.damaged)
+                        reasons |= dict.fromkeys(spoiled, f"is damaged at the remote {name}")
+            except VstoreError as error:
+                reasons |= dict.fromkeys(left, f"is not in the cache, and {error.message}")
+        return bool(owner.config.remotes)
 
 
 def _name_root(needs: Needs, root: Needed) -> str:

@@ -90,6 +90,11 @@ def _to_seconds(ctx: click.Context, parameter: click.Parameter, value: str | Non
     metavar="KEY",
     help="Do without a pointer, list of files or object of a remote that cannot be read (repeatable).",
 )
+@click.option(
+    "--forget-missing",
+    is_flag=True,
+    help="Do without all versions whose lists of files are neither here nor at a remote.",
+)
 @options.json
 @pass_session
 def command(
@@ -107,6 +112,7 @@ def command(
     force: bool,
     forget_repos: tuple[str, ...],
     forget: tuple[str, ...],
+    forget_missing: bool,
 ) -> None:
     """Remove from the cache, or from a remote, what nobody needs any more.
 
@@ -130,6 +136,8 @@ def command(
         raise click.UsageError("--status, --undo, --pushed and --retire-unknown exclude each other")
     if retire_unknown and not collects_remote:
         raise click.UsageError("--retire-unknown goes with --remote")
+    if forget_missing and collects_remote:
+        raise click.UsageError("--forget-missing is about the cache, and does not go with --remote")
     if (status or undo) and says_what_stays:
         raise click.UsageError("--status and --undo take none of the options that say what stays")
     if status:
@@ -180,6 +188,7 @@ def command(
             force=force,
             forget_repos=forget_repos,
             forget=forget,
+            forget_missing=forget_missing,
             dry_run=dry_run,
             reporter=session.reporter,
         )
@@ -220,6 +229,9 @@ def _words(result: api.GcResult) -> Iterator[str]:
             )
         )
     yield from render.columns(rows, right=(2, 3)) if rows else ()
+    if result.nowhere:
+        lists = render.count(len(result.nowhere), "version")
+        yield f"remark  nothing could be kept for {lists} whose list of files is neither here nor at a remote any more"
     packs = result.rewritten_packs + result.deleted_packs
     if packs:
         yield f"{render.count(packs, 'pack')} {'would be ' if result.dry_run else ''}rewritten or deleted."

@@ -48,7 +48,7 @@ class Restoring:
                 if tree is not None:
                     self._keep_tree(tree, algorithm_of(digest).name, writer)
                     del lost[digest]
-            for name in self._remotes() if lost else ():
+            for name in self._repo.remote_names() if lost else ():
                 with passing_over(self._repo, name), self._repo.open_remote(name) as remote:
                     for digest in list(lost):
                         tree = _read_blob(remote, digest)
@@ -80,7 +80,7 @@ class Restoring:
                     del lost[content.digest]
         self._repo.reporter.end()
         owners = {lack.version.pointer.digest for lack in lacks}
-        for name in self._remotes() if lost else ():
+        for name in self._repo.remote_names() if lost else ():
             if lost:
                 with passing_over(self._repo, name), self._repo.open_remote(name) as remote:
                     self._fetch(remote, lost, owners)
@@ -151,11 +151,6 @@ class Restoring:
         for digest in lost.keys() - set(report.missing):
             del lost[digest]
         self.restored += report.contents
-
-    def _remotes(self) -> list[str]:
-        """Return the names of all remotes, the default one first."""
-        default = self._repo.config.default_remote
-        return sorted(self._repo.config.remotes, key=lambda name: (name != default, name))
 
 
 def _ignore(_: int) -> None:

@@ -55,10 +55,14 @@ _IMPORT_NS = 7 * YOUNG_NS
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What a collection goes on without: repositories by their paths; pointers (blob or path) and trees (digest)."""
+    """What a collection goes on without: repositories by their paths; pointers (blob or path) and trees (digest).
+
+    ``missing``: also all trees that are nowhere.
+    """
 
     repositories: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,8 @@ class _Collection:
         self._given_up: dict[Digest, str] = {}
         """Everything that some version needs which is given up, with the reason for that."""
         self._loaded: set[Digest] = set()
+        self._nowhere: set[Digest] = set()
+        """Trees that nobody has, so that nothing can be kept for them."""
 
     def plan(self) -> _Plan:
         """Find out what is to be done."""
@@ -142,7 +148,12 @@ class _Collection:
             unknown = self._keep(everybody)
             if unknown and self._has_candidates(inventory, oldest_ns):
                 # A clone that never brought old versions need not learn about them, until something would go.
-                bring_trees(repo, unknown)
+                self._nowhere = bring_trees(
+                    repo,
+                    unknown,
+                    lambda tree: self._may_be_damaged(tree, inventory),
+                    forget_missing=self._forgotten.missing,
+                )
                 self._keep(everybody)
             self._keep_chunks(inventory.packs)
             if self._has_candidates(inventory, oldest_ns):
@@ -195,13 +206,24 @@ class _Collection:
         return contents is not None
 
     def _list_contents(self, tree: Digest) -> list[Digest] | None:
-        if tree in self._forgotten.keys:
+        if self._is_forgotten(tree):
             return []
         try:
             return list_contents(self._repo, tree)
         except VstoreError as error:
             fact = "what a version needs cannot be read, so nothing was removed"
             raise NeedsUnknownError(fact, failed=[(str(tree), error.message)], keys=[tree]) from error
+
+    def _is_forgotten(self, digest: Digest) -> bool:
+        return digest in self._forgotten.keys or digest in self._nowhere
+
+    def _may_be_damaged(self, digest: Digest, inventory: Inventory) -> bool:
+        """Tell whether a content that cannot be read is here, or may be, so that a repair may bring it back."""
+        return (
+            self._repo.cache.has(digest)
+            or bool(inventory.damaged)
+            or any(digest in aside.digests or not aside.tells_all for aside in inventory.set_aside)
+        )
 
     def _keep_chunks(self, packs: Iterable[HeldPack]) -> None:
         """Keep the chunks of what is needed and here only in packs of a remote, as somebody copied them in to recover.
@@ -233,7 +255,7 @@ class _Collection:
 
     def _give_up(self, ours: Needs) -> None:
         """Decide about the contents of versions that may go: what only they need goes if it is safe, or by force."""
-        going = [root for root in ours.roots if self._may_go(ours, root) and root.digest not in self._forgotten.keys]
+        going = [root for root in ours.roots if self._may_go(ours, root) and not self._is_forgotten(root.digest)]
         forced = [root for root in going if self._release.force and root not in ours.narrowed]
         asked = [root for root in going if root not in forced]
         held = find_held(self._repo, asked, self._release.remote, strict=self._release.pushed)
@@ -298,6 +320,7 @@ class _Collection:
             rewritten_packs=rewritten,
             deleted_packs=len(going) - rewritten,
             freed_bytes=freed_bytes + leftover_bytes,
+            nowhere=sorted(self._nowhere),
             repositories=[sharer.name for sharer in plan.sharers.found],
             dry_run=dry_run,
         )

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from vstore.objects.digest import Digest
+
 YOUNG, LINKED, UNPUSHED, PACKED = "young", "linked", "unpushed", "packed"
 SET_ASIDE = "set-aside"
 UNUSED, PUSHED, HISTORY = "unused", "pushed", "history"
@@ -60,6 +62,8 @@ class GcResult:
     deleted_packs: int
     freed_bytes: int
     """What the disk gets back: nothing for a content that files of a work tree are hardlinks to."""
+    nowhere: list[Digest]
+    """Versions whose lists of files are neither here nor at a remote any more: nothing could be kept for them."""
     repositories: list[str]
     """Those whose needs were looked at."""
     dry_run: bool

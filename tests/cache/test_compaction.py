@@ -82,6 +82,16 @@ def test_small_packs_are_merged(cache: Cache) -> None:
     assert len(merged.table) == len(needed) and not cache.find_missing(needed)
 
 
+def test_a_pack_of_several_is_as_old_as_the_newest(cache: Cache) -> None:
+    """What is young stays for a day, also when it is merged with what is old."""
+    kept = {add(cache, b"a%d" % number, b"b%d" % number)[0] for number in range(2)}
+    for number, name in enumerate(pack_names(cache)):
+        os.utime(cache.packs.directory / name, ns=(10**18 + number,) * 2)
+    assert len(compact(cache, kept)) == 2
+    (merged,) = take_inventory(cache).packs
+    assert merged.mtime_ns == 10**18 + 1
+
+
 def test_damaged_record(cache: Cache) -> None:
     """A pack stays as long as something in it is needed and damaged, unless another one that is read has it good."""
     a, b = add(cache, b"a" * 100, b"b" * 100)

@@ -151,6 +151,9 @@ def test_links(project: Project, link_type: str) -> None:
     project.git("rm", "--quiet", "--cached", "data.vstore")
     (project.path / "data.vstore").unlink()
     content = project.read("data/large")
+    age(cache_of(project))
+    planned = project.ok("gc", "--dry-run", "--json").json()
+    assert (planned["freed_bytes"] > len(LARGE)) == (link_type == "copy")
     collect(project)
     assert project.read("data/large") == content
     linked = [item["reason"] for item in project.ok("gc", "--json").json()["kept"]]

@@ -42,7 +42,7 @@ def test_each_keeps_its_own(pair: tuple[Project, Project]) -> None:
     second.commit()
     mine = [first.read("data.vstore"), add_version(first, 3)]
     first.commit()
-    collect(first, "--tips-only", "--force")
+    collect(first, "--tips-only", "--force", "--keep-rev", "HEAD")
     assert all(holds(second, pointer) for pointer in theirs)
     assert [holds(first, pointer) for pointer in mine] == [False, True]
     result = first.ok("gc", "--json").json()
@@ -152,7 +152,7 @@ def test_disks_that_were_made_alike(pair: tuple[Project, Project]) -> None:
     cache = Cache(cache_of(first))
     (note_of_second,) = (user for user in list_users(cache) if user.work_tree == str(second.path))
     inode = (first.path / ".git").stat().st_ino
-    forget(cache, note_of_second)
+    forget(cache, note_of_second.name)
     note(cache, dataclasses.replace(note_of_second, inode=inode, shared_inode=inode))
     second.path.rename(second.path.with_name("away"))
     refuse(first, str(second.path), "it is not there")
@@ -273,12 +273,53 @@ def test_broken_repository(pair: tuple[Project, Project]) -> None:
     refuse(first, "git failed")
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b'{"version": 2}', b'{"version": 1, "work_tree": 5}', b"[]"])
+STRANGE = [b"", b"{}", b'{"version": 1, "work_tree": 5}', b"[]", b"[" * 50_000]
+
+
+@pytest.mark.parametrize("content", STRANGE, ids=range(len(STRANGE)))
 def test_note_that_cannot_be_read(pair: tuple[Project, Project], content: bytes) -> None:
-    """A note of a repository that is torn, strange or of a newer version stops everything."""
+    """A note of a repository that is torn or strange stops everything, until it is forgotten."""
+    first, second = pair
+    path = cache_of(first) / "repositories/0123.json"
+    path.write_bytes(content)
+    refuse(first, "0123.json", f"vstore gc --forget {path}")
+    first.ok("gc", "--forget", path)
+    assert not path.exists() and holds(second, second.read("data.vstore"))
+
+
+def test_note_of_a_newer_version(pair: tuple[Project, Project]) -> None:
+    """What a newer version needs nobody knows."""
     first, _ = pair
-    (cache_of(first) / "repositories/0123.json").write_bytes(content)
-    refuse(first, "0123.json")
+    (cache_of(first) / "repositories/0123.json").write_bytes(b'{"version": 2}')
+    refuse(first, "0123.json", "newer vstore")
+
+
+def test_notes_that_are_no_files(pair: tuple[Project, Project]) -> None:
+    """Whatever somebody puts in the place of a note stops a collection, at once, and all of it is named."""
+    first, _ = pair
+    notes = cache_of(first) / "repositories"
+    os.mkfifo(notes / "pipe.json")
+    (notes / "folder.json").mkdir()
+    (notes / "link.json").symlink_to("/")
+    refuse(first, "pipe.json", "folder.json", "link.json")
+
+
+@pytest.mark.parametrize("place", ["../second", "/with\0nul"], ids=["relative", "nul"])
+def test_note_of_an_impossible_place(pair: tuple[Project, Project], place: str) -> None:
+    """A note says where a repository is from anywhere, in a path that can be one."""
+    first, second = pair
+    theirs = next(user for user in list_users(Cache(cache_of(first))) if user.work_tree == str(second.path))
+    strange = dataclasses.replace(theirs, work_tree=place)
+    (cache_of(first) / "repositories" / strange.name).write_bytes(strange.to_bytes())
+    refuse(first, strange.name)
+
+
+def test_repository_that_may_not_be_looked_at(pair: tuple[Project, Project]) -> None:
+    """One that this user cannot get at, as one in another's home, is named with the reason and what to do."""
+    first, second = pair
+    second.path.rename(second.path.with_name("moved"))
+    second.path.symlink_to(second.path)
+    refuse(first, f"{second.path}: it cannot be read: Too many levels", f"--forget-repo {second.path}")
 
 
 def test_note_of_another_name(pair: tuple[Project, Project]) -> None:

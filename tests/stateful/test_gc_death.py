@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -130,6 +131,42 @@ def test_lock(wasteful: tuple[Project, list[bytes], list[bytes]]) -> None:
             project.ok("status")
             project.ok("cat", "part/kept")
     assert holds(project, useless[0])
+
+
+def test_pointer_that_moves_meanwhile(project: Project) -> None:
+    """What git moves from a stash into a file while a collection looks is overlooked at neither place."""
+    add_version(project, 1)
+    project.commit()
+    pointer = add_version(project, 2)
+    project.git("stash", "--quiet")
+    age(cache_of(project))
+    for number in range(2, 7):
+        with as_before(project):
+            child = os.fork()
+            if child == 0:
+                code = 99
+                try:
+                    sys.addaudithook(Taker(project, pointer, number))
+                    code = project.run("gc").exit_code
+                finally:
+                    os._exit(code)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert project.read("data.vstore") == pointer and holds(project, pointer)
+
+
+class Taker:
+    """An audit hook that takes a pointer out of the stash before the n-th program is started."""
+
+    def __init__(self, project: Project, pointer: bytes, before: int) -> None:
+        self._project, self._pointer = project, pointer
+        self._left = before
+
+    def __call__(self, event: str, args: tuple[object, ...]) -> None:
+        if event == "subprocess.Popen":
+            self._left -= 1
+            if self._left == -1:
+                self._project.write("data.vstore", self._pointer)
+                self._project.git("stash", "drop", "--quiet")
 
 
 def test_no_locks(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,17 +11,20 @@ import hashlib
 import json
 import os
 import secrets
+import stat
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vstore.cache.cache import USERS, Cache
 from vstore.durable import flush_directory, is_temporary, os_errors, write_atomic
-from vstore.errors import CorruptError, NewerFormatError
+from vstore.errors import CorruptError, NeedsUnknownError, NewerFormatError
 
 USER_VERSION = 1
 _SUFFIX = ".json"
 _ID_BYTES = 16
+_MAX_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +106,42 @@ def note(cache: Cache, user: User) -> None:
     path.chmod(cache.file_mode(0o644))  # whatever the umask: whoever collects must be able to read it
 
 
-def list_users(cache: Cache) -> list[User]:
-    """Return all users of a cache, by their work trees.
+def list_users(cache: Cache, forgotten: Collection[str] = ()) -> list[User]:
+    """Return all users of a cache, by their work trees, without those whose notes (their paths) are forgotten.
 
-    Raises CorruptError or NewerFormatError for a note that cannot be understood.
+    Raises NeedsUnknownError naming the notes that cannot be understood, NewerFormatError.
     """
     directory = cache.path / USERS
     users: list[User] = []
+    failed: list[tuple[str, str]] = []
     with os_errors(directory, "read"):
-        for name in os.listdir(directory) if directory.is_dir() else ():
-            if not is_temporary(name):
-                users.append(_user_from_bytes((directory / name).read_bytes(), directory / name))
+        names = sorted(os.listdir(directory)) if directory.is_dir() else []
+    for path in (directory / name for name in names if not is_temporary(name)):
+        if str(path) not in forgotten:
+            try:
+                users.append(_user_from_bytes(_read(path), path))
+            except NewerFormatError:
+                raise
+            except OSError as error:
+                failed.append((str(path), f"it cannot be read: {error.strerror}"))
+            except CorruptError as error:
+                failed.append((str(path), error.message))
+    if failed:
+        fact = "who uses the cache cannot be read, so nothing was removed"
+        raise NeedsUnknownError(fact, failed=failed, keys=[path for path, _ in failed])
     return sorted(users, key=lambda user: (user.work_tree, user.id))
 
 
-def forget(cache: Cache, user: User) -> None:
+def _read(path: Path) -> bytes:
+    """Return the bytes of a note, which whoever shares the cache may have made anything else.  Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        return file.read(_MAX_BYTES) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+
+
+def forget(cache: Cache, name: str) -> None:
     """Take a note away."""
-    path = cache.path / USERS / user.name
+    path = cache.path / USERS / name
     with os_errors(path, "delete"):
         path.unlink(missing_ok=True)
         flush_directory(path.parent)
@@ -136,8 +158,11 @@ def _user_from_bytes(data: bytes, path: Path) -> User:
         numbers: list[Any] = [user.inode, *([] if user.shared is None else [user.shared_inode])]
         if not all(isinstance(text, str) and text for text in texts) or not all(type(n) is int for n in numbers):
             raise ValueError("a field has the wrong type")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CorruptError(f"{path} does not say which repository uses the cache", path=str(path)) from error
+        places = [user.work_tree, user.home, user.shared or user.home]
+        if not all(os.path.isabs(place) and "\0" not in place for place in places):
+            raise ValueError("a path is none")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise CorruptError("it does not say which repository uses the cache", path=str(path)) from error
     if user.name != path.name:
-        raise CorruptError(f"{path} is the note of another repository", path=str(path))
+        raise CorruptError("it is the note of another repository", path=str(path))
     return user

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vstore.cache.writer import open_writer
-from vstore.errors import CorruptError, LockedError, NeedsUnknownError, NotDownloadedError, VstoreError
+from vstore.errors import CorruptError, GitFailedError, LockedError, NeedsUnknownError, NotDownloadedError, VstoreError
 from vstore.git.contents import is_file
 from vstore.git.index import IndexEntry
 from vstore.git.kept import REF, REFLOG, Blobs, KeptHistory, Tips
@@ -32,7 +32,7 @@ from vstore.workspace.uses import Uses, find_uses
 WORK_TREE, UPSTREAM, ASKED = "work-tree", "git-remote", "keep-rev"
 _DIGEST = re.compile(DIGEST_PATTERN.encode())
 _MARKER = re.compile(rb"([<|=>])\1{6,}(?: |\r?\n|$)")
-_MOST_LOOKS = 6
+_MOST_LOOKS = 7
 _MOST_PLACES = 10
 
 
@@ -125,9 +125,17 @@ def find_needs(sharer: Sharer, retention: Retention, forgotten: Collection[str])
 
 def _look(sharer: Sharer) -> _View:
     """Look until nothing changes: what moves from a file to a stash, or back, could be overlooked at both places."""
-    before = _look_once(sharer)
+    before: _View | None = None
+    has_failed = False
     for _ in range(_MOST_LOOKS):
-        now = _look_once(sharer)
+        try:
+            now = _look_once(sharer)
+        except GitFailedError:
+            # What git was going to list may just be gone, as a stash that somebody took back.
+            if has_failed:
+                raise
+            has_failed, before = True, None
+            continue
         if now == before:
             return now
         before = now
@@ -164,7 +172,7 @@ def _group_blobs(history: KeptHistory, view: _View, retention: Retention) -> dic
 
 
 def _narrow(history: KeptHistory, view: _View, retention: Retention, groups: dict[str, Blobs]) -> set[str]:
-    """Return the blobs that the retention keeps."""
+    """Return the blobs that the retention keeps, besides those of revisions that were asked for."""
     if not retention.is_narrow:
         return set().union(*(blobs.named | blobs.bare for blobs in groups.values()))
     kept = [oid for tips in view.tips for oid in tips.objects]
@@ -172,7 +180,7 @@ def _narrow(history: KeptHistory, view: _View, retention: Retention, groups: dic
         oldest_s = time.time() - retention.newer_than_s
         kept += [oid for time_s, oid in history.list_commits(view.tips) if time_s >= oldest_s]
     at_tips = history.find_blobs(list(dict.fromkeys(kept)), POINTER_SUFFIX, behind=False)
-    return groups[WORK_TREE].named | groups[ASKED].named | at_tips.named | at_tips.bare
+    return groups[WORK_TREE].named | at_tips.named | at_tips.bare
 
 
 def _read_blobs(

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from vstore.cache.cache import USERS
 from vstore.cache.users import User, is_there, list_users
 from vstore.errors import GitFailedError, NeedsUnknownError, NotFoundError
 from vstore.git.kept import KeptHistory, find_work_tree
@@ -30,33 +31,29 @@ class Sharer:
 
 @dataclass(frozen=True, slots=True)
 class Sharers:
-    """All repositories that share a cache, the one that asks first; ``stale`` are notes of those that are no more."""
+    """All repositories that share a cache, the one that asks first; ``stale`` are notes that are of no use any more."""
 
     found: list[Sharer]
-    stale: list[User]
+    stale: list[str]
 
 
-def find_sharers(repo: Repo, forgotten: Collection[str | Path] = ()) -> Sharers:
-    """Find every repository that uses the cache of ``repo``, but for the forgotten.
+def find_sharers(repo: Repo, forgotten: Collection[str | Path] = (), keys: Collection[str] = ()) -> Sharers:
+    """Find every repository that uses the cache of ``repo``, but for the forgotten, and the notes among ``keys``.
 
     Raises NeedsUnknownError where one cannot be found or read: it may only be away.  NotFoundError if one to be
     forgotten is not known.
     """
     us = repo.as_user()
-    users = {user.name: user for user in list_users(repo.cache)}
+    users = {user.name: user for user in list_users(repo.cache, keys)}
     stale = _find_forgotten(repo, users.values(), forgotten)
     if us.owns_cache:
         # Notes that were copied, or moved, with the cache: of whoever else owns it, it is not the cache.
         stale += [user for user in users.values() if user.owns_cache and _owner(user) != _owner(us)]
     known = [user for user in users.values() if user not in stale and user != us]
-    lost = [user for user in known if not _is_there(user)]
+    lost = {user: reason for user in known if (reason := _why_lost(user))}
     there = [us, *(user for user in known if user not in lost)]
     moved = [user for user in lost if _has_moved(user, there)]
-    failed: list[tuple[str, str]] = []
-    for user in lost:
-        if user not in moved:
-            reason = "another repository is there now" if os.path.lexists(user.work_tree) else "it is not there"
-            failed.append((user.work_tree, reason))
+    failed = [(user.work_tree, reason) for user, reason in lost.items() if user not in moved]
     found: dict[str, Sharer] = {}
     for user in there:
         try:
@@ -73,7 +70,8 @@ def find_sharers(repo: Repo, forgotten: Collection[str | Path] = ()) -> Sharers:
             repositories=[path for path, _ in failed],
             worktrees=[str(path) for path in absent],
         )
-    return Sharers(list(found.values()), [*stale, *moved])
+    given_up = [os.path.basename(key) for key in keys if Path(key).parent == repo.cache.path / USERS]
+    return Sharers(list(found.values()), [*given_up, *(user.name for user in (*stale, *moved))])
 
 
 def _find_forgotten(repo: Repo, users: Collection[User], forgotten: Collection[str | Path]) -> list[User]:
@@ -82,7 +80,7 @@ def _find_forgotten(repo: Repo, users: Collection[User], forgotten: Collection[s
     for path in forgotten:
         named = os.path.normpath(repo.start / path)
         here = [user for user in users if user.work_tree in (named, os.path.realpath(named))]
-        here = [user for user in here if not _is_there(user)] or here
+        here = [user for user in here if _why_lost(user)] or here
         if not here:
             known = sorted({user.work_tree for user in users})
             raise NotFoundError(f"no repository at {named} uses the cache {repo.cache.path}", path=named, known=known)
@@ -90,9 +88,15 @@ def _find_forgotten(repo: Repo, users: Collection[User], forgotten: Collection[s
     return found
 
 
-def _is_there(user: User) -> bool:
+def _why_lost(user: User) -> str | None:
+    """Return why a work tree cannot be looked at where it was; None where it can."""
     private = Path(user.home, "private" if user.shared is None else "vstore")
-    return is_there(user, id_file=private / ID_FILE)
+    try:
+        if is_there(user, id_file=private / ID_FILE):
+            return None
+        return "another repository is there now" if os.path.lexists(user.work_tree) else "it is not there"
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
 
 
 def _has_moved(user: User, there: Collection[User]) -> bool:

@@ -138,7 +138,7 @@ class _Collection:
         repo = self._repo
         repo.reporter.begin("finding what is needed", unit="objects")
         try:
-            sharers = find_sharers(repo, self._forgotten.repositories)
+            sharers = find_sharers(repo, self._forgotten.repositories, self._forgotten.keys)
             everybody = self._find_needs(sharers)
             inventory = take_inventory(repo.cache)
             for directory in {repo.directory, repo.private, repo.shared, repo.shared / "imports"}:
@@ -355,8 +355,8 @@ def _apply(repo: Repo, plan: _Plan) -> list[Path]:
         for path in (*(held.path for held in plan.leftovers), *(held.path for held in plan.set_aside)):
             with contextlib.suppress(OSError):
                 os.unlink(path)
-        for user in plan.sharers.stale:
-            forget(repo.cache, user)
+        for name in plan.sharers.stale:
+            forget(repo.cache, name)
         # Last, for only this needs room.
         left = _rewrite(repo, plan.packs)
         if left:

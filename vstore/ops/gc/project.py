@@ -64,7 +64,7 @@ def look_at_project(repo: Repo, remotes: Collection[GitRemote], retention: Reten
 
     Raises NeedsUnknownError, GitFailedError, LockedError.
     """
-    sharers = find_sharers(repo, forgotten.repositories)
+    sharers = find_sharers(repo, forgotten.repositories, forgotten.keys)
     ours, *others = sharers.found
     assert ours.history is not None
     ours.upstream = _fetch_all(repo, remotes, ours.history)

@@ -12,7 +12,7 @@ DEAD = 77
 _GROWING = {"os.mkdir", "os.link", "os.symlink"}
 _CHANGES = _GROWING | {"os.rename", "os.remove", "os.rmdir", "os.truncate", "os.chmod"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-DIE, INTERRUPT, FULL = "die", "interrupt", "full"
+DIE, INTERRUPT, FULL, PAUSE = "die", "interrupt", "full", "pause"
 
 
 def run_dying(command: Callable[[], int], before: int, how: str = DIE) -> int:
@@ -30,6 +30,31 @@ def run_dying(command: Callable[[], int], before: int, how: str = DIE) -> int:
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def run_pausing(command: Callable[[], int], before: int, meanwhile: Callable[[], object]) -> int | None:
+    """Run a command in a child that stops before its change number ``before``, and goes on when ``meanwhile`` is over.
+
+    Returns its exit code; None if it makes fewer changes.
+    """
+    child = os.fork()
+    if child == 0:
+        code = 99
+        try:
+            sys.addaudithook(Executioner(before, PAUSE))
+            code = command()
+        finally:
+            os._exit(code)
+    status = os.waitpid(child, os.WUNTRACED)[1]
+    has_paused = os.WIFSTOPPED(status)
+    if has_paused:
+        try:
+            meanwhile()
+        finally:
+            os.kill(child, signal.SIGCONT)
+            status = os.waitpid(child, 0)[1]
+    code = os.waitstatus_to_exitcode(status)
+    return code if has_paused or code else None
 
 
 class Executioner:
@@ -51,6 +76,8 @@ class Executioner:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             elif self._how == INTERRUPT and self._left == -1:
                 os.kill(os.getpid(), signal.SIGINT)
+            elif self._how == PAUSE and self._left == -1:
+                os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def _exists(path: object) -> bool:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import shutil
 import signal
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+import vstore
 from tests.collecting import add_version, age, cache_of, forget_reflogs, holds
 from tests.command import run_vstore_process, start_vstore
 from tests.project import Project
-from tests.stateful.dying import DEAD, FULL, INTERRUPT, run_dying
+from tests.stateful.dying import DEAD, FULL, INTERRUPT, run_dying, run_pausing
 from tests.stateful.test_death import as_before
 from vstore.cache.compaction import MANY_SMALL_PACKS
 from vstore.repo import open_repo
@@ -185,6 +189,62 @@ def test_no_locks(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     assert holds(project, pointer)
 
 
+# Beside others.
+
+
+@pytest.fixture
+def pair(project: Project) -> tuple[Project, Project]:
+    """A project and a clone that share a cache.
+
+    It holds the version that is committed, and another that is garbage, though it is what the files are.  The tag
+    "second" names one that only the remote has.
+    """
+    project.ok("config", "set", "--local", "cache.dir", project.path.parent / "cache")
+    project.ok("config", "set", "core.lock_wait", "0")
+    project.ok("remote", "add", "other", "../other")
+    project.add_remote()
+    for number, name in ((2, "second"), (1, "first")):
+        add_version(project, number)
+        project.git("add", "--all")
+        project.commit(name)
+        project.git("tag", name)
+    project.ok("push", "--all-commits")
+    shutil.rmtree(cache_of(project))
+    project.ok("fetch")
+    clone = project.clone()
+    clone.ok("config", "set", "--local", "cache.dir", project.path.parent / "cache")
+    clone.ok("fetch")
+    add_version(project, 3)
+    project.git("reset", "--quiet", "--hard")
+    return project, clone
+
+
+@pytest.mark.parametrize("verb", ["add data", "checkout --force", "push -r other", "fetch --rev second"])
+def test_beside_a_command_that_pauses(pair: tuple[Project, Project], verb: str) -> None:
+    """Wherever a command is, a collection waits for it or does it no harm, also where it uses garbage anew."""
+    project, clone = pair
+    codes: list[int] = []
+
+    def collect() -> None:
+        age(cache_of(project))
+        codes.append(clone.run("gc").exit_code)
+
+    for number in itertools.count(step=5):
+        with as_before(project):
+            code = run_pausing(lambda: project.run(*verb.split()).exit_code, number, collect)
+            assert code in (0, None), f"paused before change {number}"
+            collect()
+            project.ok("status", "--check") if verb.startswith("checkout") else None
+            if verb.startswith("push"):
+                project.ok("push", "--check", "-r", "other")
+            revision = "second" if verb.startswith("fetch") else ""
+            for pointer in (project.read("data.vstore"), project.git("show", f"{revision}:data.vstore").encode()):
+                assert holds(project, pointer + b"\n")
+        if code is None:
+            break
+    assert set(codes) == {0, 11}
+
+
 def test_beside_others(project: Project, tmp_path: Path) -> None:
     """Adding, pushing, fetching and reading go on while somebody collects without end, and all that is old could go."""
     project.ok("config", "set", "--local", "cache.dir", tmp_path / "cache")
@@ -195,45 +255,38 @@ def test_beside_others(project: Project, tmp_path: Path) -> None:
     clone = project.clone()
     clone.ok("config", "set", "--local", "cache.dir", tmp_path / "cache")
     stop = threading.Event()
-    outcomes: list[tuple[int, str]] = []
+    collections: list[vstore.GcResult] = []
 
     def collect() -> None:
-        while not stop.is_set():
+        while not stop.wait(0.05):
             for above, _, names in os.walk(tmp_path / "cache"):
                 for name in names:
-                    try:
+                    with contextlib.suppress(FileNotFoundError):
                         os.utime(os.path.join(above, name), (0, 0))
-                    except FileNotFoundError:
-                        pass
-            done = run_vstore_process("gc", cwd=clone.path)
-            outcomes.append((done.exit_code, done.stderr))
+            collections.append(vstore.gc(directory=clone.path))
 
-    def run(where: Project, *args: str) -> str:
-        done = run_vstore_process(*args, cwd=where.path)
-        assert done.exit_code == 0, (args, done.stderr)
-        return done.stdout
-
-    collector = threading.Thread(target=collect)
-    collector.start()
-    try:
-        for number in range(1, 4):
-            project.write("data/a", b"version %d\n" % number)
-            project.write("data/large", b"%d" % number * 300_000)
-            project.write("other/b", b"other %d\n" % number)
-            run(project, "add", "data", "other")
-            pointers.append(project.read("data.vstore"))
-            if number % 2:
-                project.git("stash", "--quiet")
-            else:
-                project.commit()
-            run(project, "push")
-            assert run(project, "cat", "data/a", "--rev", "HEAD") == f"version {number - number % 2}\n"
-            clone.git("pull", "--quiet")
-            run(clone, "pull")
-            assert clone.read("data/a") == b"version %d\n" % (number - number % 2)
-            run(project, "checkout", "--force")
-            assert all(holds(project, pointer) for pointer in pointers)
-    finally:
-        stop.set()
-        collector.join()
-    assert len(outcomes) > 3 and {code for code, _ in outcomes} == {0}, outcomes
+    with ThreadPoolExecutor() as pool:
+        collecting = pool.submit(collect)
+        try:
+            for number in range(1, 4):
+                project.write("data/a", b"version %d\n" % number)
+                project.write("data/large", b"%d" % number * 300_000)
+                project.write("other/b", b"other %d\n" % number)
+                project.ok("add", "data", "other")
+                pointers.append(project.read("data.vstore"))
+                if number % 2:
+                    project.git("stash", "--quiet")
+                else:
+                    project.commit()
+                project.ok("push")
+                committed = number - number % 2
+                assert project.ok("cat", "data/a", "--rev", "HEAD").stdout == f"version {committed}\n"
+                clone.git("pull", "--quiet")
+                clone.ok("pull")
+                assert clone.read("data/a") == b"version %d\n" % committed
+                project.ok("checkout", "--force")
+                assert all(holds(project, pointer) for pointer in pointers)
+        finally:
+            stop.set()
+        collecting.result()
+    assert len(collections) > 3

@@ -1,4 +1,4 @@
-"""Any order of adds, commits, branches, stashes and collections, against a slow and simple idea of what is needed.
+"""Any order of adds, commits, stashes, pushes and collections, against a slow and simple idea of what is needed.
 
 What a pointer names that git keeps, or that lies in a work tree, is in the cache after every collection; what none
 names, and is not young, is not.
@@ -20,7 +20,7 @@ from tests.collecting import DAY_S, age, cache_of
 from tests.command import git
 from tests.project import LARGE, Project
 from vstore.cache.cache import Cache
-from vstore.cache.inventory import take_inventory
+from vstore.cache.inventory import read_table, take_inventory
 from vstore.durable import file_system_time_ns
 from vstore.errors import VstoreError
 from vstore.objects.digest import Digest
@@ -46,6 +46,7 @@ class Collections(RuleBasedStateMachine):
             project.git("init", "--quiet", "--initial-branch=main")
             project.ok("init", "--cache-dir", self.place / "cache")
             project.ok("config", "set", "cache.type", link_type)
+            project.ok("remote", "add", "-d", "store", "../store")
             project.git("add", "--all")
             project.commit("init")
         self.cache = Cache(cache_of(self.projects["first"]))
@@ -201,6 +202,22 @@ class Collections(RuleBasedStateMachine):
         project.ok("gc", "--tips-only", "--force")
         assert all(map(self.is_readable, readable))
 
+    @rule(where=WHERE, pushes=st.booleans())
+    def collect_what_was_pushed(self, where: str, pushes: bool) -> None:
+        """What is freed the remote has, and others need none of it."""
+        project = self.project(where)
+        if pushes:
+            project.run("push", "--all-commits")  # what older collections gave up is nowhere
+        if not (self.place / "store").exists():
+            return
+        needed = {digest for each in self.projects.values() for digest in self.needed(each)}
+        readable = {digest for digest in needed if self.is_readable(digest)}
+        others = [other for other in self.projects.values() if self.is_other(other, project)]
+        theirs = {digest for other in others for digest in self.needed(other)}
+        project.ok("gc", "--pushed")
+        lost = {digest for digest in readable if not self.is_readable(digest)}
+        assert lost <= self.list_pushed() - theirs - self.find_linked()
+
     # the simple idea
 
     def is_other(self, one: Project, another: Project) -> bool:
@@ -252,6 +269,14 @@ class Collections(RuleBasedStateMachine):
         inventory = take_inventory(self.cache)
         packed = (digest for pack in inventory.packs for digest in pack.table.digests(BLOB))
         return {*(held.digest for held in inventory.loose), *packed}
+
+    def list_pushed(self) -> set[str]:
+        """What packs of the remote hold, whole or as a list of chunks."""
+        found: set[str] = set()
+        for path in (self.place / "store/packs").glob("*.vpack"):
+            with open(path, "rb") as file:
+                found.update(location.digest for location in read_table(file.fileno(), path.stat().st_size).locations())
+        return found
 
     def find_young(self) -> set[str]:
         """What was written within a day."""

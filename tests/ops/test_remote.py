@@ -51,6 +51,17 @@ def test_rename(project: Project) -> None:
     project.ok("push")
 
 
+@pytest.mark.parametrize("change", ["rename", "remove"])
+def test_default_of_two_layers(project: Project, change: str) -> None:
+    """A remote that is the default in the committed file and in the local one is so in neither afterwards."""
+    project.add_remote()
+    project.ok("config", "set", "--local", "core.remote", "store")
+    project.ok("remote", change, "store", *(["other"] if change == "rename" else []))
+    for file in (".vstore/config", ".vstore/config.local"):
+        assert (b"remote = other" in project.read(file)) == (change == "rename")
+        assert b"remote = store" not in project.read(file)
+
+
 def test_remove(project: Project) -> None:
     """A remote that is removed is forgotten, with its secrets; what it holds stays."""
     project.add_data()

@@ -165,8 +165,8 @@ def rename_remote(repo: Repo, environ: Mapping[str, str], old: str, new: str) ->
         for artifact, pointer in _routed(repo, old):
             write_pointer(repo.work_tree, artifact.path, dataclasses.replace(pointer, remote=new))
             stage(repo, [artifact.path + POINTER_SUFFIX])
-        if repo.config.default_remote == old:
-            set_value(find_file(repo.start, environ, _layer_of_default(repo)), "core.remote", new)
+        for path in _defaulting_to(repo, environ, old):
+            set_value(path, "core.remote", new)
         for path in layers:
             rename_section(path, f"remote.{old}", f"remote.{new}")
         stage_config(repo.start, environ, repo.reporter)
@@ -179,8 +179,8 @@ def remove_remote(repo: Repo, environ: Mapping[str, str], name: str) -> None:
     if routed:
         raise ConflictError(f"the data of {routed[0]} belongs to the remote {name}", paths=routed)
     layers = _layers_of(repo, environ, name)
-    if repo.config.default_remote == name:
-        unset_value(find_file(repo.start, environ, _layer_of_default(repo)), "core.remote")
+    for path in _defaulting_to(repo, environ, name):
+        unset_value(path, "core.remote")
     for path in layers:
         remove_section(path, f"remote.{name}")
     stage_config(repo.start, environ, repo.reporter)
@@ -255,9 +255,11 @@ def _routed(repo: Repo, name: str) -> list[tuple[Artifact, Pointer]]:
     ]
 
 
-def _layer_of_default(repo: Repo) -> Layer:
-    layer = repo.config.get("core.remote").layer
-    return layer if layer in _LAYERS else Layer.PROJECT
+def _defaulting_to(repo: Repo, environ: Mapping[str, str], name: str) -> list[Path]:
+    """Return the files of this repository that make a remote the default, also where another one outdoes them."""
+    settings = [(layer, setting) for layer in _LAYERS for setting in repo.config.entries(layer)]
+    layers = {layer for layer, setting in settings if (setting.name, setting.value) == ("core.remote", name)}
+    return [find_file(repo.start, environ, layer) for layer in _LAYERS if layer in layers]
 
 
 def _layers_of(repo: Repo, environ: Mapping[str, str], name: str) -> list[Path]:

@@ -42,6 +42,9 @@ def test_origins(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     text = project.ok("config", "list", "--show-origin").stdout
     assert "environment" in text and "VSTORE_TRANSFER_JOBS" in text and "transfer.jobs=7" in text
     assert ".vstore/config:" in text
+    monkeypatch.delenv("VSTORE_TRANSFER_JOBS")
+    one = project.ok("config", "get", "transfer.jobs", "--show-origin").stdout
+    assert one.startswith("project  ") and "/.vstore/config:" in one and one.endswith("  transfer.jobs=5\n")
 
 
 def test_global_works_anywhere(project: Project) -> None:

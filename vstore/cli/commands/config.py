@@ -10,6 +10,8 @@ from vstore import api
 from vstore.cli import options, render
 from vstore.cli.session import Session, pass_session
 
+_show_origin = click.option("--show-origin", is_flag=True, help="Also say where it is set.")
+
 
 @click.group("config", cls=options.VerbGroup, no_args_is_help=False)
 def command() -> None:
@@ -22,11 +24,12 @@ def command() -> None:
 
 @command.command("get")
 @click.argument("name")
+@_show_origin
 @options.json
 @pass_session
-def get(session: Session, name: str) -> None:
+def get(session: Session, name: str, show_origin: bool) -> None:
     """Print the value of a setting."""
-    session.show(api.config_get(name, directory=session.directory), _values, always=True)
+    session.show(api.config_get(name, directory=session.directory), _origins if show_origin else _values, always=True)
 
 
 @command.command("set")
@@ -55,7 +58,7 @@ def unset(session: Session, name: str, layer: str | None) -> None:
 
 @command.command("list")
 @options.layer
-@click.option("--show-origin", is_flag=True, help="Also say where each is set.")
+@_show_origin
 @options.json
 @pass_session
 def list_(session: Session, layer: str | None, show_origin: bool) -> None:

@@ -218,3 +218,12 @@ def test_status_sees_what_was_written_through_a_link(project: Project, link_type
     shutil.rmtree(project.path / "data")
     project.ok("checkout")
     assert project.read("data/large.bin") == b"spoilt" + LARGE[6:]
+
+
+def test_linked_anew_nothing_is_left_beside(project: Project) -> None:
+    """What is a hardlink already is one after another checkout --relink, and has no third name."""
+    project.ok("config", "set", "cache.type", "hardlink")
+    project.write("data/large", LARGE)
+    project.ok("add", "data")
+    project.ok("checkout", "--relink")
+    assert os.listdir(project.path / "data") == ["large"] and os.stat(project.path / "data/large").st_nlink == 2

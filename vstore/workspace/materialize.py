@@ -172,8 +172,7 @@ class Materializer:
                 if not batch.is_last and error.errno in (errno.ENOTDIR, errno.ELOOP, errno.EEXIST):
                     batch.later += batch.entries
                 else:
-                    failure = from_os_error(error, batch.directory, "create")
-                    batch.result.failed.append((batch.directory, failure))
+                    batch.result.failed.append((batch.directory, from_os_error(error, batch.directory, "create")))
                 return
             written_bytes = 0
             for entry in batch.entries:
@@ -251,6 +250,9 @@ class Materializer:
             if not cursor.is_staged:
                 self._check_expected(directory, name, path, entry.path)
                 os.rename(target, name, src_dir_fd=directory, dst_dir_fd=directory)
+                if before.st_nlink > 1:  # a rename to another name of the same file does nothing
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(target, dir_fd=directory)
                 after = os.stat(name, dir_fd=directory, follow_symlinks=False)
                 # The rename changes the ctime; anything else means that somebody else was at it.
                 same = (after.st_ino, after.st_size, after.st_mtime_ns)

@@ -14,16 +14,18 @@ from hypothesis import strategies as st
 from tests.command import git
 from vstore.git import get_git_repo
 
-_FOLDERS = ["a", "b", "a/b", "b/a", "a/a", "a/a/b"]
-_FILES = ["f", "a.x", "b.x", "-", "]", "[", "!", "^", "a\\", "*", "?", "a b", "ab", "B", "A.x", "\f", "0", "é"]
+FOLDERS = ["a", "b", "a/b", "b/a", "a/a", "a/a/b"]
+FILES = ["f", "a.x", "b.x", "-", "]", "[", "!", "^", "a\\", "*", "?", "a b", "ab", "B", "A.x", "\f", "0", "é"]
 _PIECES = ["a", "b", "f", "*", "**", "/", "?", ".", "x", "!", "[", "]", "^", "-", "\\", " ", "\t", "\f", "#", "\r", "A"]
 _PIECES += ["[ab]", "[!a]", "[^a-c]", "[]-a]", "[[:alpha:]]", "[[:nope:]]", "[a-]", "[\\]]", "**/", "/**", "!*", "é"]
-_PATH = st.sampled_from(_FOLDERS + _FILES)
+_PATH = st.sampled_from(FOLDERS + FILES)
 _LINE = st.one_of(
     st.lists(st.sampled_from(_PIECES), max_size=6).map("".join),
     st.tuples(st.sampled_from(["", "!", "/", "!/"]), _PATH, st.sampled_from(["", "/"])).map("".join),
 )
-_CONTENT = st.lists(_LINE, max_size=5).map("\n".join)
+CONTENT = st.lists(_LINE, max_size=5).map("\n".join)
+UNSURE_STARS = re.compile(r"[^/!*\n]\*\*")
+"""Whether two stars may follow a name ("a**/b") depends on addresses in memory in older versions of git."""
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +33,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A repository whose folders all hold the same files with odd names."""
     root = tmp_path_factory.mktemp("tree")
     subprocess.run(["git", "init", "-q", root], check=True)
-    for folder in ["", *_FOLDERS]:
+    for folder in ["", *FOLDERS]:
         (root / folder).mkdir(exist_ok=True)
-        for name in _FILES:
+        for name in FILES:
             (root / folder / name).touch()
     return root
 
@@ -54,18 +56,17 @@ def ignored_by_us(root: Path, paths: list[str]) -> list[str]:
     return [path for path in paths if repo.is_ignored(path, directory=(root / path).is_dir())]
 
 
-@given(top=_CONTENT, inner=_CONTENT, exclude=_CONTENT)
+@given(top=CONTENT, inner=CONTENT, exclude=CONTENT)
 @example(top="a/**\n!a", inner="!b/", exclude="")
 @example(top="*\n!*/\n!*.x", inner="/a.x", exclude="")
 @example(top="\f\n/\f\n\f/x", inner="\ufeffb", exclude="\ufefff\r\na.x ")
 @example(top="**\n!b.x", inner="!/b.x", exclude="")
 def test_any_rules(tree: Path, top: str, inner: str, exclude: str) -> None:
     """Whatever the rules of three files, git and we ignore the same files and directories."""
-    # Whether two stars may follow a name ("a**/b") depends on addresses in memory in older versions of git.
-    assume(not re.search(r"[^/!*\n]\*\*", "\n".join([top, inner, exclude])))
+    assume(not UNSURE_STARS.search("\n".join([top, inner, exclude])))
     for name, content in (".gitignore", top), ("a/.gitignore", inner), (".git/info/exclude", exclude):
         (tree / name).write_bytes(content.encode())
-    paths = [f"{folder}/{name}".lstrip("/") for folder in ["", *_FOLDERS] for name in _FILES] + _FOLDERS
+    paths = [f"{folder}/{name}".lstrip("/") for folder in ["", *FOLDERS] for name in FILES] + FOLDERS
     assert ignored_by_us(tree, paths) == ignored_by_git(tree, paths)
 
 

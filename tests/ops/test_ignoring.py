@@ -6,10 +6,17 @@ import os
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
+from hypothesis import assume, example, given
 
 from tests.command import git
+from tests.git.test_ignore_match import CONTENT, FILES, FOLDERS, UNSURE_STARS, ignored_by_git
 from tests.project import LARGE, Project
+from vstore.cache.cache import Cache
+from vstore.state import State
+from vstore.workspace.ignoring import load_ignoring
+from vstore.workspace.scan import iter_rows, scan
 
 USAGE = 2
 
@@ -209,6 +216,41 @@ def test_syntax_is_that_of_git(project: Project, rules: str, ignored: set[str]) 
     assert {name.removeprefix("data/").strip('"') for name in seen.splitlines()} == names - ignored
 
 
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git repository with a directory ``data`` in which every directory holds the same files with odd names."""
+    root = tmp_path_factory.mktemp("tree")
+    git("init", "--quiet", cwd=root)
+    git("config", "core.ignoreCase", "false", cwd=root)
+    for folder in ("", *FOLDERS):
+        (root / "data" / folder).mkdir(exist_ok=True)
+        for name in FILES:
+            (root / "data" / folder / name).touch()
+    return root
+
+
+@given(top=CONTENT, middle=CONTENT, inner=CONTENT)
+@example(top="a/\n!data/a/*", middle="!/a/", inner="")
+@example(top="data/**/b", middle="!b\\ \n*.x ", inner="!*\n\\!")
+@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.filter_too_much])
+def test_any_rules(tree: Path, top: str, middle: str, inner: str) -> None:
+    """Whatever stands in three files of rules, what a directory is seen to hold is what git sees in its place."""
+    assume(not UNSURE_STARS.search("\n".join([top, middle, inner])))
+    for ours, theirs in ((".vstoreignore", ".gitignore"), (".gitignore", ".vstoreignore")):
+        for above, content in (("", top), ("data", middle), ("data/a", inner)):
+            (tree / above / theirs).unlink(missing_ok=True)
+            (tree / above / ours).write_bytes(content.encode())
+        if ours == ".gitignore":
+            assume(not ignored_by_git(tree, ["data/"]))
+            listed = git("ls-files", "--others", "--exclude-standard", "-z", "data", cwd=tree).split("\0")
+            seen_by_git = {name.removeprefix("data/") for name in listed if not name.endswith(ours)} - {""}
+        else:
+            ignoring = load_ignoring(tree, "data", Cache(tree / "cache"), State(tree / "state.db"))
+            found = scan(tree / "data", ignoring=ignoring).directories
+            seen_by_us = {one.file_path(row) for one, row in iter_rows(found) if not one.names[row].endswith(ours)}
+    assert seen_by_us == seen_by_git
+
+
 def test_odd_rule_files(project: Project) -> None:
     """A directory, a pipe, a link or bytes that are no text in the place of rules stop nothing."""
     project.write("data/a", b"a")
@@ -261,3 +303,21 @@ def test_without_git(tmp_path: Path) -> None:
     plain.write("data/b.log", b"b")
     plain.ok("add", "data")
     assert listed(plain) == ["a"]
+
+
+def test_what_may_be_tracked_is_never_dropped_unseen(filled: Project) -> None:
+    """Where the cache lost the list of files, the remote's says what stays tracked; without it, that is told."""
+    filled.write(".vstoreignore", b"")
+    filled.ok("add", "data")
+    filled.add_remote()
+    filled.ok("push")
+    filled.write(".vstoreignore", b"*.log\n")
+    for has_remote in (True, False):
+        filled.drop_cache()
+        (filled.path / ".git/vstore/state.db").unlink()
+        filled.write("data/a.csv", b"changed, with a remote: %r\n" % has_remote)
+        if not has_remote:
+            filled.ok("remote", "remove", "store")
+        assert "what .vstoreignore keeps out of it may be tracked" in filled.ok("status").stderr
+        added = filled.ok("add", "data")
+        assert ("b.log" in listed(filled)) == has_remote == ("may be tracked" not in added.stderr)

@@ -21,9 +21,10 @@ from vstore.ops.admission import check_admission
 from vstore.ops.relink import relink
 from vstore.ops.resolve import find_selection, find_targets, is_inside
 from vstore.ops.staging import find_rules_to_stage, stage
-from vstore.ops.trees import find_tree, find_unplaced, is_outdated, load_tree
+from vstore.ops.trees import fetch_tracked, find_tree, find_unplaced, is_outdated, load_tree
 from vstore.repo import Repo
 from vstore.state import Placed
+from vstore.workspace.leftovers import remove_leftovers
 from vstore.workspace.pointers import Artifact, find_owner, write_pointer
 from vstore.workspace.scan import iter_rows
 from vstore.workspace.snapshot import Snapshot
@@ -46,12 +47,11 @@ class Labels:
 
     def apply(self, pointer: Pointer) -> Pointer:
         """Return the pointer with what was said."""
-        labels = pointer.labels + tuple(label for label in self.labels if label not in pointer.labels)
         return dataclasses.replace(
             pointer,
             type=self.type or pointer.type,
             description=self.description or pointer.description,
-            labels=labels,
+            labels=pointer.labels + tuple(label for label in self.labels if label not in pointer.labels),
             meta={**pointer.meta, **self.meta},
             remote=self.remote or pointer.remote,
         )
@@ -82,8 +82,7 @@ class AddResult:
     new_bytes: int
     dry_run: bool
     broken: list[tuple[RelPath, str]] = field(default_factory=list)
-    """Artifacts that an update passed over because their pointers, or lists of files, cannot be read; with the
-    reason."""
+    """What an update passed over because its pointer, or list of files, cannot be read; with the reason."""
 
 
 def add(
@@ -98,8 +97,7 @@ def add(
     """Track paths, or with ``update`` take over what somebody changed in those (or all) that are tracked.
 
     A path inside a tracked directory updates only its entry.  ``force`` also takes a path that ignore rules exclude, or
-    whose pointer git ignores.
-    Objects are durable before the tree, the tree before the pointer.
+    whose pointer git ignores.  Objects are durable before the tree, the tree before the pointer.
 
     Raises AddRefusedError, PathNotFoundError, PartialError naming files that cannot be read, NameRefusedError.
     """
@@ -118,6 +116,8 @@ def add(
         stage(repo, staged)
         for change in done:
             relink(repo, change.path, change.snapshot)
+            if dead := [f"{change.path}/{skipped}" for skipped in change.snapshot.scan.skipped]:
+                remove_leftovers(repo.work_tree, change.path, dead)
     return AddResult([change.added for change in done], writer.added, writer.added_bytes, False, broken)
 
 
@@ -150,9 +150,8 @@ def _expand(repo: Repo, paths: Sequence[str | Path]) -> list[RelPath]:
         if os.path.lexists(repo.work_tree / path):
             found[path] = None
             continue
-        matches = [
-            match for match in sorted(glob.glob(str(named), root_dir=repo.start)) if not match.endswith(POINTER_SUFFIX)
-        ]
+        names = glob.glob(str(named), root_dir=repo.start)
+        matches = sorted(name for name in names if not name.endswith(POINTER_SUFFIX))
         if not matches:
             owner = find_owner(repo.work_tree, path)
             what = "" if owner is None else ", only its pointer" if owner.path == path else f" in {owner.path}"
@@ -201,6 +200,8 @@ class _Changes:
         root = path if owner is None else owner.path
         old = self._old(owner)
         inner = path[len(root) + 1 :]
+        if old is not None and root not in self._pending:
+            fetch_tracked(repo, root, old)
         snapshot = repo.snapshotter().take(
             repo.work_tree / path, path, writer=self._writer, remember=self._writer is not None, engine=repo.engine
         )
@@ -265,13 +266,7 @@ def _make_pointer(
     elif snapshot.tree is not None and before is not None and keep:
         tree = _keep_absent(before, snapshot.tree, keep.__contains__)
     else:
-        pointer = Pointer(
-            kind=snapshot.kind,
-            digest=snapshot.digest,
-            size_bytes=snapshot.size_bytes,
-            files=snapshot.files,
-            executable=snapshot.executable,
-        )
+        pointer = Pointer(snapshot.kind, snapshot.digest, snapshot.size_bytes, snapshot.files, snapshot.executable)
         return pointer, snapshot.tree
     data = tree.to_bytes()
     return tree_pointer(tree, data, repo.algorithm), data

@@ -11,14 +11,18 @@ from vstore.objects.pointer import POINTER_SUFFIX, pointer_from_bytes
 from vstore.objects.tree import Entry, Tree
 from vstore.ops.trees import find_tree
 from vstore.repo import Repo
+from vstore.workspace.leftovers import remove_leftovers
 
 
 def stage(repo: Repo, paths: Sequence[RelPath], *, leaving: Sequence[RelPath] = ()) -> None:
     """Stage files that were written or removed, unless the configuration says not to.
 
     Files that are ``leaving`` are taken out though they are still there: who deletes them last can be run again
-    wherever it died.  Waits for git's own lock; raises LockedError, GitFailedError.
+    wherever it died.  For callers that hold the lock: what commands that died left beside all of them goes.
+    Waits for git's own lock; raises LockedError, GitFailedError.
     """
+    for directory in {path.rpartition("/")[0] for path in paths}:
+        remove_leftovers(repo.work_tree, directory)
     if repo.git is not None and repo.config.autostage:
         repo.git.stage(paths, repo.config.lock_wait_s, repo.reporter.note)
         repo.git.unstage(leaving, repo.config.lock_wait_s, repo.reporter.note)

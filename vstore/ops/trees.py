@@ -22,6 +22,7 @@ from vstore.objects.pointer import Pointer
 from vstore.objects.tree import Entry, Tree, is_between
 from vstore.ops.gathering import find_tree_at_origin, is_imported
 from vstore.repo import Repo
+from vstore.workspace.ignoring import load_ignoring
 from vstore.workspace.snapshot import Snapshot
 
 
@@ -108,6 +109,13 @@ def find_tree(repo: Repo, digest: Digest) -> bytes | None:
         return repo.cache.read(digest)
     except VstoreError:
         return None
+
+
+def fetch_tracked(repo: Repo, root: RelPath, pointer: Pointer) -> None:
+    """Bring the tree that tells which files stay tracked whatever ignore rules say, if there are any; best effort."""
+    if pointer.is_tree and load_ignoring(repo.work_tree, root, repo.cache, repo.state).has_rules:
+        with contextlib.suppress(VstoreError):
+            load_tree(repo, pointer, root)
 
 
 def find_unplaced(repo: Repo, root: str, entries: Iterable[Entry]) -> set[str]:

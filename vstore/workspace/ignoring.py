@@ -17,6 +17,7 @@ from vstore.git.ignore_match import IgnoreRules
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import Pointer
 from vstore.objects.tree import EMPTY_DIRECTORY, Tree
+from vstore.progress import SILENT, Reporter
 from vstore.state import State
 from vstore.workspace.pointers import find_owner
 
@@ -90,9 +91,14 @@ NOTHING_IGNORED = Ignoring("", (), frozenset)
 """Where there are no rules."""
 
 
-def load_ignoring(work_tree: Path, path: RelPath, cache: Cache, state: State) -> Ignoring:
-    """Return the rules above ``path``, which is an artifact or a path in one, as they hold for what is in it."""
-    ignoring = _load_above(work_tree, path, lambda: _find_tracked(work_tree, path, cache, state))
+def load_ignoring(
+    work_tree: Path, path: RelPath, cache: Cache, state: State, *, reporter: Reporter = SILENT
+) -> Ignoring:
+    """Return the rules above ``path``, which is an artifact or a path in one, as they hold for what is in it.
+
+    Warns where a rule matches something of which nobody can tell whether it is tracked.
+    """
+    ignoring = _load_above(work_tree, path, lambda: _find_tracked(work_tree, path, cache, state, reporter=reporter))
     # What was named itself is wanted, whatever is said of it.
     return ignoring.start_at(path)
 
@@ -132,7 +138,9 @@ def _once(find: Callable[[], Set[RelPath]]) -> Callable[[], Set[RelPath]]:
     return find_once
 
 
-def _find_tracked(work_tree: Path, path: RelPath, cache: Cache, state: State) -> Set[RelPath]:
+def _find_tracked(
+    work_tree: Path, path: RelPath, cache: Cache, state: State, *, reporter: Reporter = SILENT
+) -> Set[RelPath]:
     """Return what the pointer's tree has and what vstore put there, with all directories above.
 
     An empty directory is there with a slash at its end, too.
@@ -144,7 +152,8 @@ def _find_tracked(work_tree: Path, path: RelPath, cache: Cache, state: State) ->
         owner = None
     if owner is None:
         return tracked
-    digests = {owner.pointer.digest} if isinstance(owner.pointer, Pointer) and owner.pointer.is_tree else set()
+    current = owner.pointer.digest if isinstance(owner.pointer, Pointer) and owner.pointer.is_tree else None
+    digests = {current} if current else set()
     for placed_path, placed in state.load_placed().items():
         if placed.kind == "tree" and (placed_path + "/").startswith(owner.path + "/"):
             digests.add(placed.digest)
@@ -152,6 +161,9 @@ def _find_tracked(work_tree: Path, path: RelPath, cache: Cache, state: State) ->
         try:
             entries = Tree.from_bytes(cache.read(digest)).entries
         except VstoreError:
+            if digest == current:
+                fact = f"the list of files of {owner.path} is not in the cache"
+                reporter.warn(f"{fact}: what {IGNORE_FILE} keeps out of it may be tracked")
             continue
         for entry in entries:
             name = f"{owner.path}/{entry.path}"

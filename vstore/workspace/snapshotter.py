@@ -101,7 +101,7 @@ class Snapshotter:
         if not os.path.isdir(root):
             return scan(root)  # no rule keeps out what was named itself
         self._reporter.begin("scanning")
-        ignoring = load_ignoring(self._work_tree, key, self._cache, self._state)
+        ignoring = load_ignoring(self._work_tree, key, self._cache, self._state, reporter=self._reporter)
         found = scan(root, ignoring=ignoring, reporter=self._reporter)
         self._reporter.end()
         return found

@@ -30,6 +30,7 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _LOCK_POLL_S = 0.05
 _WORTH_SYNCFS = 8
+_AT_FDCWD, _RENAME_EXCHANGE, _RENAME_SWAP = -100, 2, 2
 
 
 def temporary_name() -> str:
@@ -118,6 +119,24 @@ def open_atomic(path: Path, *, mode: int = 0o644, replace: bool = True) -> Itera
             os.unlink(temporary)
         raise
     flush_directory(path.parent)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Exchange what two names stand for, at once; returns False where the system cannot.  Raises OSError."""
+    names = os.fsencode(one), os.fsencode(other)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if sys.platform == "darwin" and hasattr(libc, "renamex_np"):
+        failed = libc.renamex_np(*names, _RENAME_SWAP)
+    elif hasattr(libc, "renameat2"):
+        failed = libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)
+    else:
+        return False
+    if not failed:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+        return False  # an old kernel, or a file system that only renames
+    raise OSError(code, os.strerror(code), os.fspath(one))
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:

@@ -68,6 +68,24 @@ def test_inside_a_tree(filled: Project) -> None:
     assert filled.ok("status", "--json").json()["artifacts"][0]["data"] == "unchanged"
 
 
+def test_directories_that_are_left_empty_go(filled: Project) -> None:
+    """A directory of which the last file was moved is no change of its own, and neither is one that fills."""
+    (filled.path / "data/none").mkdir()
+    filled.ok("add", "data")
+    filled.ok("mv", "data/sub/b.txt", "data/none/b.txt")
+    assert not filled.has("data/sub") and filled.read("data/none/b.txt") == b"bb\n"
+    filled.ok("status", "--check", "data")
+    assert filled.ok("ls", "-R", "data").stdout.split() == ["data/a.txt", "data/large.bin", "data/none/b.txt"]
+
+
+def test_where_git_ignores_pointers_nothing_is_moved(filled: Project) -> None:
+    """A pointer that could not be committed at its new place stays at the old one."""
+    filled.write("scratch/.gitignore", b"*\n")
+    refused = filled.run("mv", "data", "scratch")
+    assert refused.exit_code == 1 and "git ignores scratch/data.vstore" in refused.stderr
+    assert filled.has("data/a.txt") and filled.has("data.vstore") and not filled.has("scratch/data.vstore")
+
+
 @pytest.mark.parametrize(
     ("source", "destination", "exit_code"),
     [

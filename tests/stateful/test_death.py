@@ -355,9 +355,11 @@ def test_interrupt(small: Project, command: str) -> None:
     assert set(codes) <= {0, 130} and codes.count(130) > 3, codes
 
 
-def contents(root: Path) -> object:
-    """The shape of a path, whatever is linked to the cache."""
+def contents(root: Path, *, whole: bool = True) -> object:
+    """The shape of a path, whatever is linked to the cache; unless ``whole``, without what a dead command left."""
     found = shape(root)
+    if not whole and isinstance(found, dict):
+        found = {name: below for name, below in found.items() if not is_temporary(name)}
 
     def follow(path: Path, below: object) -> object:
         if isinstance(below, dict):

@@ -317,9 +317,9 @@ def _publish(
     with repo.writing():
         for path, pointer in sorted(found, key=lambda one: one[0]):
             try:
-                change = _judge(repo, path, pointer)
-                if change == NEW and not dry_run:
-                    staged += publish_pointer(repo, path, pointer)
+                change, there = _judge(repo, path, pointer)
+                if change != KEPT and not dry_run:  # one that is there may have died before its ignore rule
+                    staged += publish_pointer(repo, path, there)
             except VstoreError as error:
                 refused.append((path, error.message))
             else:
@@ -328,16 +328,20 @@ def _publish(
     return done, refused
 
 
-def _judge(repo: Repo, path: RelPath, pointer: Pointer) -> str:
-    """Return what becomes of a pointer.  Raises AddRefusedError, also for what no path of this repository may be."""
+def _judge(repo: Repo, path: RelPath, pointer: Pointer) -> tuple[str, Pointer]:
+    """Return what becomes of a pointer, and which one is to be there.
+
+    Raises AddRefusedError, also for what no path of this repository may be.
+    """
     if not path.isprintable():
         raise AddRefusedError("its name holds control characters", path=path, reason="name")
     with os_errors(path, "look at"):
         check_admission(repo, path, force=False)
         owner = find_owner(repo.work_tree, path)
     if owner is None:
-        return NEW
+        return NEW, pointer
     if owner.path != path:
         raise AddRefusedError(f"{path} is in {owner.path}, which is tracked as a whole", path=path, reason="inside")
-    is_same = isinstance(owner.pointer, Pointer) and owner.pointer.digest == pointer.digest
-    return UNCHANGED if is_same else KEPT
+    if isinstance(owner.pointer, Pointer) and owner.pointer.digest == pointer.digest:
+        return UNCHANGED, owner.pointer
+    return KEPT, pointer

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from vstore.durable import open_atomic, os_errors, temporary_name
+from vstore.durable import exchange, flush_directory, open_atomic, os_errors, temporary_name
 from vstore.errors import AddRefusedError
 from vstore.objects.names import RelPath, is_reserved
 from vstore.objects.tree import SYMLINK, Entry, find_target_refusal
@@ -75,9 +75,13 @@ def _replace(link: Path) -> None:
     copy, former = link.parent / temporary_name(), link.parent / temporary_name()
     try:
         _copy_directory(source, copy, (source,))
-        os.rename(link, former)
-        os.rename(copy, link)
+        if exchange(copy, link):
+            former = copy
+        else:  # dying between the two would leave the link under a temporary name
+            os.rename(link, former)
+            os.rename(copy, link)
         os.unlink(former)
+        flush_directory(link.parent)
     except BaseException:
         if former.is_symlink() and not os.path.lexists(link):
             os.rename(former, link)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vstore.config import set_value
 from vstore.durable import os_errors, write_atomic
-from vstore.git import find_git_repo, get_git_repo
+from vstore.git import get_git_repo
 from vstore.objects.digest import get_algorithm
 from vstore.progress import SILENT, Reporter
 from vstore.repo import VSTORE_DIRECTORY, no_repository, open_repo
@@ -39,8 +39,8 @@ def init(
 ) -> InitResult:
     """Make a repository of the git work tree that holds ``start`` (of ``start`` itself without git).
 
-    Again: harmless, and nothing is changed.  Raises GitRepositoryNotFoundError, InvalidError, RepositoryNotFoundError
-    where git has one that is not in the work tree.
+    Again: harmless; it only ends what was stopped.  Raises GitRepositoryNotFoundError, InvalidError,
+    RepositoryNotFoundError where git has one that is not in the work tree.
     """
     get_algorithm(hash)
     root = Path(os.path.realpath(start))
@@ -69,9 +69,9 @@ def init(
             os.rename(draft, config)
     with open_repo(root) as repo:
         repo.cache.create()
-        git = None if no_git else find_git_repo(root)
-        if created and git is not None and repo.config.autostage:
-            git.stage([f"{VSTORE_DIRECTORY}/config", f"{VSTORE_DIRECTORY}/.gitignore"], _STAGE_WAIT_S, reporter.note)
+        if repo.git is not None and repo.config.autostage and not repo.git.has_tracked(f"{VSTORE_DIRECTORY}/config"):
+            written = [f"{VSTORE_DIRECTORY}/config", f"{VSTORE_DIRECTORY}/.gitignore"]
+            repo.git.stage(written, _STAGE_WAIT_S, reporter.note)
         if not created and repo.algorithm != hash and hash != "xxh128":
             reporter.warn(f"this repository already exists and uses {repo.algorithm}")
         return InitResult(str(root), str(repo.cache.path), repo.algorithm, repo.git is not None, created)

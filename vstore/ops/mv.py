@@ -101,8 +101,13 @@ def _check(repo: Repo, target: Target, path: RelPath) -> None:
     has_source = os.path.lexists(repo.work_tree / target.path)
     if os.path.lexists(repo.work_tree / path) and (has_source or owner is None):
         raise ConflictError(f"{path} exists already", path=path)
-    if not target.inner and list_artifacts(repo, below=path):
+    if target.inner:
+        return
+    if list_artifacts(repo, below=path):
         raise ConflictError(f"{path} holds something that is tracked", path=path)
+    pointer_path = path + POINTER_SUFFIX
+    if repo.git is not None and repo.git.is_ignored(pointer_path) and not repo.git.has_tracked(pointer_path):
+        raise InvalidError(f"git ignores {pointer_path}, so it could not be committed", path=path)
 
 
 def _is_resumable(repo: Repo, target: Target, path: RelPath) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 import tomllib
@@ -243,6 +244,24 @@ def test_source_is_gone(theirs: Project, ours: Project) -> None:
     theirs.path.rename(theirs.path.parent / "elsewhere")
     outcome = ours.run("pull")
     assert outcome.exit_code == 10 and "there is no repository at" in outcome.stderr
+
+
+def test_source_that_is_gone_stops_nothing_else(theirs: Project, ours: Project) -> None:
+    """Beside an import whose repository is gone everything else is pulled, and what is missing is named with why."""
+    ours.write("own", b"own\n")
+    ours.ok("add", "own")
+    ours.ok("import", "../repo", "data", "--no-copy")
+    ours.ok("import", "../repo", "docs/a.md", "--no-copy")
+    ours.ok("push")
+    ours.drop_cache()
+    shutil.rmtree(ours.path / "data")
+    for name in ("own", "a.md"):
+        (ours.path / name).unlink()
+    theirs.path.rename(theirs.path.parent / "elsewhere")
+    outcome = ours.run("pull")
+    assert outcome.exit_code == 3 and ours.read("own") == b"own\n"
+    assert outcome.stderr.count("there is no repository at") == 2
+    assert "the contents of 2 files" in outcome.stderr and "data" in outcome.stderr and "a.md" in outcome.stderr
 
 
 @pytest.mark.parametrize("middle_options", [(), ("--no-copy",), ("--no-download",), ("--no-copy", "--no-download")])

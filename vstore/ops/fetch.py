@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vstore.cache.writer import open_writer
-from vstore.errors import NotDownloadedError, ObjectMissingError, RemoteDeniedError, RemoteUnavailableError
+from vstore.errors import (
+    NoSpaceError,
+    NotDownloadedError,
+    ObjectMissingError,
+    PermissionDeniedError,
+    RemoteDeniedError,
+    RemoteUnavailableError,
+    VstoreError,
+)
 from vstore.objects.chunking import SMALL_BYTES
 from vstore.objects.digest import Digest
 from vstore.objects.names import RelPath
@@ -60,8 +68,9 @@ def fetch(
 ) -> FetchResult:
     """Fetch what the cache lacks of artifacts, or of paths inside their trees; every byte is verified.
 
-    What can be fetched is, also when something else is missing.  An import that was not downloaded yet comes from its
-    source, if it is named itself.  Raises SourceChangedError where the source has that version no longer.
+    What can be fetched is, also when something else is missing, or where an import came from is gone.  An import that
+    was not downloaded yet comes from its source, if it is named itself.  Raises SourceChangedError where the source has
+    that version no longer.
     """
     imported = _bring_awaited(repo, paths, dry_run=dry_run) if scope == Scope() else []
     versions, broken = list_versions(repo, paths, scope)
@@ -84,9 +93,19 @@ def fetch(
         for version in lacking:
             # In a dry run our remote is believed to have what it shall have.
             if _is_elsewhere(repo, version) or (not dry_run and _is_left(repo, version)):
-                fetched, absent = _bring(repo, version, dry_run=dry_run)
+                path = version.target.path
+                try:
+                    fetched, absent = _bring(repo, version, dry_run=dry_run)
+                except (NoSpaceError, PermissionDeniedError):
+                    raise
+                except VstoreError as error:
+                    if len(versions) == 1:
+                        raise
+                    repo.reporter.warn(f"{path} does not come from where it came from: {error.message}")
+                    missing.append((path, version.pointer.digest))
+                    continue
                 done.append(fetched)
-                missing = [item for item in missing if not is_inside(item[0], [version.target.path])] + absent
+                missing = [item for item in missing if not is_inside(item[0], [path])] + absent
     return FetchResult(done, broken, missing, dry_run, imported)
 
 

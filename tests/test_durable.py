@@ -46,6 +46,17 @@ def test_existing_file_is_kept_if_asked(tmp_path: Path) -> None:
     assert path.read_bytes() == b"first" and os.listdir(tmp_path) == ["file"]
 
 
+def test_names_are_exchanged(tmp_path: Path) -> None:
+    """A directory and a link take each other's place, and nothing is exchanged with what is not there."""
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "link").symlink_to("nowhere")
+    if not durable.exchange(tmp_path / "directory", tmp_path / "link"):
+        pytest.skip("this system cannot exchange names")
+    assert (tmp_path / "link").is_dir() and os.readlink(tmp_path / "directory") == "nowhere"
+    with pytest.raises(FileNotFoundError):
+        durable.exchange(tmp_path / "link", tmp_path / "nothing")
+
+
 def test_death_leaves_old_or_new(tmp_path: Path) -> None:
     """Whoever dies on the way leaves the old content or the new, and at most a temporary file."""
     path = tmp_path / "file"

@@ -51,8 +51,14 @@ def command(
         side=side,
         reporter=session.reporter,
     )
-    session.show(result, lambda result: words(session, result))
+    session.show(result, lambda result: _words(session, result, allow_missing))
     outcome.check_checkout(result, allow_missing=allow_missing)
+
+
+def _words(session: Session, result: api.CheckoutResult, allow_missing: bool) -> Iterator[str]:
+    yield from words(session, result)
+    if allow_missing and result.missing:
+        yield f"Left out {render.count(len(result.missing), 'path')}: not in the cache."
 
 
 def words(session: Session, result: api.CheckoutResult) -> Iterator[str]:

@@ -116,6 +116,20 @@ def test_all_that_can_be_of_data(project: Project) -> None:
     assert "not in the cache" in clone.ok("status").stdout and "vstore pull" in clone.ok("status").stdout
 
 
+def test_directory_that_was_moved_and_linked(project: Project) -> None:
+    """Who moves data to another disk and leaves a link is told what helps; what the link leads to stays."""
+    project.add_data()
+    elsewhere = project.path.parent / "elsewhere"
+    (project.path / "data").rename(elsewhere)
+    (project.path / "data").symlink_to(elsewhere)
+    shown = project.ok("status").stdout
+    assert "    ! is a symlink\n" in shown and "vstore add --dereference PATH" in shown
+    assert project.run("checkout").exit_code == 11
+    project.ok("add", "--dereference", "data")
+    assert not (project.path / "data").is_symlink() and (elsewhere / "a.txt").read_bytes() == b"a\n"
+    project.ok("status", "--check")
+
+
 def test_part_of_a_tree(project: Project) -> None:
     """Of a tree of which only a part was checked out, only that part is compared, here and in diff."""
     project.add_data()

@@ -53,7 +53,7 @@ def _words(session: Session, result: api.StatusResult, remote: str | None) -> It
         yield from _files("~", "yellow", artifact.modified)
         yield from _files("-", "red", artifact.deleted)
         for path, reason in artifact.refused[:_MOST_FILES]:
-            yield f"    ! {render.path(path)} {reason}"
+            yield f"    ! {render.path(path)} {reason}" if path else f"    ! {reason}"
     unchanged = sum(artifact.data in ("unchanged", "not-downloaded") for artifact in artifacts)
     files = render.count(sum(artifact.files for artifact in artifacts), "file")
     size = render.size(sum(artifact.size_bytes for artifact in artifacts))
@@ -98,6 +98,8 @@ def _next(artifacts: Sequence[api.ArtifactStatus], remote: str | None) -> Iterat
         yield "Next: vstore checkout --ours PATH (or --theirs), or mend the pointer and git add it"
     elif "broken" in kinds:
         yield "Next: mend the broken pointer, or take the one of a commit with git checkout"
+    elif any(artifact.refused for artifact in artifacts):
+        yield "Next: mend what ! marks; vstore add --dereference PATH takes what links lead to"
     elif changed:
         is_safe = all(artifact.deleted and not (artifact.added or artifact.modified) for artifact in changed)
         undo = "vstore checkout (bring the files back)" if is_safe else "vstore checkout --force (drop them)"

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 
 from tests.ops.test_checkout import shape
 from tests.project import LARGE, Project
+from tests.stateful.before import Before
 from tests.stateful.dying import DEAD, INTERRUPT, run_dying
 from vstore.cache.cache import Cache
 from vstore.durable import is_temporary
@@ -57,16 +57,18 @@ def die_everywhere(
     """
     if hypothesis.settings.get_current_profile_name() == "thorough":
         step = 1
+    before = Before(project.path.parent)
     for number in itertools.count(step=step):
-        with as_before(project):
-            code = run_dying(lambda: project.run(*args).exit_code, number)
-            assert code in (0, DEAD), f"{args} ended with {code} where it should die before change {number}"
-            check(False)
-            over = is_over()
-            again = project.run(*args)
-            assert over or again.exit_code == 0, f"died before change {number}: {again.stderr}"
-            check(True)
+        code = run_dying(lambda: project.run(*args).exit_code, number)
+        assert code in (0, DEAD), f"{args} ended with {code} where it should die before change {number}"
+        check(False)
+        over = is_over()
+        again = project.run(*args)
+        assert over or again.exit_code == 0, f"died before change {number}: {again.stderr}"
+        check(True)
+        before.restore()
         if code == 0:
+            before.forget()
             return number
     raise AssertionError
 
@@ -74,15 +76,12 @@ def die_everywhere(
 @contextlib.contextmanager
 def as_before(project: Project) -> Iterator[None]:
     """Put a project, and whatever is beside it, back to what it was."""
-    place = project.path.parent
-    kept = Path(tempfile.mkdtemp(dir=place.parent), place.name)
-    shutil.copytree(place, kept, symlinks=True)
+    before = Before(project.path.parent)
     try:
         yield
     finally:
-        shutil.rmtree(place)
-        kept.rename(place)
-        kept.parent.rmdir()
+        before.restore()
+        before.forget()
 
 
 @pytest.fixture

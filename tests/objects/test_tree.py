@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.objects.strategies import HURTFUL_NAMES, Damage, damages, digests, entry_lists, without_conflicts
 from tests.objects.test_names import REFUSED_PATHS
 from vstore.errors import CorruptError, NameRefusedError, NewerFormatError, VstoreError
+from vstore.objects.diff import is_between
 from vstore.objects.digest import Digest, hash_bytes
 from vstore.objects.tree import (
     EMPTY_DIRECTORY,
@@ -27,7 +28,6 @@ from vstore.objects.tree import (
     find_contents,
     find_contents_in,
     find_digests,
-    is_between,
     iter_entries,
     paused_collector,
 )

@@ -22,6 +22,7 @@ from vstore.objects.tree import (
     FILE,
     TREE_HEADER,
     Entry,
+    diff_trees,
     escape,
     iter_differing,
     iter_entries,
@@ -217,3 +218,15 @@ class _Gone:
                 self._rows.append(row)
                 self._offsets.append(line.start())
         return first
+
+
+def is_between(now: Buffer, one: Buffer, other: Buffer) -> bool:
+    """Tell whether each path in a tree is as in one of two others, be it that it is in neither.
+
+    Raises as ``diff_trees``.
+    """
+    differ, differ_too = (
+        {entry.path for entry in (*added, *deleted, *(new for _, new in modified))}
+        for added, deleted, modified in (diff_trees(one, now), diff_trees(other, now))
+    )
+    return differ.isdisjoint(differ_too)

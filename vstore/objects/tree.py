@@ -148,18 +148,6 @@ def diff_trees(old: Buffer, new: Buffer) -> TreeDiff:
     return result
 
 
-def is_between(now: Buffer, one: Buffer, other: Buffer) -> bool:
-    """Tell whether each path in a tree is as in one of two others, be it that it is in neither.
-
-    Raises as ``diff_trees``.
-    """
-    differ, differ_too = (
-        {entry.path for entry in (*added, *deleted, *(new for _, new in modified))}
-        for added, deleted, modified in (diff_trees(one, now), diff_trees(other, now))
-    )
-    return differ.isdisjoint(differ_too)
-
-
 def iter_differing(old: Buffer, new: Buffer) -> Iterator[tuple[list[bytes], list[bytes]]]:
     """Yield the lines that only the old and only the new tree has, a block at a time, sorted by path.
 

@@ -16,10 +16,11 @@ from vstore.errors import (
     UnavailableError,
     VstoreError,
 )
+from vstore.objects.diff import is_between
 from vstore.objects.digest import Digest, algorithm_of, hash_bytes
 from vstore.objects.names import RelPath
 from vstore.objects.pointer import Pointer
-from vstore.objects.tree import Entry, Tree, is_between
+from vstore.objects.tree import Entry, Tree
 from vstore.ops.gathering import find_tree_at_origin, is_imported
 from vstore.repo import Repo
 from vstore.workspace.ignoring import load_ignoring

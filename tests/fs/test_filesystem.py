@@ -210,6 +210,13 @@ def test_errors(filled: Project, tmp_path: Path) -> None:
         fs.cat_ranges(["data/a.txt"], [0, 1], [1])
 
 
+def test_errors_keep_secrets(filled: Project) -> None:
+    """The address in an error has no name or password."""
+    with pytest.raises(OSError, match="changed by its own verbs") as caught:
+        VstoreFileSystem(repo=filled.path).touch("https://ada:secret@example.org/r.git@v1:/data")
+    assert caught.value.filename == "https://example.org/r.git@v1:/data"
+
+
 def test_missing_contents(filled: Project) -> None:
     """What nobody holds is missing, which is not the same as not being there."""
     clone = filled.clone()

@@ -14,7 +14,7 @@ from fsspec.utils import stringify_path
 
 from vstore.errors import InvalidError, PathNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 from vstore.fs.libraries import Libraries
-from vstore.objects.address import PROTOCOL, Address, join_address, parse_address, split_address
+from vstore.objects.address import PROTOCOL, Address, join_address, parse_address, split_address, without_login
 from vstore.objects.names import RelPath
 from vstore.ops.reading.file import ReadFile
 from vstore.ops.reading.library import Library
@@ -267,7 +267,7 @@ def _identity(node: Node) -> str | None:
 
 
 def _refuse(path: str) -> NoReturn:
-    raise OSError(errno.EROFS, "what vstore keeps is changed by its own verbs", path)
+    raise OSError(errno.EROFS, "what vstore keeps is changed by its own verbs", without_login(path))
 
 
 @contextlib.contextmanager
@@ -276,6 +276,6 @@ def _os_errors(path: str) -> Iterator[None]:
     try:
         yield
     except (PathNotFoundError, RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise FileNotFoundError(errno.ENOENT, error.message, path) from error
+        raise FileNotFoundError(errno.ENOENT, error.message, without_login(path)) from error
     except InvalidError as error:
-        raise IsADirectoryError(errno.EISDIR, error.message, path) from error
+        raise IsADirectoryError(errno.EISDIR, error.message, without_login(path)) from error

@@ -15,6 +15,7 @@ from vstore.objects.names import RelPath
 PROTOCOL = "vstore"
 _ADDRESS = re.compile(r"(?P<where>.*?):(?:/(?!/)|\Z)")
 _AUTHORITY = re.compile(r"[a-z][a-z0-9+.-]*://[^/]*|[^/:@]*@[^/:]*:")
+_LOGIN = re.compile(r"(https?://)[^/@]*@", re.IGNORECASE)
 _KEPT = "/+,;=!$&'()~"
 
 
@@ -70,3 +71,8 @@ def join_address(where: str, path: RelPath) -> str:
 def is_addressed(text: str) -> bool:
     """Tell whether a text would be read as more than a path."""
     return _ADDRESS.match(text) is not None
+
+
+def without_login(text: str) -> str:
+    """Return an address without name and password of a web server, which nobody else should see."""
+    return _LOGIN.sub(r"\1", text)

@@ -154,15 +154,16 @@ def _move_inside(repo: Repo, target: Target, path: RelPath) -> None:
         raise PathNotFoundError(f"there is no {inner} in {root}", path=target.path)
     if there:
         raise ConflictError(f"{root} has a {moved} already", path=path)
-    tree = Tree([*replace_entries(before, inner, []).entries, *_renamed(entries, inner, moved)])
+    fewer = replace_entries(before, inner, [])
+    tree = replace_entries(fewer.to_bytes(), moved, _renamed(entries, inner, moved))
     data = tree.to_bytes()
     with open_writer(repo.cache) as writer:
         writer.add_bytes(data, repo.algorithm)
     new = repo.work_tree / path
     with os_errors(new, "move to"):
         if os.path.lexists(repo.work_tree / target.path):
-            new.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(repo.work_tree / target.path, new)
+            # This also removes the directories that it leaves empty: the tree has none of them either.
+            os.renames(repo.work_tree / target.path, new)
             flush_directory(new.parent)
     fresh = tree_pointer(tree, data, repo.algorithm)
     changed = dataclasses.replace(pointer, digest=fresh.digest, size_bytes=fresh.size_bytes, files=fresh.files)

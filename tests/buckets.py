@@ -14,8 +14,8 @@ from tests.collecting import add_version, age, forget_reflogs
 from tests.command import Outcome, git
 from tests.project import Project
 from tests.remote.faults import Hooked
-from vstore import repo
 from vstore.objects.pointer import pointer_from_bytes
+from vstore.remote import opening
 from vstore.remote.opening import open_transport
 from vstore.remote.transport import Key
 
@@ -125,7 +125,7 @@ def hook_requests(monkeypatch: pytest.MonkeyPatch) -> dict[str, Hook]:
         hooked.after = lambda operation, key: hooks.get("after", ignore)(operation, key)
         return hooked
 
-    monkeypatch.setattr(repo, "open_transport", open_hooked)
+    monkeypatch.setattr(opening, "open_transport", open_hooked)
     return hooks
 
 

@@ -259,6 +259,7 @@ _VARIANTS: tuple[dict[str, Any], ...] = (
     {"absent": 1},
     {"argument": "PATH"},
     {"near": "SETTING"},
+    {"near_keys": ["KEY"]},
     {"login": "USER@HOST"},
     {"locked": True},
     {"host": "HOST", "name": "HOST", "changed": False},

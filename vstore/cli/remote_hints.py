@@ -275,9 +275,10 @@ def hint_for_repair(fields: Mapping[str, Any]) -> str:
 
 def hint_for_retired(fields: Mapping[str, Any]) -> str | None:
     """Return what to do where something is not among what was retired, or what is to be forgotten not there."""
-    if fields.get("near"):
-        others = "".join(f", {quote(key)}" for key in fields["near"][1:])
-        return f"perhaps what is meant is in `--forget {quote(fields['near'][0])}`{others and f'; or{others[1:]}'}"
+    if fields.get("near_keys"):
+        first, *others = map(quote, fields["near_keys"])
+        more = f"; or {', '.join(others)}" if others else ""
+        return f"perhaps what is meant is in `--forget {first}`{more}"
     if "retired" not in fields:
         return None
     return f"see what can be brought back with `vstore gc --remote {quote(fields['remote'])} --status`"

@@ -189,6 +189,8 @@ def _find_folder(repo: Repo, origin: Origin) -> Survey | None:
     for item in origin.list():
         if item.obstacle:
             obstacles.append(item)
+        elif not item.path:
+            return None  # it is a file
         elif any(map(is_reserved, item.path.split("/"))):
             skipped += 1
         else:

@@ -246,7 +246,9 @@ class _Surveyor:
         for key in self._forgotten:
             if "/" in key.lstrip("/") and not key.startswith("/") and key not in self._seen:
                 near = difflib.get_close_matches(key, sorted(self._failed) or sorted(self._seen), _MOST_NEAR, 0)
-                raise NotFoundError(f"nothing at {self._site.transport.url} is called {key}", forget=key, near=near)
+                raise NotFoundError(
+                    f"nothing at {self._site.transport.url} is called {key}", forget=key, near_keys=near
+                )
 
     def _list(self, prefix: str, parse: Callable[[Key], Name | None]) -> dict[Name, Listed]:
         """Return the objects below a prefix by what their keys say."""

@@ -59,6 +59,7 @@ def test_what_was_said_of_a_pointer_stays(made: HandMade) -> None:
 def test_another_hash(made: HandMade) -> None:
     """In a repository with another hash its digests are used, whatever was moved before."""
     made.migrate()
+    made.git("rm", "-r", "--cached", "--quiet", ".vstore")
     shutil.rmtree(made.path / ".vstore")
     os.unlink(made.path / "data.vstore")
     made.ok("init", "--hash", "blake3")

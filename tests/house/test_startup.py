@@ -57,3 +57,12 @@ def test_verbs_load_only_themselves() -> None:
     assert "vstore.ops.status" in loaded
     assert loaded.isdisjoint({"vstore.ops.push", "vstore.ops.gc", "vstore.ops.migrate", "vstore.ops.fsck", "tomlkit"})
     assert "vstore.remote.remote" not in loaded
+
+
+def test_reading_loads_no_remote() -> None:
+    """Whoever reads what is here loads neither what fetches nor what speaks to remotes."""
+    program = "import sys, vstore, vstore.fs; vstore.open; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert {"vstore.ops.reading.library", "vstore.fs.filesystem"} <= loaded
+    assert loaded.isdisjoint({"vstore.ops.fetch", "vstore.remote.reader", "vstore.remote.remote"})

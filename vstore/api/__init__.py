@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vstore.api.changing import add, checkout, init, install, mv, rm, unlock
     from vstore.api.cleaning import gc, gc_remote, gc_status, gc_undo
     from vstore.api.driving import diff_driver, merge_driver, run_hook
+    from vstore.api.fetching import cat, path
     from vstore.api.importing import import_url, update
     from vstore.api.looking import (
         diff,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         status,
     )
     from vstore.api.migrating import migrate_dvc, migrate_lfs
-    from vstore.api.reading import cat, exists, open, path, read, url
+    from vstore.api.reading import exists, open, read, url
     from vstore.api.settings import config_get, config_list, config_set, config_unset, doctor
     from vstore.api.sources import get, import_
     from vstore.api.syncing import (
@@ -240,13 +241,14 @@ _HOMES = {
     "vstore.api.changing": "add checkout init install mv rm unlock",
     "vstore.api.cleaning": "gc gc_remote gc_status gc_undo",
     "vstore.api.driving": "diff_driver merge_driver run_hook",
+    "vstore.api.fetching": "cat path",
     "vstore.api.importing": "import_url update",
     "vstore.api.looking": (
         "diff du find_work_tree list_remote_names list_revisions list_tracked log ls "
         "split_repository split_revisions status"
     ),
     "vstore.api.migrating": "migrate_dvc migrate_lfs",
-    "vstore.api.reading": "cat exists open path read url",
+    "vstore.api.reading": "exists open read url",
     "vstore.api.settings": "config_get config_list config_set config_unset doctor",
     "vstore.api.sources": "get import_",
     "vstore.api.syncing": (

@@ -16,6 +16,9 @@ Paths = str | Path | Sequence[str | Path]
 Directory = str | Path | None
 """Where one stands; None is the working directory."""
 
+Repository = str | Path | None
+"""A repository: a directory of this machine or the URL of a git repository.  None is the one where one stands."""
+
 
 def listed(paths: Paths) -> Sequence[str | Path]:
     """Return paths as a list; a text is one path, and not one of each of its letters."""

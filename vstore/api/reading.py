@@ -1,24 +1,16 @@
-"""Reading any version of any file, without checking it out."""
+"""Reading any version of any file, without checking it out or fetching it."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Literal, TextIO, overload
 
-from vstore.api.opening import Directory, opened, standing
+from vstore.api.opening import Directory, Repository, standing
 from vstore.errors import InvalidError
 from vstore.objects.address import Address
-from vstore.objects.names import RelPath
-from vstore.ops import cat as _cat
-from vstore.ops import path as _path
-from vstore.ops.cat import CatResult
-from vstore.ops.reading.library import Library, open_library
+from vstore.ops.reading.library import open_library
 from vstore.progress import SILENT, Reporter
-
-Repository = str | Path | None
-"""A repository: a directory of this machine or the URL of a git repository.  None is the one where one stands."""
 
 
 @overload
@@ -83,7 +75,7 @@ def open(
         raise InvalidError(f"what vstore keeps is opened for reading ('r' or 'rb'), not {mode!r}", mode=mode)
     library = open_library(repo, rev, remote=remote, start=standing(directory), reporter=reporter)
     try:
-        node = library.view.get_file(_inside(library, path))
+        node = library.view.get_file(library.repo.relative(path))
         file = library.open_node(node, owning=True)
     except BaseException:
         library.close()
@@ -125,7 +117,7 @@ def exists(
     Raises RevisionNotFoundError, RepositoryNotFoundError.
     """
     with open_library(repo, rev, start=standing(directory), reporter=reporter) as library:
-        return library.view.find(_inside(library, path)) is not None
+        return library.view.find(library.repo.relative(path)) is not None
 
 
 def url(
@@ -146,52 +138,7 @@ def url(
     Raises PathNotFoundError, RevisionNotFoundError, RepositoryNotFoundError.
     """
     with open_library(repo, rev, start=standing(directory)) as library:
-        inside = _inside(library, path)
+        inside = library.repo.relative(path)
         library.view.get(inside)
         place = str(library.repo.work_tree) if library.repo.url is None else str(repo)
         return str(Address(place, rev, inside))
-
-
-def path(
-    name: str | Path,
-    *,
-    rev: str | None = None,
-    repo: Repository = None,
-    remote: str | None = None,
-    directory: Directory = None,
-    reporter: Reporter = SILENT,
-) -> Path:
-    """Return a local path at which a file, or a tracked directory, is exactly what a version holds.
-
-    For programs that open files themselves.  It is the place in the work tree, if that is unmodified.  Else what the
-    cache lacks is fetched, and the file or directory is written, read-only, into a directory of vstore's own.
-    It is the same path each time, and stays there until nobody has asked for it during a week: copy what you want to
-    keep.
-
-    >>> vstore.path("data/train.csv", rev="v1.0").read_text()
-    'x,y\\n1,2\\n'
-
-    Raises as ``open``, and InvalidError for a directory that is not tracked.
-    """
-    with open_library(repo, rev, remote=remote, start=standing(directory), reporter=reporter) as library:
-        return _path.path(library, _inside(library, name))
-
-
-def cat(
-    path: str | Path,
-    write: Callable[[bytes], object],
-    *,
-    directory: Directory = None,
-    rev: str | None = None,
-    reporter: Reporter = SILENT,
-) -> CatResult:
-    """Give the verified bytes of a tracked file to ``write``, piece by piece.
-
-    Raises NotTrackedError, PathNotFoundError, ObjectMissingError.
-    """
-    with opened(directory, reporter) as repo:
-        return _cat.cat(repo, path, write, rev=rev)
-
-
-def _inside(library: Library, path: str | Path) -> RelPath:
-    return library.repo.relative(path)

@@ -6,15 +6,18 @@ import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from vstore.cache.blocks import BlockCache
 from vstore.errors import ObjectMissingError, RemoteNotFoundError, UnavailableError
 from vstore.objects.digest import Digest
 from vstore.objects.pointer import Pointer
 from vstore.objects.recipe import Chunk
-from vstore.remote.reader import Reader
-from vstore.remote.remote import Remote
 from vstore.repo import Repo
+
+if TYPE_CHECKING:
+    from vstore.remote.reader import Reader
+    from vstore.remote.remote import Remote
 
 _MEMORY_BYTES = 64 * 1024 * 1024
 _MOST_CHUNKS = 200_000

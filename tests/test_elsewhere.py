@@ -84,9 +84,10 @@ def test_bare_directory(shared: str) -> None:
     assert read(path, "data/a.txt") == read(path.removesuffix(".git"), "data/a.txt") == b"a\n"
 
 
-def test_nothing_there(tmp_path: Path) -> None:
-    """Where no repository is, that is what is said."""
-    for location in (tmp_path, tmp_path / "none", f"file://{tmp_path}/none"):
+def test_nothing_there(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where no repository is, that is what is said, also below one."""
+    empty = tmp_path_factory.mktemp("empty")
+    for location in (empty, empty / "none", f"file://{empty}/none", project.path / "none"):
         with pytest.raises(RepositoryNotFoundError), open_elsewhere(location):
             pass
 

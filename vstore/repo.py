@@ -316,6 +316,8 @@ def _is_outside(path: str) -> bool:
 def find_root(start: Path) -> Path | None:
     """Return the nearest directory at or above ``start`` that holds a ``.vstore/config``."""
     start = Path(os.path.realpath(start))
+    if not start.is_dir():
+        return None  # a mistyped name is not the repository around it
     for directory in (start, *start.parents):
         if (directory / VSTORE_DIRECTORY / "config").is_file():
             return directory
@@ -338,6 +340,8 @@ def open_repo(start: Path, *, environ: Mapping[str, str] | None = None, reporter
 
 def no_repository(start: Path) -> RepositoryNotFoundError:
     """Return what there is to say where ``find_root`` finds nothing."""
+    if not start.is_dir():
+        return RepositoryNotFoundError(f"there is no directory {start}", path=str(start))
     with contextlib.suppress(GitFailedError):
         git = find_git_repo(start)
         config = f"{VSTORE_DIRECTORY}/config"

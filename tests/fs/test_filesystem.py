@@ -18,7 +18,7 @@ import pytest
 
 from tests.command import PROJECT
 from tests.project import LARGE, Project
-from vstore.errors import ObjectMissingError, RemoteNotFoundError
+from vstore.errors import ConfigInvalidError, ObjectMissingError, RemoteNotFoundError
 from vstore.fs import VstoreFileSystem
 
 
@@ -102,6 +102,7 @@ def test_what_changes_with_the_content(filled: Project) -> None:
     here = VstoreFileSystem()
     pointer = (filled.path / "data.vstore").stat()
     assert here.modified("data/sub/b.txt").timestamp() == pytest.approx(pointer.st_mtime)
+    assert here.info("data")["mtime"] == pytest.approx(pointer.st_mtime) and old.info("")["mtime"] == when
     assert here.created("src/code.py").timestamp() == pytest.approx((filled.path / "src/code.py").stat().st_mtime)
 
 
@@ -139,6 +140,7 @@ def test_addresses(filled: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert fs.glob("@v1:/data/*.txt") == ["@v1:/data/a.txt", "@v1:/data/link.txt"]
     assert fs._parent("@v1:/data/a.txt") == "@v1:/data"
     assert fs._parent("@v1:/data") == fs._parent("@v1:") == "@v1:"
+    assert fs.cat_file("./data//a.txt") == b"second\n"
     assert "@v1:/data" in fs.ls("@v1:", detail=False)
     monkeypatch.chdir(tmp_path)
     for repo in (filled.path, "repo", f"file://{filled.path}"):
@@ -196,6 +198,8 @@ def test_errors(filled: Project, tmp_path: Path) -> None:
         fs.open("data")
     with pytest.raises(IsADirectoryError):
         fs.cat_file("data/sub")
+    with pytest.raises(FileNotFoundError, match="link to sub, which is no file"):
+        VstoreFileSystem(repo=filled.path, rev="v1").open("data/far")
     for write in (fs.mkdir, fs.touch, fs.rm_file, fs.makedirs, fs.rmdir, lambda path: fs.open(path, "wb")):
         with pytest.raises(OSError, match="changed by its own verbs") as caught:
             write("data/new")
@@ -213,8 +217,28 @@ def test_errors(filled: Project, tmp_path: Path) -> None:
 def test_errors_keep_secrets(filled: Project) -> None:
     """The address in an error has no name or password."""
     with pytest.raises(OSError, match="changed by its own verbs") as caught:
-        VstoreFileSystem(repo=filled.path).touch("https://ada:secret@example.org/r.git@v1:/data")
+        VstoreFileSystem(repo=filled.path).touch("https://ada:s@cret@example.org/r.git@v1:/data")
     assert caught.value.filename == "https://example.org/r.git@v1:/data"
+    assert repr(VstoreFileSystem("https://ada:secret@example.org/r.git", rev="v1")) == (
+        "VstoreFileSystem(repo='https://example.org/r.git', rev='v1')"
+    )
+
+
+def test_mistyped_names_mean_nothing_else(filled: Project) -> None:
+    """An option or a repository that is none is an error, and not today's version or the repository around."""
+    with pytest.raises(TypeError, match="no option 'revision'; its options are repo, rev and remote"):
+        VstoreFileSystem(revision="v1")
+    for path in ("nowhere@v1:/data/a.txt", "src/nowhere:/data/a.txt"):
+        with pytest.raises(FileNotFoundError, match="there is no"):
+            VstoreFileSystem().cat_file(path)
+    assert VstoreFileSystem(use_listings_cache=False, skip_instance_cache=True).exists("src")
+
+
+def test_broken_settings_are_no_directory(filled: Project) -> None:
+    """What is wrong with a repository is said as it is, and not taken for something about a path."""
+    filled.write(".vstore/config", b"nonsense")
+    with pytest.raises(ConfigInvalidError):
+        VstoreFileSystem(repo=filled.path, skip_instance_cache=True).isfile("data/a.txt")
 
 
 def test_missing_contents(filled: Project) -> None:
@@ -297,6 +321,22 @@ def test_eight_threads(filled: Project) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
+
+
+def test_threads_share_what_is_open(filled: Project) -> None:
+    """Threads that each get a file system of their own from fsspec read with one and the same library."""
+    found = []
+
+    def look() -> None:
+        found.append((fs := fsspec.filesystem("vstore", rev="v1"), fs._find("data")[0]))
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    look()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(library) for _, library in found}) == 1 < len({id(fs) for fs, _ in found})
 
 
 def test_reading_needs_no_fsspec(filled: Project) -> None:

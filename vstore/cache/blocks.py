@@ -55,7 +55,7 @@ class BlockCache:
                 with open(temporary, "xb", buffering=0) as file:
                     file.write(data)
                 os.replace(temporary, path)  # not flushed: a torn one fails its digest
-            except OSError:
+            except BaseException:
                 self._made.discard(folder)
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 from fsspec.spec import AbstractFileSystem
 from fsspec.utils import stringify_path
 
-from vstore.errors import InvalidError, PathNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
-from vstore.fs.libraries import Libraries
+from vstore.errors import PathNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+from vstore.fs.libraries import get_libraries
 from vstore.objects.address import PROTOCOL, Address, join_address, parse_address, split_address, without_login
 from vstore.objects.names import RelPath
 from vstore.ops.reading.file import ReadFile
@@ -21,6 +21,8 @@ from vstore.ops.reading.library import Library
 from vstore.ops.reading.node import DIRECTORY, OTHER, Node
 
 Info = dict[str, Any]
+_MORE = {"start", "asynchronous", "loop", "use_listings_cache", "listings_expiry_time", "max_paths"}
+"""Options beside our own; all but the first are those that fsspec gives to every file system."""
 
 
 class VstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
@@ -43,16 +45,23 @@ class VstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self, repo: str | os.PathLike[str] | None = None, rev: str | None = None, remote: str | None = None, **more: Any
     ) -> None:
         """``start``, one of ``more``, is where to stand; by default that is the working directory, as it changes."""
+        unknown = sorted(more.keys() - _MORE)
+        if unknown:  # a mistyped "rev" must not mean the version of today
+            raise TypeError(f"vstore:// has no option {unknown[0]!r}; its options are repo, rev and remote")
         super().__init__(repo, rev, remote, **more)
         self._start: str | None = more.get("start")
         self.repo = None if repo is None else os.fspath(repo)
         self.rev = rev
         self.remote = remote
-        self._libraries = Libraries(remote)
+        self._libraries = get_libraries(remote)
 
     def __reduce__(self) -> Any:
         """Pickle; whoever unpickles it may stand elsewhere, so where we stand goes along."""
         return _make, (type(self), self.storage_args, {"start": os.getcwd(), **self.storage_options})
+
+    def __repr__(self) -> str:
+        said = {"repo": self.repo and without_login(self.repo), "rev": self.rev, "remote": self.remote}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in said.items() if value)})"
 
     # paths
 
@@ -61,7 +70,7 @@ class VstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
         if isinstance(path, list):
             return [cls._strip_protocol(each) for each in path]
         where, inside = split_address(stringify_path(path).removeprefix(f"{PROTOCOL}://"))
-        return join_address(where, "/".join(filter(None, inside.split("/"))))
+        return join_address(where, "/".join([part for part in inside.split("/") if part not in ("", ".")]))
 
     @classmethod
     def _parent(cls, path: str) -> str:
@@ -70,22 +79,40 @@ class VstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def _find(self, path: str) -> tuple[Library, str, RelPath]:
         """Return a version, what stands before its paths, and the path in it."""
-        address = parse_address(self._strip_protocol(path))
+        path = self._strip_protocol(path)
+        address = parse_address(path)
         rev = self.rev if address.rev is None and address.repository is None else address.rev
         library = self._libraries.get(address.repository or self.repo, rev, self._start or os.getcwd())
-        return library, split_address(self._strip_protocol(path))[0], address.path
+        return library, split_address(path)[0], address.path
 
     def _get(self, path: str) -> tuple[Library, str, Node]:
         with _os_errors(path):
             library, where, inside = self._find(path)
             return library, where, library.view.get(inside)
 
+    def _get_file(self, path: str) -> tuple[Library, Node]:
+        library, _, node = self._get(path)
+        if node.kind == DIRECTORY:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), without_login(path))
+        if not node.is_file:
+            fact = f"it is a link to {node.target}, which is no file of its tree"
+            raise FileNotFoundError(errno.ENOENT, fact, without_login(path))
+        return library, node
+
     # looking
 
     def info(self, path: str, **__: Any) -> Info:
-        """Return what is known of a path: name, type, size, digest (also as ETag), and whether it is executable."""
+        """Return what is known of a path: name, type, size, digest (also as ETag), and whether it is executable.
+
+        Here, unlike in lists, ``mtime`` is what ``modified`` says.
+        """
         library, where, node = self._get(path)
-        return {**_info(node, where), "size": library.view.size_of(node)}
+        with _os_errors(path):
+            return {
+                **_info(node, where),
+                "size": library.view.size_of(node),
+                "mtime": library.view.modified_s(node),
+            }
 
     def ls(self, path: str, detail: bool = True, **__: Any) -> list[Any]:
         """Return what is in a directory, or the file itself.  A link that leads to no file is left out."""
@@ -166,9 +193,9 @@ class VstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def _open(self, path: str, mode: str = "rb", **__: Any) -> ReadFile:
         if mode != "rb":
             _refuse(path)
-        library, _, node = self._get(path)
+        library, node = self._get_file(path)
         with _os_errors(path):
-            return library.open_node(library.view.check_file(node))
+            return library.open_node(node)
 
     def cat_file(self, path: str, start: int | None = None, end: int | None = None, **__: Any) -> bytes:
         """Return a file, or a stretch of it; negative numbers count from its end."""
@@ -178,9 +205,9 @@ class VstoreFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def _locate(self, path: str, start: int | None, end: int | None) -> tuple[Library, Node, int, int]:
         """Return a file, and offset and length of a stretch of it that is named as a slice is."""
-        library, _, node = self._get(path)
+        library, node = self._get_file(path)
         with _os_errors(path):
-            size = library.view.size_of(library.view.check_file(node))
+            size = library.view.size_of(node)
         first, last, _ = slice(start, end).indices(size)
         return library, node, first, max(0, last - first)
 
@@ -277,5 +304,3 @@ def _os_errors(path: str) -> Iterator[None]:
         yield
     except (PathNotFoundError, RepositoryNotFoundError, RevisionNotFoundError) as error:
         raise FileNotFoundError(errno.ENOENT, error.message, without_login(path)) from error
-    except InvalidError as error:
-        raise IsADirectoryError(errno.EISDIR, error.message, without_login(path)) from error

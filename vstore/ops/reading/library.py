@@ -67,11 +67,11 @@ class Library:
 
     def read(self, node: Node, start: int, length: int) -> bytes:
         """Return a stretch of a file, and read nothing ahead; of the whole its digest is proven."""
-        if not start and length == node.size_bytes:
-            with self.open_node(node) as file:
-                return file.read()
         parts: list[bytes] = []
         with contextlib.closing(self._contents.open(node)) as stretches:
+            if isinstance(stretches, ChunkStretches) and (start, length) == (0, node.size_bytes):
+                with ReadFile(node, stretches, prove=True, close=self._keep) as file:
+                    return file.read()
             while length and (part := stretches.read(start, length)):
                 parts.append(part)
                 start, length = start + len(part), length - len(part)

@@ -15,7 +15,7 @@ from vstore.objects.names import RelPath
 PROTOCOL = "vstore"
 _ADDRESS = re.compile(r"(?P<where>.*?):(?:/(?!/)|\Z)")
 _AUTHORITY = re.compile(r"[a-z][a-z0-9+.-]*://[^/]*|[^/:@]*@[^/:]*:")
-_LOGIN = re.compile(r"(https?://)[^/@]*@", re.IGNORECASE)
+_LOGIN = re.compile(r"(https?://)[^/]*@", re.IGNORECASE)  # a password may hold an "@" itself
 _KEPT = "/+,;=!$&'()~"
 
 

@@ -327,7 +327,12 @@ def find_root(start: Path) -> Path | None:
 
 
 def open_repo(start: Path, *, environ: Mapping[str, str] | None = None, reporter: Reporter = SILENT) -> Repo:
-    """Open the repository at or above ``start``.  Raises RepositoryNotFoundError."""
+    """Open the repository at or above ``start``.  Raises RepositoryNotFoundError.
+
+    >>> with vstore.open_repo(Path("data")) as repo:
+    ...     print(repo.work_tree)
+    /home/ada/project
+    """
     root = find_root(start)
     if root is None:
         raise no_repository(start)

@@ -101,5 +101,5 @@ def test_errors_are_exceptions(filled: Project, tmp_path: Path) -> None:
     assert isinstance(caught.value, LookupError)
     with pytest.raises(RepositoryNotFoundError):
         vstore.status(directory=tmp_path)
-    with pytest.raises(RepositoryNotFoundError, match="there is no directory .*nowhere"):
+    with pytest.raises(RepositoryNotFoundError, match="there is no directory"):
         vstore.status(directory=filled.path / "nowhere")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import enum
 import importlib
 import inspect
 import keyword
@@ -24,6 +25,7 @@ from typing import Any
 
 import click
 
+import vstore
 from tests.command import PROJECT
 from tests.docs import transcript
 from tests.servers.running import ServerMissingError
@@ -308,19 +310,17 @@ def _config_page() -> Iterator[str]:
 
 
 def _python_page() -> Iterator[str]:
-    functions = [name for name in api.__all__ if inspect.isfunction(getattr(api, name))]
+    public = [(name, getattr(vstore, name)) for name in vstore.__all__]
     yield "## Verbs\n"
-    for name in functions:
-        function = getattr(api, name)
+    for name, function in public:
+        if not inspect.isfunction(function):
+            continue
         yield f"### vstore.{name}\n"
         yield f"```py\n{name}{_signature(function)}\n```\n"
         yield _with_examples(inspect.getdoc(function) or "") + "\n"
     yield "## Results and arguments\n"
-    shown: set[type] = set()
-    for name in api.__all__:
-        cls = getattr(api, name)
-        if dataclasses.is_dataclass(cls) and isinstance(cls, type) and cls not in shown:
-            shown.add(cls)
+    for name, cls in public:
+        if inspect.isclass(cls):
             yield f"### vstore.{name}\n"
             yield from _class(cls)
 
@@ -358,6 +358,11 @@ def _parameter(parameter: inspect.Parameter) -> str:
 
 def _class(cls: type) -> Iterator[str]:
     yield _joined(inspect.getdoc(cls)) + "\n"
+    if issubclass(cls, enum.Enum):
+        yield f"One of {', '.join(f'`{cls.__name__}.{member.name}`' for member in cls)}.\n"
+        return
+    if not dataclasses.is_dataclass(cls):
+        return
     texts = _field_texts(cls)
     rows = [(f"`{field.name}`", f"`{field.type}`", texts.get(field.name, "")) for field in _fields(cls)]
     rows += [

@@ -211,3 +211,13 @@ def test_python_face(changed: Project) -> None:
             diff(repo, old="v99")
         with pytest.raises(InvalidError):
             diff(repo, ["../outside"])
+
+
+def test_result_shows_its_files(changed: Project) -> None:
+    """The ``repr`` of a result names the files that differ, and of many the first."""
+    with open_repo(changed.path) as repo:
+        shown = repr(diff(repo, old="HEAD~1", new="HEAD").artifacts[0].files)
+        assert shown.startswith("[FileDiff(path='data/a.txt', change='modified'") and "more" not in shown
+        for number in range(12):
+            changed.write(f"data/{number}.txt")
+        assert repr(diff(repo, ["data"], old="HEAD").artifacts[0].files).endswith(", ... 2 more]")

@@ -26,6 +26,10 @@ def remote_adopt(
     Without ``project`` the only one that there is; where there are several, they are returned and nothing is done.
     ``paths`` restricts what gets a pointer.  With ``from_packs`` pointers are made of what lies in packs that no commit
     names.  Nothing is overwritten.  Raises ConflictError, unless ``force``, where this repository has pushed itself.
+
+    >>> pushed = vstore.push()
+    >>> [path.path for project in vstore.remote_adopt(dry_run=True).projects for path in project.paths]
+    ['data']
     """
     with opened(directory, reporter) as repo:
         adoption = Adoption(project, listed(paths), from_packs, force)

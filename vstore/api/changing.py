@@ -32,7 +32,11 @@ def init(
     no_git: bool = False,
     reporter: Reporter = SILENT,
 ) -> InitResult:
-    """Make a repository; again, it is harmless.  Raises GitRepositoryNotFoundError, InvalidError."""
+    """Make a repository; again, it is harmless.  Raises GitRepositoryNotFoundError, InvalidError.
+
+    >>> vstore.init().created
+    False
+    """
     return _init.init(standing(directory), hash=hash, cache_dir=cache_dir, no_git=no_git, reporter=reporter)
 
 
@@ -54,6 +58,9 @@ def add(
 
     ``dereference`` first replaces links that lead out of what is added by copies of what they lead to; with ``dry_run``
     it does not.
+
+    >>> [(added.path, added.change) for added in vstore.add("model.bin").artifacts]
+    [('model.bin', 'new')]
 
     Raises AddRefusedError, PathNotFoundError, NameRefusedError, PartialError naming files that cannot be read.
     """
@@ -78,6 +85,9 @@ def checkout(
 
     Unsaved files are neither overwritten nor deleted without ``force``; what is missing is listed in the result.
     With ``side`` ("ours" or "theirs") what a merge left in conflict at ``paths`` is decided first, and staged.
+
+    >>> [done.written for done in vstore.checkout("data", rev="v1.0").artifacts]
+    [1]
     """
     with opened(directory, reporter) as repo:
         if side is not None:
@@ -91,6 +101,9 @@ def install(
     """Let git run vstore in its hooks, and to merge and compare pointers; or leave all as it was before.
 
     Hooks that are there stay, and run first.  Raises GitRepositoryNotFoundError, GitFailedError.
+
+    >>> [hook.name for hook in vstore.install(dry_run=True).hooks][:2]
+    ['pre-commit', 'pre-push']
     """
     with opened(directory, reporter) as repo:
         return _install.install(repo, uninstall=uninstall, dry_run=dry_run)
@@ -105,7 +118,11 @@ def rm(
     dry_run: bool = False,
     reporter: Reporter = SILENT,
 ) -> RmResult:
-    """Stop tracking; the data of artifacts stays, unless ``data``.  Raises NotTrackedError, UnsavedError."""
+    """Stop tracking; the data of artifacts stays, unless ``data``.  Raises NotTrackedError, UnsavedError.
+
+    >>> [removed.path for removed in vstore.rm("data").removed]
+    ['data']
+    """
     with opened(directory, reporter) as repo:
         return _rm.rm(repo, listed(paths), data=data, force=force, dry_run=dry_run)
 
@@ -118,12 +135,20 @@ def mv(
     dry_run: bool = False,
     reporter: Reporter = SILENT,
 ) -> MvResult:
-    """Move data with its pointer and ignore rule; nothing is overwritten.  Raises NotTrackedError, ConflictError."""
+    """Move data with its pointer and ignore rule; nothing is overwritten.  Raises NotTrackedError, ConflictError.
+
+    >>> [(moved.source, moved.destination) for moved in vstore.mv("data", "inputs").moved]
+    [('data', 'inputs')]
+    """
     with opened(directory, reporter) as repo:
         return _mv.mv(repo, listed(sources), destination, dry_run=dry_run)
 
 
 def unlock(paths: Paths, *, directory: Directory = None, reporter: Reporter = SILENT) -> UnlockResult:
-    """Replace links to the cache by writable copies.  Raises NotTrackedError, PartialError."""
+    """Replace links to the cache by writable copies.  Raises NotTrackedError, PartialError.
+
+    >>> vstore.unlock("data").files
+    []
+    """
     with opened(directory, reporter) as repo:
         return _unlock.unlock(repo, listed(paths))

@@ -43,6 +43,9 @@ def gc(
     read and is to be done without; ``forget_missing`` means all versions whose lists of files are neither here nor at a
     remote, as is done anyway with those that only reflogs know.
 
+    >>> vstore.gc(dry_run=True).freed_bytes
+    0
+
     Raises NeedsUnknownError where it is not sure what is needed; then nothing was removed.
     """
     with opened(directory, reporter) as repo:
@@ -78,6 +81,11 @@ def gc_remote(
     What is retired can be brought back for 14 days with ``gc_undo``; what nothing names any more is doomed by the next
     collection, and deleted by one at least 24 hours later.  Other projects in the same place lose nothing.
     Packs that are mostly dead, or small, are compacted.
+
+    >>> pushed = vstore.push()
+    >>> vstore.gc_remote(dry_run=True).retired
+    []
+
     Raises NeedsUnknownError where it is not sure what is needed; then nothing was removed.
     """
     with opened(directory, reporter) as repo:
@@ -102,7 +110,12 @@ def gc_status(
     forget: Sequence[str] = (),
     reporter: Reporter = SILENT,
 ) -> GcStatus:
-    """Tell what waits at a remote to be deleted, since when, by whom, until when, and which pushes are under way."""
+    """Tell what waits at a remote to be deleted, since when, by whom, until when, and which pushes are under way.
+
+    >>> pushed = vstore.push()
+    >>> vstore.gc_status().doomed
+    []
+    """
     with opened(directory, reporter) as repo:
         return _gc.gc_status(repo, remote, forgotten=forget)
 
@@ -119,6 +132,10 @@ def gc_undo(
     """Bring back what was retired at a remote: all, or what was at ``paths``, which may also be digests.
 
     It counts as pushed today.  Raises NotFoundError where nothing such was retired.
+
+    >>> pushed = vstore.push()
+    >>> vstore.gc_undo().restored
+    []
     """
     with opened(directory, reporter) as repo:
         return _gc.gc_undo(repo, listed(paths), remote=remote, forgotten=forget, dry_run=dry_run)

@@ -35,6 +35,9 @@ def import_url(
     nothing of it to this machine's disk.  Raises ConflictError where something is at ``out`` already, unless ``force``;
     AddRefusedError, InvalidError for a URL with a secret in it, KeyNotFoundError, ChangedWhileReadError,
     RemoteUnavailableError.
+
+    >>> vstore.import_url("file:///home/ada/points.csv").path
+    'points.csv'
     """
     way = Way(AWAIT if no_download else TO_REMOTE if to_remote else DOWNLOAD, remote, force)
     with opened(directory, reporter, jobs=jobs, engine=engine, scheduler=scheduler) as repo:
@@ -54,6 +57,10 @@ def update(
     reporter: Reporter = SILENT,
 ) -> UpdateResult:
     """Compare imports (all, without ``paths``) with their sources, and take over what changed there.
+
+    >>> imported = vstore.import_url("file:///home/ada/points.csv")
+    >>> [(each.path, each.change) for each in vstore.update().imports]
+    [('points.csv', 'up-to-date')]
 
     Raises UnsavedError where somebody changed the files of an import, unless ``force``; NotTrackedError for what is no
     import.  Of several imports one that fails stops no other; its error is in the result.

@@ -26,7 +26,11 @@ from vstore.repo import find_root
 def status(
     paths: Paths = (), *, directory: Directory = None, remote: str | None = None, reporter: Reporter = SILENT
 ) -> StatusResult:
-    """Compare artifacts with their files; with ``remote`` (a name, or "" for the default) also with a remote."""
+    """Compare artifacts with their files; with ``remote`` (a name, or "" for the default) also with a remote.
+
+    >>> [(artifact.path, artifact.data) for artifact in vstore.status().artifacts]
+    [('data', 'unchanged')]
+    """
     with opened(directory, reporter) as repo:
         return _status.status(repo, listed(paths), remote=remote)
 
@@ -43,6 +47,10 @@ def diff(
     """Compare revision ``old`` (default: HEAD) with ``new`` (default: the files), by artifact and by file.
 
     Trees that the cache lacks are fetched.  With ``stat`` files are only counted.
+
+    >>> [(file.path, file.change) for artifact in vstore.diff("v1.0", "v2.0").artifacts for file in artifact.files]
+    [('data/train.csv', 'modified')]
+
     Raises RevisionNotFoundError, NotTrackedError.
     """
     with opened(directory, reporter) as repo:
@@ -62,6 +70,9 @@ def log(
 
     ``rev`` is where to begin (HEAD), or a range ``A..B``; ``all_branches`` begins at all branches and tags; ``limit``
     is a number of commits.  Raises GitRepositoryNotFoundError, RevisionNotFoundError, NotTrackedError.
+
+    >>> [(version.subject, version.change) for version in vstore.log("data").versions]
+    [('v2.0', 'modified'), ('v1.0', 'added')]
     """
     with opened(directory, reporter) as repo:
         return _log.log(repo, listed(paths), rev=rev, all_branches=all_branches, limit=limit)
@@ -80,6 +91,10 @@ def ls(
     """List what is tracked, and what is inside of what is named; with ``git`` also what git keeps.
 
     ``repo`` is another repository, by the path of its directory or its URL: the paths are of that.
+
+    >>> [entry.path for entry in vstore.ls("data", rev="v1.0").entries]
+    ['data/train.csv']
+
     Raises NotTrackedError, RevisionNotFoundError, and for another one RepositoryNotFoundError, SourceUnavailableError.
     """
     if repo is not None:
@@ -92,7 +107,11 @@ def ls(
 def du(
     paths: Paths = (), *, directory: Directory = None, rev: str | None = None, reporter: Reporter = SILENT
 ) -> DuResult:
-    """Add up the sizes of artifacts, and of what the cache holds of them.  Raises NotTrackedError."""
+    """Add up the sizes of artifacts, and of what the cache holds of them.  Raises NotTrackedError.
+
+    >>> vstore.du().size_bytes
+    12
+    """
     with opened(directory, reporter) as repo:
         return _du.du(repo, listed(paths), rev=rev)
 

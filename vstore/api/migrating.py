@@ -24,6 +24,10 @@ def migrate_dvc(
 
     Makes a repository where there is none.  Nothing of DVC's is deleted, unless ``how`` asks for it.  With a ``scope``
     of many commits these are written anew, in branches and tags below ``vstore/``.
+
+    >>> [moved.path for moved in vstore.migrate_dvc(directory="/home/ada/legacy").artifacts]
+    ['old.csv']
+
     Raises NotTrackedError, GitRepositoryNotFoundError, RemoteExtraMissingError.
     """
     environ = environment(jobs)
@@ -45,6 +49,10 @@ def migrate_lfs(
 
     Files below a directory ``as_tree`` become one artifact, every other one by itself.  Makes a repository where there
     is none.  With a ``scope`` of many commits these are written anew, in branches and tags below ``vstore/``.
+
+    >>> [moved.path for moved in vstore.migrate_lfs(directory="/home/ada/legacy").artifacts]
+    ['old.bin']
+
     Raises NotTrackedError, InvalidError, GitRepositoryNotFoundError.
     """
     with open_or_make(standing(directory), environment(jobs), dry_run=how.dry_run, reporter=reporter) as repo:

@@ -14,12 +14,20 @@ from vstore.progress import SILENT, Reporter
 
 
 def config_get(name: str, *, directory: Directory = None) -> ConfigResult:
-    """Return the value of a setting that is in force.  Raises SettingNotFoundError."""
+    """Return the value of a setting that is in force.  Raises SettingNotFoundError.
+
+    >>> vstore.config_get("core.hash").settings[0].value
+    'xxh128'
+    """
     return _config.get_setting(standing(directory), os.environ, name)
 
 
 def config_list(*, directory: Directory = None, layer: Layer | None = None) -> ConfigResult:
-    """Return the settings in force, or those of one layer."""
+    """Return the settings in force, or those of one layer.
+
+    >>> [setting.name for setting in vstore.config_list(layer=vstore.Layer.PROJECT).settings][:2]
+    ['core.project', 'core.hash']
+    """
     return _config.list_settings(standing(directory), os.environ, layer)
 
 
@@ -31,17 +39,30 @@ def config_set(
     layer: Layer | None = None,
     reporter: Reporter = SILENT,
 ) -> ConfigResult:
-    """Set a value in the project's layer, or another one; secrets stay local.  Raises ConfigInvalidError."""
+    """Set a value in the project's layer, or another one; secrets stay local.  Raises ConfigInvalidError.
+
+    >>> vstore.config_set("core.autostage", "false").settings[0].layer
+    'project'
+    """
     return _config.set_setting(standing(directory), os.environ, name, value, layer=layer, reporter=reporter)
 
 
 def config_unset(
     name: str, *, directory: Directory = None, layer: Layer | None = None, reporter: Reporter = SILENT
 ) -> ConfigResult:
-    """Remove a value.  Raises SettingNotFoundError."""
+    """Remove a value.  Raises SettingNotFoundError.
+
+    >>> changed = vstore.config_set("core.autostage", "false")
+    >>> vstore.config_unset("core.autostage").settings
+    []
+    """
     return _config.unset_setting(standing(directory), os.environ, name, layer=layer, reporter=reporter)
 
 
 def doctor(*, directory: Directory = None, reporter: Reporter = SILENT) -> DoctorResult:
-    """Tell what works on this machine and in the repository one stands in, if any."""
+    """Tell what works on this machine and in the repository one stands in, if any.
+
+    >>> vstore.doctor().repository.link_types[-1]
+    'copy'
+    """
     return _doctor.doctor(standing(directory), reporter=reporter)

@@ -31,6 +31,9 @@ def get(
 
     It need not be tracked by vstore.  Raises ConflictError where something is in the way, unless ``force`` replaces
     files; PathNotFoundError, RevisionNotFoundError, ObjectMissingError, SourceUnavailableError.
+
+    >>> vstore.get("/home/ada/project", "data/train.csv", rev="v1.0", out="old.csv").size_bytes
+    8
     """
     environ = None if jobs is None else {**os.environ, "VSTORE_TRANSFER_JOBS": str(jobs)}
     to = Destination(standing(directory), out, force)
@@ -56,6 +59,10 @@ def import_(
 
     Without ``download`` only the pointer is written.  Without ``copy`` a push passes it over, and whoever fetches it
     gets it from that repository.  Raises as ``get``, and AddRefusedError, InvalidError for a URL with a password.
+
+    >>> imported = vstore.import_("/home/ada/project", "data/train.csv", rev="v1.0", out="old.csv")
+    >>> imported.source_path, imported.change
+    ('data/train.csv', 'new')
     """
     how = Importing(download, copy, force)
     with opened(directory, reporter, jobs=jobs) as ours:

@@ -36,6 +36,9 @@ def push(
 ) -> PushResult:
     """Bring artifacts to a remote; with ``check`` only see whether it holds everything.
 
+    >>> [pushed.roots for pushed in vstore.push().remotes]
+    [['data']]
+
     Raises ObjectMissingError, RemoteNotFoundError, RemoteUnavailableError, RemoteDeniedError.
     """
     with opened(directory, reporter, jobs=jobs, engine=engine, scheduler=scheduler) as repo:
@@ -56,6 +59,9 @@ def fetch(
 ) -> FetchResult:
     """Bring what the cache lacks of artifacts from a remote; what is missing there is listed in the result.
 
+    >>> vstore.fetch(scope=vstore.Scope(all_tags=True)).missing
+    []
+
     Raises RemoteNotFoundError, RemoteUnavailableError, RemoteDeniedError.
     """
     with opened(directory, reporter, jobs=jobs, engine=engine, scheduler=scheduler) as repo:
@@ -75,7 +81,11 @@ def pull(
     dry_run: bool = False,
     reporter: Reporter = SILENT,
 ) -> PullResult:
-    """Fetch, then checkout."""
+    """Fetch, then checkout.
+
+    >>> vstore.pull().checkout.missing
+    []
+    """
     with opened(directory, reporter, jobs=jobs, engine=engine, scheduler=scheduler) as repo:
         return _pull.pull(repo, listed(paths), remote=remote, scope=scope, force=force, dry_run=dry_run)
 
@@ -97,6 +107,9 @@ def fsck(
     Of the cache every byte is read, and no remote is asked unless a repair needs one.  ``read_data`` is the share of a
     remote's packs to read whole, from 0 to 1; without ``again`` not those read less than seven days ago.  Raises
     NewerFormatError, RemoteNotFoundError, RemoteUnavailableError, RemoteDeniedError.
+
+    >>> vstore.fsck().damages
+    []
     """
     with opened(directory, reporter, jobs=jobs) as repo:
         return _fsck.fsck(
@@ -105,7 +118,11 @@ def fsck(
 
 
 def remote_list(*, directory: Directory = None) -> RemotesResult:
-    """Return the remotes, by name."""
+    """Return the remotes, by name.
+
+    >>> [(remote.name, remote.default) for remote in vstore.remote_list().remotes]
+    [('store', True)]
+    """
     with opened(directory) as repo:
         return _remote.list_remotes(repo)
 
@@ -113,7 +130,11 @@ def remote_list(*, directory: Directory = None) -> RemotesResult:
 def remote_add(
     name: str, url: str, *, directory: Directory = None, default: bool = False, layer: Layer | None = None
 ) -> RemotesResult:
-    """Name a place that contents are pushed to and fetched from.  Raises ConflictError, InvalidError."""
+    """Name a place that contents are pushed to and fetched from.  Raises ConflictError, InvalidError.
+
+    >>> [remote.url for remote in vstore.remote_add("backup", "s3://bucket/project").remotes]
+    ['s3://bucket/project', '/home/ada/store']
+    """
     with opened(directory) as repo:
         _remote.add_remote(repo, os.environ, name, url, default=default, layer=layer)
     return remote_list(directory=directory)
@@ -122,28 +143,45 @@ def remote_add(
 def remote_set(
     name: str, key: str, value: str, *, directory: Directory = None, layer: Layer | None = None
 ) -> RemotesResult:
-    """Set an option of a remote; secrets stay local.  Raises RemoteNotFoundError, ConfigInvalidError."""
+    """Set an option of a remote; secrets stay local.  Raises RemoteNotFoundError, ConfigInvalidError.
+
+    >>> vstore.remote_set("store", "read_only", "true").remotes[0].read_only
+    True
+    """
     with opened(directory) as repo:
         _remote.set_remote(repo, os.environ, name, key, value, layer=layer)
     return remote_list(directory=directory)
 
 
 def remote_unset(name: str, key: str, *, directory: Directory = None, layer: Layer | None = None) -> RemotesResult:
-    """Remove an option of a remote, so that its default counts again.  Raises RemoteNotFoundError, NotFoundError."""
+    """Remove an option of a remote, so that its default counts again.  Raises RemoteNotFoundError, NotFoundError.
+
+    >>> changed = vstore.remote_set("store", "read_only", "true")
+    >>> vstore.remote_unset("store", "read_only").remotes[0].read_only
+    False
+    """
     with opened(directory) as repo:
         _remote.unset_remote(repo, os.environ, name, key, layer=layer)
     return remote_list(directory=directory)
 
 
 def remote_rename(old: str, new: str, *, directory: Directory = None, reporter: Reporter = SILENT) -> RemotesResult:
-    """Rename a remote, also in the pointers that are routed to it.  Raises RemoteNotFoundError, ConflictError."""
+    """Rename a remote, also in the pointers that are routed to it.  Raises RemoteNotFoundError, ConflictError.
+
+    >>> [remote.name for remote in vstore.remote_rename("store", "archive").remotes]
+    ['archive']
+    """
     with opened(directory, reporter) as repo:
         _remote.rename_remote(repo, os.environ, old, new)
     return remote_list(directory=directory)
 
 
 def remote_remove(name: str, *, directory: Directory = None) -> RemotesResult:
-    """Forget a remote; what it holds stays.  Raises RemoteNotFoundError, ConflictError if pointers need it."""
+    """Forget a remote; what it holds stays.  Raises RemoteNotFoundError, ConflictError if pointers need it.
+
+    >>> vstore.remote_remove("store").remotes
+    []
+    """
     with opened(directory) as repo:
         _remote.remove_remote(repo, os.environ, name)
     return remote_list(directory=directory)
@@ -152,7 +190,11 @@ def remote_remove(name: str, *, directory: Directory = None) -> RemotesResult:
 def remote_default(
     name: str | None = None, *, directory: Directory = None, layer: Layer | None = None
 ) -> RemotesResult:
-    """Make a remote the default; without a name only tell which it is.  Raises RemoteNotFoundError."""
+    """Make a remote the default; without a name only tell which it is.  Raises RemoteNotFoundError.
+
+    >>> [remote.name for remote in vstore.remote_default().remotes if remote.default]
+    ['store']
+    """
     with opened(directory) as repo:
         chosen = repo.remote_name(name)
         if name is not None:
@@ -161,6 +203,10 @@ def remote_default(
 
 
 def remote_check(name: str | None = None, *, directory: Directory = None) -> CheckResult:
-    """Try to list, write, read and delete at a remote.  Raises RemoteNotFoundError, RemoteExtraMissingError."""
+    """Try to list, write, read and delete at a remote.  Raises RemoteNotFoundError, RemoteExtraMissingError.
+
+    >>> [step.action for step in vstore.remote_check().steps]
+    ['list', 'write', 'read', 'list-new', 'delete']
+    """
     with opened(directory) as repo:
         return _remote.check_remote(repo, name)

@@ -71,7 +71,7 @@ def set_setting(
     if chosen is Layer.PROJECT:
         stage_config(start, environ, reporter)
     shown = "***" if is_secret(name) else masked_url(value)
-    return ConfigResult([SettingShown(name, shown, chosen, str(path), None)])
+    return ConfigResult([SettingShown(name, shown, str(chosen), str(path), None)])
 
 
 def unset_setting(

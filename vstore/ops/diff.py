@@ -148,11 +148,20 @@ def diff(
     return DiffResult(old, new, artifacts, totals, sorted(comparison.failed.items()))
 
 
+_MOST_SHOWN = 10
+"""As many files does the ``repr`` of a comparison name."""
+
+
 class _Files(Sequence[FileDiff]):
     """The files that differ, read from their changes when somebody looks; asking for one goes through those before."""
 
     def __init__(self, changes: FileChanges) -> None:
         self._changes = changes
+
+    def __repr__(self) -> str:
+        shown = [repr(file) for file in itertools.islice(self, _MOST_SHOWN)]
+        more = [f"... {len(self) - _MOST_SHOWN} more"] if len(self) > _MOST_SHOWN else []
+        return f"[{', '.join(shown + more)}]"
 
     def __len__(self) -> int:
         return len(self._changes)

@@ -262,7 +262,7 @@ def _read(fs: VstoreFileSystem, path: str) -> bytes:
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it forks beside our threads, on purpose
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_workers(filled: Project, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Worker processes, forked or fresh, read what they got from a parent that is reading itself."""
     fs = VstoreFileSystem(repo=filled.clone().path, rev="v1")

@@ -55,3 +55,8 @@ class Pushed:
         clone = project.clone()
         monkeypatch.chdir(clone.path)
         return clone.path
+
+
+def read_bytes(clone: Path) -> int:
+    """Return how much a clone has read from its remote: the blocks that it keeps, and whatever came into its cache."""
+    return sum(path.stat().st_size for path in (clone / ".git/vstore").rglob("*") if path.is_file())

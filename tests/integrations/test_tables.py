@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import random
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import vstore
-from tests.integrations.conftest import Pushed
+from tests.integrations.conftest import Pushed, read_bytes
 from tests.integrations.libraries import Libraries
 from vstore.fs import VstoreFileSystem
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of other libraries are not ours
 
 _ROWS = 90_000
+_PART_BYTES = 6_000_000
+"""What each of the three files has at least; who needs one column, or a few rows, reads much less than that."""
 _OPTIONS = {"rev": "v1"}
 
 
@@ -25,13 +27,14 @@ def tables(pushed: Pushed, libraries: Libraries, monkeypatch: pytest.MonkeyPatch
     pyarrow, parquet = libraries.get("pyarrow"), libraries.get("pyarrow.parquet")
     folder = pushed.project.path / "data/parts"
     folder.mkdir(parents=True)
+    noise = random.Random(1)
     for part in range(3):
         rows = range(part, _ROWS, 3)
-        columns = {"x": list(rows), "noise": [os.urandom(20).hex() for _ in rows]}
-        parquet.write_table(pyarrow.table(columns), folder / f"part{part}.parquet", row_group_size=5000)
+        columns = {"x": list(rows), "noise": [noise.randbytes(200) for _ in rows]}
+        parquet.write_table(pyarrow.table(columns), folder / f"part{part}.parquet", row_group_size=10_000)
     for name in ("first", "second"):
         (pushed.project.path / f"data/{name}.csv").write_text("x,y\n1,2\n3,4\n")
-    assert (folder / "part0.parquet").stat().st_size > 1_000_000
+    assert (folder / "part0.parquet").stat().st_size > _PART_BYTES
     return pushed.publish(monkeypatch)
 
 
@@ -42,6 +45,7 @@ def test_pandas(tables: Path, libraries: Libraries) -> None:
     assert list(pandas.read_csv(vstore.url("data/second.csv", rev="v1"))["y"]) == [2, 4]
     frame = pandas.read_parquet("vstore://@v1:/data/parts/part1.parquet", columns=["x"])
     assert list(frame["x"]) == list(range(1, _ROWS, 3))
+    assert read_bytes(tables) < _PART_BYTES / 2
     with vstore.open("data/first.csv", rev="v1") as file:
         assert len(pandas.read_csv(file)) == 2
     with pytest.raises(FileNotFoundError):
@@ -53,8 +57,10 @@ def test_pyarrow_dataset(tables: Path, libraries: Libraries) -> None:
     dataset = libraries.get("pyarrow.dataset")
     found = dataset.dataset("data/parts", filesystem=VstoreFileSystem(rev="v1"), format="parquet")
     assert found.count_rows() == _ROWS
+    assert read_bytes(tables) < _PART_BYTES / 2
     few = found.to_table(filter=dataset.field("x") < 30)
     assert sorted(few["x"].to_pylist()) == list(range(30))
+    assert read_bytes(tables) < 1.8 * _PART_BYTES
 
 
 def test_dask(tables: Path, libraries: Libraries) -> None:
@@ -62,6 +68,7 @@ def test_dask(tables: Path, libraries: Libraries) -> None:
     frames = libraries.get("dask.dataframe")
     table = frames.read_parquet("vstore://data/parts/*.parquet", storage_options=_OPTIONS, columns=["x"])
     assert int(table["x"].sum().compute()) == sum(range(_ROWS))
+    assert read_bytes(tables) < 1.5 * _PART_BYTES
     text = frames.read_csv("vstore://@v1:/data/*.csv")
     assert int(text["y"].sum().compute(scheduler="processes", num_workers=2)) == 12
 
@@ -73,6 +80,7 @@ def test_duckdb(tables: Path, libraries: Libraries) -> None:
         connection.register_filesystem(VstoreFileSystem(rev="v1"))
         query: Callable[[str], list[tuple[int, ...]]] = lambda text: connection.sql(text).fetchall()  # noqa: E731
         assert query("select count(*) from 'vstore://data/parts/*.parquet' where x < 30") == [(30,)]
+        assert read_bytes(tables) < 1.5 * _PART_BYTES
         assert query("select sum(y) from read_csv('vstore://@v1:/data/*.csv')") == [(12,)]
 
 
@@ -99,6 +107,7 @@ def test_hugging_face_streaming(
         split="train",
     )
     assert [row["x"] for row in stream.take(3)] == [0, 3, 6]
+    assert read_bytes(tables) < 1.2 * _PART_BYTES
     assert stream.num_shards == 3
     csv = datasets.load_dataset("csv", data_files="vstore://@v1:/data/first.csv", streaming=True, split="train")
     assert list(csv) == [{"x": 1, "y": 2}, {"x": 3, "y": 4}]
@@ -119,5 +128,7 @@ def test_universal_pathlib(tables: Path, libraries: Libraries) -> None:
         "vstore://@v1:/data/first.csv",
         "vstore://@v1:/data/second.csv",
     ]
-    assert (addressed / "parts/part0.parquet").stat().st_size > 1_000_000
+    assert (addressed / "parts/part0.parquet").stat().st_size > _PART_BYTES
+    assert (addressed / "first.csv").stat().st_mtime > 0
+    assert read_bytes(tables) < _PART_BYTES / 10
     assert (addressed / "first.csv").parent.is_dir() and not (addressed / "none").exists()

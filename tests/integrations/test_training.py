@@ -27,12 +27,17 @@ class _Files:
         return len(self.names)
 
     def __getitem__(self, number: int) -> tuple[str, int]:
-        data = self.fs.cat_file(self.names[number])
-        return self.names[number], sum(data) % 1000
+        return self.__getitems__([number])[0]
+
+    def __getitems__(self, numbers: list[int]) -> list[tuple[str, int]]:
+        names = [self.names[number] for number in numbers]
+        contents = self.fs.cat_ranges(names, None, None, on_error="raise")
+        return [(name, sum(content) % 1000) for name, content in zip(names, contents, strict=True)]
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
-@pytest.mark.parametrize("remote", ["directory", "s3"])
+@pytest.mark.parametrize(
+    ("method", "remote"), [("fork", "directory"), ("forkserver", "directory"), ("fork", "s3"), ("spawn", "s3")]
+)
 def test_torch_workers(
     pushed: Pushed,
     libraries: Libraries,
@@ -57,10 +62,11 @@ def test_torch_workers(
     monkeypatch.setenv("PYTHONPATH", str(PROJECT))
     files = _Files(VstoreFileSystem(repo=clone, rev="v1"), "data")
     assert files[0] == ("data/00.bin", sum(contents["data/00.bin"]) % 1000)  # connections are open before the fork
-    loader = data.DataLoader(files, batch_size=None, num_workers=2, multiprocessing_context=method, shuffle=True)
+    options = {"num_workers": 2, "multiprocessing_context": method, "shuffle": True}
+    loader = data.DataLoader(files, batch_size=5, collate_fn=list, **options)
     expected = {name: sum(content) % 1000 for name, content in contents.items()}
     for _ in range(2):
-        assert dict(loader) == expected
+        assert dict(found for batch in loader for found in batch) == expected
 
 
 def test_tensorboard(pushed: Pushed, libraries: Libraries, monkeypatch: pytest.MonkeyPatch) -> None:

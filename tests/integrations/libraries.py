@@ -25,6 +25,7 @@ _NAMES = {
     "tensorboard": "tensorboard",
     "torch": "torch",
     "upath": "universal-pathlib",
+    "zarr": "zarr",
 }
 """What a full run is expected to use, by the names of modules."""
 _USED = "library"

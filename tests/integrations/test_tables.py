@@ -1,4 +1,4 @@
-"""Tables of old versions, read by the libraries that people read tables with."""
+"""Tables and arrays of old versions, read by the libraries that people read such with."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import vstore
 from tests.integrations.conftest import Pushed, read_bytes
 from tests.integrations.libraries import Libraries
+from vstore.errors import ObjectMissingError
 from vstore.fs import VstoreFileSystem
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # those of other libraries are not ours
@@ -132,3 +133,19 @@ def test_universal_pathlib(tables: Path, libraries: Libraries) -> None:
     assert (addressed / "first.csv").stat().st_mtime > 0
     assert read_bytes(tables) < _PART_BYTES / 10
     assert (addressed / "first.csv").parent.is_dir() and not (addressed / "none").exists()
+
+
+def test_zarr(pushed: Pushed, libraries: Libraries, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An array is read by pieces; one that nobody holds is an error, and not taken for fill values."""
+    zarr, numpy = libraries.get("zarr"), pytest.importorskip("numpy")
+    values = numpy.random.default_rng(1).random((400, 400))
+    array = zarr.create_array(str(pushed.project.path / "data/a.zarr"), shape=values.shape, chunks=(50, 50), dtype="f8")
+    array[:] = values
+    clone = pushed.publish(monkeypatch)
+    found = zarr.open_array("vstore://@v1:/data/a.zarr", mode="r")
+    assert found[120:130, 60:70].tolist() == values[120:130, 60:70].tolist()
+    assert read_bytes(clone) < values.nbytes / 4
+    for pack in pushed.project.store.rglob("*.vpack"):
+        pack.unlink()
+    with pytest.raises(ObjectMissingError):
+        _ = found[300:310, 300:310]

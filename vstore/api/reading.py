@@ -58,7 +58,7 @@ def open(
     """Open a file of any version for reading, as the built-in ``open`` does; ``mode`` is "r" or "rb".
 
     Without ``rev`` that is the version that the pointer in the work tree names, whatever became of the file itself.
-    Files that git keeps can be opened, too.  With ``repo`` the path is relative to the root of that repository.
+    Files that git keeps can be opened, too.  With ``repo`` the path is relative to that.
 
     The bytes come from the cache, else from the work tree if the file is unmodified there, else from a remote: then
     only those chunks are read that are needed (and some ahead, while one reads on), and kept for a while beside the

@@ -136,3 +136,16 @@ def test_the_last_command(made: HandMade) -> None:
     made.point(made.keep(b"1"), "x")
     outcome = made.ok("migrate", "dvc", "--remove")
     assert "git rm -rq --ignore-unmatch .dvc sub/.dvc && rm -rf .dvc sub/.dvc\n" in outcome.stdout
+
+
+@pytest.mark.parametrize("has_git", [True, False])
+def test_the_last_command_names_nothing_else(git_repo: Path, has_git: bool) -> None:
+    """What is only called much like a file of DVC's is the user's, and so is the directory in which it lies."""
+    if not has_git:
+        shutil.rmtree(git_repo / ".git")
+    made = HandMade(git_repo)
+    made.ok("init", *([] if has_git else ["--no-git"]))
+    made.point(made.keep(b"1"), "x")
+    for path in ("one/mydvc.yaml", "two/my.dvcignore", "three/.dvc", "four/my.dvc/config", "five/mydvc.lock"):
+        made.write(path)
+    assert made.migrate(0, "--remove")["settings"] == [".dvc"]

@@ -74,7 +74,7 @@ def survey_work_tree(work_tree: Path, *, is_git: bool = True) -> Survey:
                 survey.ignoring[path] = data
         elif is_dvc_file(path):
             _survey_file(survey, work_tree, path, data)
-        else:
+        elif _is_settings(path):
             survey.settings.append(path.rpartition("/")[0])
     survey.artifacts[:] = [annotate(artifact, annotations) for artifact in survey.artifacts]
     return survey
@@ -95,8 +95,12 @@ def _list_all(work_tree: Path) -> list[RelPath]:
             continue
         folders[:] = [name for name in folders if name not in _REPOSITORIES]
         paths = [os.path.relpath(os.path.join(folder, name), work_tree) for name in names]
-        found += [path for path in paths if is_dvc_file(path) or path.endswith(_NAMES)]
+        found += [path for path in paths if is_dvc_file(path) or path.rpartition("/")[2] in _NAMES or _is_settings(path)]
     return sorted(found)
+
+
+def _is_settings(path: RelPath) -> bool:
+    return f"/{path}".endswith(f"/{_SETTINGS}")
 
 
 def _survey_file(survey: Survey, work_tree: Path, path: RelPath, data: bytes) -> None:

@@ -33,7 +33,7 @@ def open_or_make(start: Path, environ: Mapping[str, str], *, dry_run: bool, repo
         if kinds:
             set_value(directory / "config", "cache.type", ",".join(kinds))
     if not dry_run:
-        with open_repo(start, environ=environ) as repo:
+        with open_repo(start, environ=environ) as repo, repo.writing():
             if repo.git is not None and not repo.git.has_tracked(f"{VSTORE_DIRECTORY}/config"):
                 # Files that git does not know would stand in the way of a branch that has them.
                 stage(repo, [f"{VSTORE_DIRECTORY}/config", f"{VSTORE_DIRECTORY}/.gitignore"])

@@ -95,8 +95,12 @@ def _list_all(work_tree: Path) -> list[RelPath]:
             continue
         folders[:] = [name for name in folders if name not in _REPOSITORIES]
         paths = [os.path.relpath(os.path.join(folder, name), work_tree) for name in names]
-        found += [path for path in paths if is_dvc_file(path) or path.rpartition("/")[2] in _NAMES or _is_settings(path)]
+        found += [path for path in paths if _is_of_dvc(path)]
     return sorted(found)
+
+
+def _is_of_dvc(path: RelPath) -> bool:
+    return is_dvc_file(path) or path.rpartition("/")[2] in _NAMES or _is_settings(path)
 
 
 def _is_settings(path: RelPath) -> bool:

@@ -40,7 +40,7 @@ class CommittedRoot(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What one push made safe.  ``created`` (ISO 8601) and ``author`` inform people; nothing depends on them."""
+    """What one push made safe.  ``created`` (ISO 8601) and ``author`` inform people: nothing is lost by them."""
 
     project: str
     session: str

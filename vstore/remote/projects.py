@@ -23,11 +23,16 @@ MOST_COMMITS = 10_000
 
 
 class PushedVersion(NamedTuple):
-    """The newest version of a path: who pushed it, and when by the store's own date (infinity: unknown)."""
+    """The newest version of a path: who pushed it, and when by the store's own date (infinity: unknown).
+
+    Many stores count in seconds: of one second it is the latest by ``created``, the pusher's own clock, which is ""
+    where the root was taken over from older commits.
+    """
 
     root: CommittedRoot
     author: str
     pushed_s: float
+    created: str = ""
 
 
 @dataclass(slots=True)
@@ -88,7 +93,8 @@ def _learn(project: FoundProject, found: Listed, commit: Commit) -> None:
             project.authors.append(author)
     for root in commit.roots:
         pushed_s = found.modified_s if root.pushed_s is None else float(root.pushed_s)
-        version = PushedVersion(root, commit.author if root.author is None else root.author, pushed_s)
+        created = commit.created if root.pushed_s is None else ""
+        version = PushedVersion(root, commit.author if root.author is None else root.author, pushed_s, created)
         known = project.versions.get(root.path)
         # Of one commit the first is the newest: old versions are pushed behind those that are newer.
         if known is None or _is_newer(version, known):
@@ -96,4 +102,4 @@ def _learn(project: FoundProject, found: Listed, commit: Commit) -> None:
 
 
 def _is_newer(version: PushedVersion, known: PushedVersion) -> bool:
-    return math.isfinite(version.pushed_s) and version.pushed_s > known.pushed_s
+    return math.isfinite(version.pushed_s) and version[-2:] > known[-2:]

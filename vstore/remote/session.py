@@ -112,4 +112,4 @@ def _forgotten(site: Site) -> IntentGoneError:
 
 def now_text() -> str:
     """Return the time as documents tell it to people."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="microseconds")

@@ -147,9 +147,11 @@ def test_all_workers_die(project: Project, cluster: Cluster, data: Path, target:
         cluster.kill(*list(cluster.workers))
 
     where = {"directory": project.path, "to_remote": True, "engine": "dask", "scheduler": cluster.address}
-    with meanwhile(kill), pytest.raises(EngineUnavailableError, match="no workers any more") as caught:
+    # What was done and not yet taken is gone with them: that may be seen before nobody is left is.
+    told = "no workers any more|did not keep what was done"
+    with meanwhile(kill), pytest.raises(EngineUnavailableError, match=told) as caught:
         api.import_url(str(data), "far", **where)
-    assert caught.value.fields["reason"] == "no-workers"
+    assert caught.value.fields["reason"] in ("no-workers", "died")
     assert not project.has("far.vstore") and target.count("PUT", "commits/") == 0
     before = stored_bytes(moto, project)
     cluster.add_workers(2)
